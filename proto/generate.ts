@@ -1,0 +1,32 @@
+/**
+ * Makes src/gen/ from proto/: buf compiles, @protobuf-ts/plugin generates, and relative imports get the
+ * extension that Node and TypeScript want (the plugin writes them without). No network.
+ *
+ * Usage: bun proto/generate.ts [OUT]     (OUT: src/gen by default)
+ */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dir, "..");
+const out = resolve(process.argv[2] ?? join(root, "src/gen"));
+const work = mkdtempSync(join(tmpdir(), "tinymq-gen-"));
+
+try {
+  const { exitCode, stderr } = Bun.spawnSync(
+    ["node_modules/.bin/buf", "generate", "proto", "--template", "proto/buf.gen.yaml", "--output", work],
+    { cwd: root },
+  );
+  if (exitCode !== 0) throw new Error(`buf generate failed:\n${stderr}`);
+  const generated = join(work, "src/gen");
+  for (const file of readdirSync(generated, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".ts")) continue;
+    const path = join(generated, file);
+    const source = readFileSync(path, "utf8");
+    writeFileSync(path, source.replace(/(from "\.{1,2}\/[^"]+?)(\.ts)?"/g, '$1.ts"'));
+  }
+  rmSync(out, { recursive: true, force: true });
+  cpSync(generated, out, { recursive: true });
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

@@ -1,0 +1,135 @@
+/**
+ * The one closed set of error codes and the one family of error classes, for client and server.
+ *
+ * Codes are gRPC's names; their numbers travel as WebSocket close code 4000 + number and in
+ * `rejected` answers. Always holds: everything tinyMQ throws on purpose is a `TinyMQError`.
+ */
+
+/** gRPC's status codes (source: the gRPC documentation, "Status codes and their use in gRPC"). */
+export const CODE_NUMBERS = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const;
+
+export type Code = keyof typeof CODE_NUMBERS;
+
+const CODE_NAMES = new Map<number, Code>(
+  Object.entries(CODE_NUMBERS).map(([name, number]) => [number, name as Code]),
+);
+
+/** The code of a gRPC status number; "UNKNOWN" for a number that gRPC does not have. */
+export function codeFromNumber(number: number): Code {
+  return CODE_NAMES.get(number) ?? "UNKNOWN";
+}
+
+/** Every error that tinyMQ throws on purpose. `code` says what kind of trouble, `message` what to do. */
+export class TinyMQError extends Error {
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+/** No connection could be made: nobody listens there, or the handshake was refused. UNAVAILABLE. */
+export class ConnectionRefusedError extends TinyMQError {
+  override name = "ConnectionRefusedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("UNAVAILABLE", message, options);
+  }
+}
+
+/** The server refused to open the stream, for example because another consumer holds the topic. */
+export class InitFailed extends TinyMQError {
+  override name = "InitFailed";
+  constructor(message: string, options?: ErrorOptions & { code?: Code }) {
+    super(options?.code ?? "FAILED_PRECONDITION", message, options);
+  }
+}
+
+/** The connection was used before `initConn()`, or after it was closed or lost. UNAVAILABLE. */
+export class DeadConnectionUsed extends TinyMQError {
+  override name = "DeadConnectionUsed";
+  constructor(message: string, options?: ErrorOptions & { code?: Code }) {
+    super(options?.code ?? "UNAVAILABLE", message, options);
+  }
+}
+
+/** The server answered a batch that was not waiting for an answer. INTERNAL. */
+export class WrongAck extends TinyMQError {
+  override name = "WrongAck";
+  constructor(message: string, options?: ErrorOptions) {
+    super("INTERNAL", message, options);
+  }
+}
+
+/** The server has no room for the message: its memory, or the topic's, is full. RESOURCE_EXHAUSTED. */
+export class QueueFull extends TinyMQError {
+  override name = "QueueFull";
+  constructor(message: string, options?: ErrorOptions) {
+    super("RESOURCE_EXHAUSTED", message, options);
+  }
+}
+
+/** The client holds as many unacknowledged bytes as it may: await earlier sends. RESOURCE_EXHAUSTED. */
+export class SendBufferFull extends TinyMQError {
+  override name = "SendBufferFull";
+  constructor(message: string, options?: ErrorOptions) {
+    super("RESOURCE_EXHAUSTED", message, options);
+  }
+}
+
+/** One message is larger than the server takes. OUT_OF_RANGE. */
+export class MessageTooLarge extends TinyMQError {
+  override name = "MessageTooLarge";
+  constructor(message: string, options?: ErrorOptions) {
+    super("OUT_OF_RANGE", message, options);
+  }
+}
+
+/** The token is missing or wrong. UNAUTHENTICATED. */
+export class Unauthenticated extends TinyMQError {
+  override name = "Unauthenticated";
+  constructor(message: string, options?: ErrorOptions) {
+    super("UNAUTHENTICATED", message, options);
+  }
+}
+
+/** The topic's name is empty, too long, or holds a control character. INVALID_ARGUMENT. */
+export class InvalidTopic extends TinyMQError {
+  override name = "InvalidTopic";
+  constructor(message: string, options?: ErrorOptions) {
+    super("INVALID_ARGUMENT", message, options);
+  }
+}
+
+/** The connection was lost and it cannot be known whether the message was stored. UNKNOWN. */
+export class OutcomeUnknown extends TinyMQError {
+  override name = "OutcomeUnknown";
+  constructor(message: string, options?: ErrorOptions) {
+    super("UNKNOWN", message, options);
+  }
+}
+
+/** The one normaliser: any thrown value as a `TinyMQError`, the original kept as `cause`. */
+export function toTinyMQError(thrown: unknown): TinyMQError {
+  if (thrown instanceof TinyMQError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new TinyMQError("INTERNAL", message, { cause: thrown });
+}

@@ -1,0 +1,16 @@
+/** Where a server says what it does: an interface that consola and console fit too. */
+
+export interface Logger {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+/** Says nothing: the default of an embedded server. */
+export const SILENT: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+};

@@ -1,0 +1,41 @@
+/** Close codes of a stream: how a WebSocket's end tells what happened. */
+import { CODE_NUMBERS, type Code, codeFromNumber } from "../errors.ts";
+import { MAX_CLOSE_REASON_BYTES } from "./limits.ts";
+
+/** The stream is well and done. */
+export const CLOSE_NORMAL = 1000;
+/** The server stops, or the page goes away. */
+export const CLOSE_GOING_AWAY = 1001;
+/** What a socket reports when no close frame came. */
+export const CLOSE_ABNORMAL = 1006;
+/** The server restarts: come back. */
+export const CLOSE_RESTART = 1012;
+/** Close codes of errors are this plus the gRPC status number. */
+export const CLOSE_ERROR_BASE = 4000;
+
+/** The close code that tells `code`. */
+export function closeCodeOf(code: Code): number {
+  return CLOSE_ERROR_BASE + CODE_NUMBERS[code];
+}
+
+/** The code that a close code tells, or undefined if it tells of no error of ours. */
+export function codeOfClose(closeCode: number): Code | undefined {
+  if (closeCode < CLOSE_ERROR_BASE || closeCode > CLOSE_ERROR_BASE + 16) return undefined;
+  return codeFromNumber(closeCode - CLOSE_ERROR_BASE);
+}
+
+const utf8 = new TextEncoder();
+const utf8Reader = new TextDecoder();
+
+/** `text`, cut at a character so that it has at most `maxBytes` bytes of UTF-8. */
+export function truncateUtf8(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text;
+  const target = new Uint8Array(maxBytes);
+  const { written } = utf8.encodeInto(text, target);
+  return utf8Reader.decode(target.subarray(0, written));
+}
+
+/** A reason as a close frame can carry it. */
+export function closeReason(reason: string): string {
+  return truncateUtf8(reason, MAX_CLOSE_REASON_BYTES);
+}

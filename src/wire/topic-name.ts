@@ -1,0 +1,26 @@
+/** What may be a topic's name, for both ends. */
+import { InvalidTopic } from "../errors.ts";
+
+export const MAX_TOPIC_BYTES = 255;
+/** A topic's dead letters are in the topic of this name behind its own. */
+export const DEAD_LETTER_SUFFIX = ".dead";
+
+const utf8 = new TextEncoder();
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** Throws `InvalidTopic` unless `name` is 1 to 255 bytes of UTF-8 without control characters. */
+export function checkTopicName(name: string): void {
+  if (typeof name !== "string" || name.length === 0) {
+    throw new InvalidTopic("a topic needs a name of 1 to 255 bytes");
+  }
+  if (name.length > MAX_TOPIC_BYTES || utf8.encode(name).length > MAX_TOPIC_BYTES) {
+    throw new InvalidTopic(
+      `a topic's name may have ${MAX_TOPIC_BYTES} bytes of UTF-8, this one has ${utf8.encode(name).length}`,
+    );
+  }
+  if (CONTROL.test(name)) throw new InvalidTopic("a topic's name may not hold control characters");
+  if (!name.isWellFormed()) {
+    throw new InvalidTopic("a topic's name must be well-formed Unicode (no lone surrogates)");
+  }
+}
