@@ -1,0 +1,93 @@
+/** The shape of the repository: what lies at the top, how long files get, and what is generated. */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT, readSource, typescriptFiles } from "./sources.ts";
+
+const TOP_LEVEL = [
+  ".ci",
+  ".gitignore",
+  "LICENSE",
+  "Makefile",
+  "README.md",
+  "bench",
+  "biome.json",
+  "bun.lock",
+  "bunfig.toml",
+  "cli",
+  "docs",
+  "package.json",
+  "proto",
+  "src",
+  "test",
+  "tsconfig.build.json",
+  "tsconfig.json",
+];
+const REQUIRED = [
+  "bunfig.toml",
+  "package.json",
+  "proto",
+  "src",
+  "cli",
+  "test",
+  "Makefile",
+  "README.md",
+  "LICENSE",
+];
+
+/** Lines of a file that is worth a second look, and of one that is too long. */
+const LONG_FILE = 250;
+const TOO_LONG_FILE = 400;
+/** Lines of src and cli, generated code aside, that the whole should stay below. */
+const WHOLE = 5_000;
+
+const lineCount = (file: string): number => readSource(file).trimEnd().split("\n").length;
+
+describe("layout", () => {
+  test("nothing lies at the top that does not belong there", () => {
+    const { stdout } = Bun.spawnSync(["git", "ls-files"], { cwd: ROOT });
+    const top = new Set(
+      stdout
+        .toString()
+        .trim()
+        .split("\n")
+        .map((file) => file.split("/")[0]!),
+    );
+    expect([...top].filter((entry) => !TOP_LEVEL.includes(entry))).toEqual([]);
+    expect(REQUIRED.filter((entry) => !top.has(entry))).toEqual([]);
+  });
+
+  test("no source file is too long, and the whole is small", () => {
+    const counts = [...typescriptFiles("src"), ...typescriptFiles("cli")]
+      .filter((file) => !file.startsWith("src/gen/"))
+      .map((file) => ({ file, lines: lineCount(file) }));
+    const whole = counts.reduce((sum, { lines }) => sum + lines, 0);
+    const long = counts.filter(({ lines }) => lines > LONG_FILE);
+    console.log(`src and cli: ${whole} lines in ${counts.length} files (aim: under ${WHOLE})`);
+    for (const { file, lines } of long) console.warn(`${file}: ${lines} lines (aim: at most ${LONG_FILE})`);
+    expect(long.filter(({ lines }) => lines > TOO_LONG_FILE)).toEqual([]);
+  });
+
+  test("src/gen is what proto/ says", async () => {
+    const out = mkdtempSync(join(tmpdir(), "tinymq-gen-test-"));
+    try {
+      const generate = Bun.spawn([process.execPath, "proto/generate.ts", out], { cwd: ROOT, stderr: "pipe" });
+      expect(await generate.stderr.text()).toBe("");
+      expect(await generate.exited).toBe(0);
+      const compare = Bun.spawnSync(["diff", "-r", out, join(ROOT, "src/gen")]);
+      expect(compare.stdout.toString()).toBe("");
+    } finally {
+      rmSync(out, { recursive: true, force: true });
+    }
+  });
+
+  test("the lock file names no registry, and holds the tools for Linux and macOS", () => {
+    const lock = readSource("bun.lock");
+    expect(lock).not.toMatch(/https?:\/\//);
+    for (const tool of ["@biomejs/cli", "@bufbuild/buf", "@typescript/typescript"]) {
+      expect(lock).toContain(`"${tool}-darwin-arm64@`);
+      expect(lock).toContain(`"${tool}-linux-x64@`);
+    }
+  });
+});

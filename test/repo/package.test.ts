@@ -1,0 +1,223 @@
+/** The package from the outside: packed, installed in an empty project, and used as README says. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { emptyProject, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
+import { ROOT } from "./sources.ts";
+
+/** Bytes on disk that installing tmqserver may cost, with everything it depends on. */
+const LARGEST_INSTALL = 3_000_000;
+
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+
+const SEND = `
+  import { Producer } from "tmqserver";
+  const producer = new Producer("localhost", Number(process.argv[2]), "package-test");
+  await producer.initConn();
+  await producer.send("Hi", 1);
+  await producer.close();
+  console.log("sent");
+`;
+const RECEIVE = `
+  import { Consumer } from "tmqserver";
+  const consumer = new Consumer("localhost", Number(process.argv[2]), "package-test");
+  await consumer.initConn();
+  const message = await consumer.poll();
+  console.log(JSON.stringify([message?.[0], message?.[1], await consumer.poll()]));
+  await consumer.close();
+`;
+/** What a user writes, with the types that it must have. */
+const TYPED = `
+  import { Consumer, Producer, QueueFull, TinyMQError } from "tmqserver";
+  import { TinyMQServer } from "tmqserver/server";
+
+  const producer = new Producer("localhost", 9800, "orders");
+  const consumer: Consumer<string> = new Consumer("localhost", 9800, "orders");
+  await producer.initConn();
+  try {
+    await producer.send("Hi", 1);
+  } catch (error) {
+    if (error instanceof QueueFull) console.log(error.code satisfies string);
+    if (!(error instanceof TinyMQError)) throw error;
+  }
+  const message = await consumer.poll();
+  if (message !== null) {
+    const [id, body] = message;
+    id satisfies number;
+    body satisfies string;
+  }
+  for await (const { id, body } of consumer) {
+    id satisfies number;
+    body satisfies string;
+  }
+  await producer.close();
+  export const server: TinyMQServer = new TinyMQServer({ port: 0, maxMemory: "64MiB" });
+`;
+
+describe("package", () => {
+  const project = emptyProject("bun-project");
+  const env = { TINYMQ_HOME: project.state };
+  let port = 0;
+
+  const tmqserver = (...words: string[]) =>
+    run(["bunx", "tmqserver", ...words], { cwd: project.folder, env });
+
+  beforeAll(async () => {
+    port = await freePort();
+    const added = await run(["bun", "add", await packedPackage()], { cwd: project.folder });
+    if (added.code !== 0) throw new Error(`bun add failed:\n${added.stderr}`);
+    writeFileSync(join(project.folder, "send.ts"), SEND);
+    writeFileSync(join(project.folder, "receive.ts"), RECEIVE);
+    writeFileSync(join(project.folder, "send.mjs"), SEND);
+    writeFileSync(join(project.folder, "receive.mjs"), RECEIVE);
+  }, PACKAGE_TIMEOUT);
+
+  afterAll(async () => {
+    await tmqserver("--stopserver");
+  }, PACKAGE_TIMEOUT);
+
+  test("starts with the first version's command, and says so", async () => {
+    const started = await tmqserver("--startserver", "--host", "localhost", "--port", String(port));
+    expect(started).toMatchObject({ code: 0 });
+    const status = await tmqserver("status");
+    expect(status).toMatchObject({ code: 0 });
+    expect(status.stdout).toContain(String(port));
+  });
+
+  test.each([
+    ["Bun", "Bun", ["bun", "send.ts"], ["bun", "receive.ts"]],
+    ["Node", "Node", ["node", "send.mjs"], ["node", "receive.mjs"]],
+    ["Bun", "Node", ["bun", "send.ts"], ["node", "receive.mjs"]],
+    ["Node", "Bun", ["node", "send.mjs"], ["bun", "receive.ts"]],
+  ])("a message from %s reaches %s", async (_from, _to, send, receive) => {
+    const sent = await run([...send, String(port)], { cwd: project.folder });
+    expect(sent).toEqual({ code: 0, stdout: "sent\n", stderr: "" });
+    const received = await run([...receive, String(port)], { cwd: project.folder });
+    expect(received).toEqual({ code: 0, stdout: '[1,"Hi",null]\n', stderr: "" });
+  });
+
+  test("an error is of the same class from both entries, and has its own name", async () => {
+    const script = `
+      import * as client from "tmqserver";
+      import { TinyMQServer } from "tmqserver/server";
+      try {
+        await new TinyMQServer({ port: -1 }).start?.();
+      } catch (error) {
+        console.log(error instanceof client.TinyMQError, error.name);
+      }
+      for (const [name, value] of Object.entries(client)) {
+        if (typeof value !== "function" || !(value === client.TinyMQError || value.prototype instanceof client.TinyMQError)) continue;
+        const shown = name === "TinyMQError" ? new value("INTERNAL", "").name : new value("").name;
+        if (shown !== name) console.log(name, "calls itself", shown);
+      }
+    `;
+    writeFileSync(join(project.folder, "errors.ts"), script);
+    const shown = await run(["bun", "errors.ts"], { cwd: project.folder });
+    expect(shown).toEqual({ code: 0, stdout: "true TinyMQError\n", stderr: "" });
+  });
+
+  test("Node is told that the server needs Bun", async () => {
+    const imported = await run(["node", "--input-type=module", "-e", 'await import("tmqserver/server")'], {
+      cwd: project.folder,
+    });
+    expect(imported.code).toBe(1);
+    expect(imported.stderr).toContain("needs Bun");
+  });
+
+  test("the client can be bundled for a browser, and needs nothing that a browser lacks", async () => {
+    writeFileSync(
+      join(project.folder, "page.ts"),
+      'import { Producer } from "tmqserver"; console.log(Producer);',
+    );
+    const built = await Bun.build({
+      entrypoints: [join(project.folder, "page.ts")],
+      target: "browser",
+      external: ["node:*", "ws"],
+    });
+    const code = await built.outputs[0]!.text();
+    expect(code).not.toMatch(/from\s*"|require\(|\bBun\.|\bprocess\./);
+  });
+
+  test.each([
+    ["Node's resolution, no types of any runtime", { module: "nodenext", lib: ["es2022", "dom"], types: [] }],
+    [
+      "a bundler's resolution",
+      { module: "esnext", moduleResolution: "bundler", lib: ["esnext", "dom"], types: [] },
+    ],
+    [
+      "Node's types, no DOM",
+      {
+        module: "nodenext",
+        lib: ["es2022"],
+        types: ["node"],
+        typeRoots: [join(ROOT, "node_modules/@types")],
+      },
+    ],
+    [
+      "every strict option",
+      {
+        module: "nodenext",
+        lib: ["esnext", "dom"],
+        types: [],
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+      },
+    ],
+  ])("types check with %s", async (name, options) => {
+    const folder = join(project.folder, `types-${name.replaceAll(/\W+/g, "-")}`);
+    mkdirSync(folder);
+    writeFileSync(join(folder, "main.ts"), TYPED);
+    const compilerOptions = { target: "es2022", strict: true, skipLibCheck: false, noEmit: true, ...options };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["main.ts"] }));
+    const checked = await run(["bun", TSC, "-p", folder], { cwd: project.folder });
+    expect(checked).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  test("is small, with all it brings", () => {
+    const modules = join(project.folder, "node_modules");
+    const bytes = readdirSync(modules, { recursive: true, encoding: "utf8" })
+      .map((file) => statSync(join(modules, file)))
+      .reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
+    console.log(`installed: ${(bytes / 1e6).toFixed(2)} MB`);
+    expect(bytes).toBeLessThan(LARGEST_INSTALL);
+  });
+
+  test("stops with the first version's command", async () => {
+    expect(await tmqserver("--stopserver")).toMatchObject({ code: 0 });
+    expect((await tmqserver("status")).code).toBe(1);
+  });
+});
+
+describe("package installed by npm where there is no Bun", () => {
+  const project = emptyProject("npm-project");
+  const nodeFolder = join(project.folder, "only-node");
+
+  beforeAll(async () => {
+    const installed = await run(["npm", "install", "--no-audit", "--no-fund", await packedPackage()], {
+      cwd: project.folder,
+    });
+    if (installed.code !== 0) throw new Error(`npm install failed:\n${installed.stderr}`);
+    mkdirSync(nodeFolder);
+    for (const name of ["node", "sh", "env"]) symlinkSync(Bun.which(name)!, join(nodeFolder, name));
+  }, PACKAGE_TIMEOUT);
+
+  test("the command says how to get Bun", async () => {
+    const command = join(project.folder, "node_modules/.bin/tmqserver");
+    const refused = await run([command, "--startserver"], {
+      cwd: project.folder,
+      env: { PATH: nodeFolder, HOME: project.folder, BUN_INSTALL: undefined, TINYMQ_HOME: project.state },
+    });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("https://bun.com");
+    expect(refused.stderr).not.toContain("at ");
+  });
+
+  test("the client works in Node all the same", async () => {
+    const script = 'import { Producer } from "tmqserver"; console.log(typeof Producer)';
+    const shown = await run(["node", "--input-type=module", "-e", script], {
+      cwd: project.folder,
+      env: { PATH: nodeFolder },
+    });
+    expect(shown).toEqual({ code: 0, stdout: "function\n", stderr: "" });
+  });
+});
