@@ -1,0 +1,49 @@
+/** Numbers and lengths as Protocol Buffers write them. Integers from 0 to 2^53-1. */
+
+/** Bytes of the shortest varint of `value`. */
+export function varintLength(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  if (value < 0x1000_0000) return 4;
+  if (value < 0x8_0000_0000) return 5;
+  if (value < 0x400_0000_0000) return 6;
+  return value < 0x2_0000_0000_0000 ? 7 : 8;
+}
+
+/** Writes the shortest varint of `value` at `at`; returns the place behind it. */
+export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
+  let rest = value;
+  let position = at;
+  while (rest >= 0x1000_0000) {
+    // Bit operators would cut it to 32 bits.
+    bytes[position++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  while (rest >= 0x80) {
+    bytes[position++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  bytes[position] = rest;
+  return position + 1;
+}
+
+/** Bytes of `text` in UTF-8; a lone surrogate counts as U+FFFD, which `TextEncoder` makes of it. */
+export function utf8Length(text: string): number {
+  let length = text.length;
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charCodeAt(index);
+    if (character < 0x80) continue;
+    if (character < 0x800) {
+      length += 1;
+      continue;
+    }
+    length += 2;
+    if (character >= 0xd800 && character < 0xdc00) {
+      const next = text.charCodeAt(index + 1);
+      // A pair is two characters and four bytes.
+      if (next >= 0xdc00 && next < 0xe000) index += 1;
+    }
+  }
+  return length;
+}
