@@ -9,15 +9,18 @@ const utf8 = new TextEncoder();
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** Throws `InvalidTopic` unless `name` is 1 to 255 bytes of UTF-8 without control characters. */
+/**
+ * Throws `InvalidTopic` unless `name` is 1 to 255 bytes of UTF-8 without control characters. The name of a
+ * dead-letter topic may be as much longer as its suffix, so that every topic can have one.
+ */
 export function checkTopicName(name: string): void {
   if (typeof name !== "string" || name.length === 0) {
     throw new InvalidTopic("a topic needs a name of 1 to 255 bytes");
   }
-  if (name.length > MAX_TOPIC_BYTES || utf8.encode(name).length > MAX_TOPIC_BYTES) {
-    throw new InvalidTopic(
-      `a topic's name may have ${MAX_TOPIC_BYTES} bytes of UTF-8, this one has ${utf8.encode(name).length}`,
-    );
+  const most = name.endsWith(DEAD_LETTER_SUFFIX) ? MAX_TOPIC_BYTES + DEAD_LETTER_SUFFIX.length : MAX_TOPIC_BYTES;
+  const byteLength = name.length * 3 <= MAX_TOPIC_BYTES ? 0 : utf8.encode(name).length;
+  if (byteLength > most) {
+    throw new InvalidTopic(`a topic's name may have ${MAX_TOPIC_BYTES} bytes of UTF-8, this one has ${byteLength}`);
   }
   if (CONTROL.test(name)) throw new InvalidTopic("a topic's name may not hold control characters");
   if (!name.isWellFormed()) {

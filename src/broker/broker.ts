@@ -1,0 +1,221 @@
+/**
+ * The broker: the topics, what they may use together, and the doors through which sessions come.
+ *
+ * Always holds: `memoryUsed` is the sum of all topics' memory and of what sessions charged for buffers.
+ */
+import { chain, type Engine, type Log, type MaybePromise } from "../engine/engine.ts";
+import { QueueFull, TinyMQError } from "../errors.ts";
+import type { Counters } from "../gen/tinymq/v1/admin.ts";
+import { toHex } from "../wire/bytes.ts";
+import { formatSize } from "../wire/units.ts";
+import { checkTopicName } from "../wire/topic-name.ts";
+import type { Clock } from "./clock.ts";
+import type { Consumer, ConsumerMode } from "./consumer.ts";
+import type { TopicHost } from "./host.ts";
+import type { BrokerLimits } from "./limits.ts";
+import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
+import type { OpenedProducer } from "./producers.ts";
+import { zeroCounters } from "./stats.ts";
+import { Timers } from "./timers.ts";
+import { Topic } from "./topic.ts";
+
+export interface BrokerParts {
+  readonly engine: Engine;
+  readonly limits: BrokerLimits;
+  readonly clock: Clock;
+  readonly publisher: Publisher;
+  /** Told of what went wrong and concerns no client. */
+  readonly failed: (what: string, error: unknown) => void;
+}
+
+/** Compacting every topic is worth a try when memory is full, but not for each message. */
+const COMPACT_ALL_EVERY_MS = 1_000;
+/** Dropping a message frees memory only when its slab is empty or sparse: so many are dropped at a time. */
+const DROPS_BETWEEN_COMPACTIONS = 256;
+
+export class Broker implements TopicHost {
+  /** Names this memory: new whenever memory was lost. */
+  instance = randomName();
+  readonly limits: BrokerLimits;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly publisher: Publisher;
+  readonly counters: Counters = zeroCounters();
+  readonly remembered = { producers: 0, uniqueIds: 0 };
+  readonly failed: (what: string, error: unknown) => void;
+  readonly #engine: Engine;
+  readonly #topics = new Map<string, Topic>();
+  readonly #opening = new Map<string, Promise<Topic>>();
+  #memoryUsed = 0;
+  #compactedAt = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(parts: BrokerParts) {
+    this.#engine = parts.engine;
+    this.limits = parts.limits;
+    this.clock = parts.clock;
+    this.timers = new Timers(parts.clock);
+    this.publisher = parts.publisher;
+    this.failed = parts.failed;
+  }
+
+  get engineName(): string {
+    return this.#engine.name;
+  }
+
+  get memoryUsed(): number {
+    return this.#memoryUsed;
+  }
+
+  get topics(): ReadonlyMap<string, Topic> {
+    return this.#topics;
+  }
+
+  /** Opens a producer's stream. Throws `InvalidTopic`, or RESOURCE_EXHAUSTED when there is no room for it. */
+  openProducer(
+    topicName: string,
+    producerId: Uint8Array,
+    firstSeq: number,
+    broadcast: boolean,
+    port: ProducerPort,
+  ): MaybePromise<OpenedProducer & { topic: Topic }> {
+    return chain(this.openTopic(topicName), (topic) => ({
+      ...topic.producers.open(toHex(producerId), firstSeq, broadcast, port),
+      topic,
+    }));
+  }
+
+  /** Opens a consumer's stream. Throws FAILED_PRECONDITION if the topic's lock is taken. */
+  openConsumer(
+    topicName: string,
+    consumerId: Uint8Array,
+    mode: ConsumerMode,
+    port: ConsumerPort,
+  ): MaybePromise<Consumer> {
+    return chain(this.openTopic(topicName), (topic) => topic.dispatcher.open(toHex(consumerId), mode, port));
+  }
+
+  /** The topic of that name, made if there is none. */
+  openTopic(name: string): MaybePromise<Topic> {
+    checkTopicName(name);
+    const topic = this.#topics.get(name);
+    if (topic !== undefined) return topic;
+    if (this.#topics.size + this.#opening.size >= this.limits.maxTopics) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `the server has ${this.limits.maxTopics} topics, as many as it may: use one that exists, or raise max-topics`,
+      );
+    }
+    return this.#makeTopic(name);
+  }
+
+  topicForDeadLetters(name: string): MaybePromise<Topic> {
+    return this.#topics.get(name) ?? this.#makeTopic(name);
+  }
+
+  openDelayedLog(topic: string): MaybePromise<Log> {
+    // No topic can have this name: control characters are not allowed in names.
+    return this.#engine.openLog(`${topic}\u0000delayed`);
+  }
+
+  /** The topic of that name; throws NOT_FOUND. */
+  requireTopic(name: string): Topic {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) throw new TinyMQError("NOT_FOUND", `there is no topic "${name}"`);
+    return topic;
+  }
+
+  remove(topic: Topic): void {
+    if (this.#topics.get(topic.name) === topic) this.#topics.delete(topic.name);
+    topic.drop();
+  }
+
+  charge(bytes: number): void {
+    this.#memoryUsed += bytes;
+  }
+
+  newEpoch(): string {
+    return randomName().slice(0, 16);
+  }
+
+  makeRoom(topic: Topic, byteLength: number): void {
+    if (this.#fits(topic, byteLength)) return;
+    topic.expiry?.runDue();
+    topic.log.compact();
+    topic.updateMemory();
+    if (this.#fits(topic, byteLength)) return;
+    this.#compactAll();
+    if (this.#fits(topic, byteLength)) return;
+    if (this.limits.overflow === "drop-oldest" && this.#dropOldest(topic, byteLength)) return;
+    const overTopic = this.#isOverTopicLimit(topic, byteLength);
+    throw new QueueFull(
+      overTopic
+        ? `topic "${topic.name}" is full: its messages hold ${formatSize(topic.memory)} of ${formatSize(this.limits.maxTopicMemory)}`
+        : `the server is full: messages hold ${formatSize(this.#memoryUsed)} of ${formatSize(this.limits.maxMemory)}`,
+    );
+  }
+
+  /** Ends all streams' topics and frees everything. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.timers.close();
+    for (const topic of [...this.#topics.values()]) this.remove(topic);
+    await this.#engine.close();
+  }
+
+  #makeTopic(name: string): MaybePromise<Topic> {
+    const opening = this.#opening.get(name);
+    if (opening !== undefined) return opening;
+    const made = chain(this.#engine.openLog(name), (log) => {
+      const topic = new Topic(name, log, this.#engine.openLock(name), this);
+      this.#topics.set(name, topic);
+      topic.checkIdle();
+      return topic;
+    });
+    if (made instanceof Promise) {
+      const pending = made.finally(() => this.#opening.delete(name));
+      this.#opening.set(name, pending);
+      return pending;
+    }
+    return made;
+  }
+
+  #fits(topic: Topic, byteLength: number): boolean {
+    const growth = topic.log.growth(byteLength);
+    return this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, byteLength);
+  }
+
+  #isOverTopicLimit(topic: Topic, byteLength: number): boolean {
+    const { maxTopicMemory } = this.limits;
+    return maxTopicMemory > 0 && topic.memory + topic.log.growth(byteLength) > maxTopicMemory;
+  }
+
+  #compactAll(): void {
+    const now = this.clock.now();
+    if (now - this.#compactedAt < COMPACT_ALL_EVERY_MS) return;
+    this.#compactedAt = now;
+    for (const topic of this.#topics.values()) {
+      topic.log.compact();
+      topic.updateMemory();
+    }
+  }
+
+  /** Drops the oldest messages of the topic that nobody holds, until there is room; false if there is none. */
+  #dropOldest(topic: Topic, byteLength: number): boolean {
+    for (let dropped = 0; !this.#fits(topic, byteLength); dropped++) {
+      const oldest = topic.oldestReady();
+      if (oldest === undefined) return false;
+      topic.dropReady(oldest, oldest + 1, "dropped");
+      if (dropped % DROPS_BETWEEN_COMPACTIONS === 0) {
+        topic.log.compact();
+        topic.updateMemory();
+      }
+    }
+    return true;
+  }
+}
+
+function randomName(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}

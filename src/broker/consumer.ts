@@ -1,0 +1,111 @@
+/** One consume stream as the broker sees it: its lease, its pulls, and what it does with its messages. */
+import { TinyMQError } from "../errors.ts";
+import { Lease } from "./lease.ts";
+import type { ConsumerPort } from "./ports.ts";
+import type { Timer } from "./timers.ts";
+import type { Topic } from "./topic.ts";
+
+export type ConsumerMode = "exclusive" | "standby" | "shared";
+export type Outcome = "done" | "retry" | "reject";
+
+/** A pull without an answer. */
+export interface WaitingPull {
+  readonly consumer: Consumer;
+  readonly pullId: number;
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** Wants an answer at once, if it is `empty`. */
+  readonly impatient: boolean;
+  timer: Timer | null;
+  /** Cannot be answered now; it is in its consumer's list then, else in the topic's. */
+  parked: boolean;
+  /** Answered, or its stream ended. */
+  done: boolean;
+}
+
+export class Consumer {
+  readonly topic: Topic;
+  readonly id: string;
+  readonly mode: ConsumerMode;
+  readonly port: ConsumerPort;
+  readonly lease = new Lease();
+  /** May take messages: holds the lock, or competes. */
+  active = false;
+  closed = false;
+  /** Pulls without an answer. */
+  pulls = 0;
+  /** Those that cannot be answered now. */
+  readonly parked: WaitingPull[] = [];
+
+  constructor(topic: Topic, id: string, mode: ConsumerMode, port: ConsumerPort) {
+    this.topic = topic;
+    this.id = id;
+    this.mode = mode;
+    this.port = port;
+  }
+
+  /** Every unsettled position below `count` is done. Throws INVALID_ARGUMENT above what was delivered. */
+  ack(count: number): void {
+    this.#checkDelivered(count);
+    this.lease.takeBelow(count, (firstOffset, messages) => this.topic.done(firstOffset, messages));
+  }
+
+  /** Settles what is unsettled of [position, position + count). */
+  settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
+    this.#checkDelivered(position + count);
+    const runs = this.lease.take(position, position + count);
+    for (const run of runs) {
+      if (outcome === "done") this.topic.done(run.firstOffset, run.count);
+      else if (outcome === "reject") this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
+      else this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, delayMs);
+    }
+    if (outcome === "retry") this.topic.dispatcher.pump();
+  }
+
+  /**
+   * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a
+   * delay nothing of the topic is delivered before it is over. The caller tells its client afterwards and
+   * then calls `topic.dispatcher.pump()`.
+   */
+  rewind(position: number, delayMs: number): void {
+    this.#checkDelivered(position);
+    this.topic.dispatcher.cancelPulls(this);
+    for (const run of this.lease.take(position, this.lease.nextPosition)) {
+      let { firstOffset, count } = run;
+      if (run.position === position) {
+        this.topic.giveBack(firstOffset, 1, run.deliveries + 1);
+        firstOffset += 1;
+        count -= 1;
+      }
+      if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
+    }
+    if (delayMs > 0) this.topic.dispatcher.pause(delayMs);
+  }
+
+  /**
+   * Gives back all that is unsettled. An unclean end counts a delivery for the first message only: it may
+   * be what the consumer died of, and what was prefetched behind it is innocent.
+   */
+  returnLeases(clean: boolean): void {
+    let first = !clean;
+    for (const run of this.lease.takeAll()) {
+      let { firstOffset, count } = run;
+      if (first) {
+        first = false;
+        this.topic.giveBack(firstOffset, 1, run.deliveries + 1);
+        firstOffset += 1;
+        count -= 1;
+      }
+      if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
+    }
+  }
+
+  #checkDelivered(end: number): void {
+    if (end > this.lease.nextPosition) {
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `position ${end} is above the ${this.lease.nextPosition} messages delivered on this stream`,
+      );
+    }
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * Hands a topic's messages to its consumers: who holds the lock, who waits in line, and whose pull is next.
+ *
+ * Modes: one holder alone (exclusive, or a standby that came to the front), or shared consumers that
+ * compete. Always holds: never a holder or standbys together with shared consumers; `#waiting` has the
+ * pulls that may be answered, oldest first; a consumer's `parked` pulls cannot be answered yet, because it
+ * stands in line or does not read.
+ */
+import { chain, type Lock, type MaybePromise, settle } from "../engine/engine.ts";
+import { TinyMQError } from "../errors.ts";
+import { MAX_PULLS_IN_FLIGHT } from "../wire/limits.ts";
+import { Consumer, type ConsumerMode, type WaitingPull } from "./consumer.ts";
+import { Deque } from "./deque.ts";
+import type { ConsumerPort, Delivery } from "./ports.ts";
+import type { Timer } from "./timers.ts";
+import type { Topic } from "./topic.ts";
+
+export class Dispatcher {
+  readonly #topic: Topic;
+  readonly #lock: Lock;
+  #holder: Consumer | null = null;
+  #standbys: Consumer[] = [];
+  readonly #shared = new Set<Consumer>();
+  readonly #waiting = new Deque<WaitingPull>();
+  /** Pulls in `#waiting` that want an answer at once. */
+  #impatient = 0;
+  #pumping = false;
+  /** An engine was asked to read and has not answered. */
+  #reading = false;
+  /** Nothing is delivered before this: the first message was retried with a delay, and order counts. */
+  #pausedUntil = 0;
+  #resume: Timer | null = null;
+
+  constructor(topic: Topic, lock: Lock) {
+    this.#topic = topic;
+    this.#lock = lock;
+  }
+
+  get consumers(): number {
+    return (this.#holder === null ? 0 : 1) + this.#standbys.length + this.#shared.size;
+  }
+
+  get standbys(): number {
+    return this.#standbys.length;
+  }
+
+  /** Opens a stream of a consumer; id "": one without. Throws FAILED_PRECONDITION if the lock is taken. */
+  open(id: string, mode: ConsumerMode, port: ConsumerPort): MaybePromise<Consumer> {
+    this.#replace(id);
+    this.#checkFree(mode);
+    if (this.consumers > 0) return this.#join(new Consumer(this.#topic, id, mode, port));
+    return chain(this.#lock.acquire(), (ours) => {
+      if (!ours) throw this.#taken("it is on another server");
+      // Others may have come while an engine was asked.
+      this.#checkFree(mode);
+      return this.#join(new Consumer(this.#topic, id, mode, port));
+    });
+  }
+
+  /** A stream ended: what it did not settle returns, and the next in line holds the lock. */
+  close(consumer: Consumer, clean: boolean): void {
+    if (consumer.closed) return;
+    consumer.closed = true;
+    for (const pull of this.#pullsOf(consumer)) this.#finish(pull);
+    consumer.returnLeases(clean);
+    this.#shared.delete(consumer);
+    this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
+    if (this.#holder === consumer) {
+      this.#holder = null;
+      this.#promote();
+    }
+    if (this.consumers === 0) this.#releaseLock();
+    this.pump();
+    this.#topic.checkIdle();
+  }
+
+  /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
+  pull(consumer: Consumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
+    if (consumer.pulls >= MAX_PULLS_IN_FLIGHT) {
+      throw new TinyMQError("RESOURCE_EXHAUSTED", `more than ${MAX_PULLS_IN_FLIGHT} pulls are without an answer`);
+    }
+    consumer.pulls += 1;
+    const pull: WaitingPull = {
+      consumer, pullId, maxMessages, maxBytes, impatient: waitMs <= 0, timer: null, parked: false, done: false };
+    if (!consumer.active) {
+      this.#park(pull);
+      if (pull.impatient) this.#answerEmpty(pull);
+    } else {
+      this.#enqueue(pull);
+      this.pump();
+    }
+    if (!pull.done && waitMs > 0) {
+      pull.timer = this.#topic.host.timers.after(waitMs, () => this.#answerEmpty(pull));
+    }
+  }
+
+  /** Answers all pulls of a consumer with `empty`: its stream is rewound. */
+  cancelPulls(consumer: Consumer): void {
+    for (const pull of this.#pullsOf(consumer)) this.#answerEmpty(pull);
+  }
+
+  /** A consumer reads again. */
+  resumed(consumer: Consumer): void {
+    if (!consumer.active || consumer.closed) return;
+    this.#unpark(consumer);
+    this.pump();
+  }
+
+  /** Delivers nothing for `delayMs`. */
+  pause(delayMs: number): void {
+    const { timers, clock } = this.#topic.host;
+    this.#pausedUntil = Math.max(this.#pausedUntil, clock.now() + delayMs);
+    timers.cancel(this.#resume);
+    this.#resume = timers.at(this.#pausedUntil, () => this.pump());
+  }
+
+  /** Answers waiting pulls as long as there are messages for them. */
+  pump(): void {
+    if (this.#pumping || this.#reading) return;
+    if (this.#waiting.length === 0) return;
+    this.#pumping = true;
+    try {
+      while (this.#step()) {
+        // Each step answers one pull.
+      }
+    } finally {
+      this.#pumping = false;
+    }
+    if (!this.#reading) this.#answerImpatient();
+  }
+
+  /** Calls `visit` for every range of offsets in [first, end) that a consumer holds. */
+  eachLeased(first: number, end: number, visit: (first: number, end: number) => void): void {
+    const holders = this.#holder === null ? this.#shared : [this.#holder, ...this.#shared];
+    for (const consumer of holders) {
+      for (const run of consumer.lease) {
+        const from = Math.max(first, run.firstOffset);
+        const to = Math.min(end, run.firstOffset + run.count);
+        if (from < to) visit(from, to);
+      }
+    }
+  }
+
+  #checkFree(mode: ConsumerMode): void {
+    const taken = mode === "shared" ? this.#holder !== null || this.#standbys.length > 0 : this.#shared.size > 0;
+    if (taken) throw this.#taken(mode === "shared" ? "it holds the topic alone" : "shared consumers hold it");
+    if (mode === "exclusive" && this.#holder !== null) {
+      throw this.#taken('wait in line with mode "standby", or compete with mode "shared"');
+    }
+  }
+
+  #taken(what: string): TinyMQError {
+    return new TinyMQError("FAILED_PRECONDITION", `topic "${this.#topic.name}" has a consumer: ${what}`);
+  }
+
+  #join(consumer: Consumer): Consumer {
+    if (consumer.mode === "shared") this.#shared.add(consumer);
+    else if (this.#holder === null) this.#holder = consumer;
+    else this.#standbys.push(consumer);
+    consumer.active = consumer.mode === "shared" || this.#holder === consumer;
+    this.#topic.keep();
+    return consumer;
+  }
+
+  /** The same consumer on another connection gives its place up, so that its ghost does not refuse it. */
+  #replace(id: string): void {
+    if (id === "") return;
+    const ghosts = [this.#holder, ...this.#standbys, ...this.#shared];
+    for (const ghost of ghosts) {
+      if (ghost === null || ghost.id !== id) continue;
+      // The ghost's place is kept free: nobody in line must move up into it.
+      const line = this.#standbys.filter((standby) => standby !== ghost);
+      this.#standbys = [];
+      this.close(ghost, false);
+      this.#standbys = line;
+      ghost.port.close(new TinyMQError("ABORTED", "this consumer opened another connection"));
+    }
+  }
+
+  #promote(): void {
+    const next = this.#standbys.shift();
+    if (next === undefined) return;
+    this.#holder = next;
+    next.active = true;
+    next.port.promoted();
+    this.#unpark(next);
+  }
+
+  #releaseLock(): void {
+    settle(
+      () => this.#lock.release(),
+      () => {},
+      (error) => this.#topic.host.failed(`${this.#topic.name}: releasing the lock failed`, error),
+    );
+  }
+
+  #enqueue(pull: WaitingPull): void {
+    this.#waiting.push(pull);
+    if (pull.impatient) this.#impatient += 1;
+  }
+
+  #park(pull: WaitingPull): void {
+    pull.parked = true;
+    pull.consumer.parked.push(pull);
+  }
+
+  #unpark(consumer: Consumer): void {
+    for (const pull of consumer.parked.splice(0)) {
+      pull.parked = false;
+      this.#enqueue(pull);
+    }
+  }
+
+  #pullsOf(consumer: Consumer): WaitingPull[] {
+    return [...consumer.parked, ...[...this.#waiting].filter((pull) => pull.consumer === consumer)];
+  }
+
+  /** Answers the oldest pull that can be answered; false if there is none, or nothing for it. */
+  #step(): boolean {
+    const topic = this.#topic;
+    if (topic.ready === 0 || topic.host.clock.now() < this.#pausedUntil) return false;
+    const pull = this.#nextPull();
+    if (pull === undefined) return false;
+    const taken = topic.take(pull.maxMessages, pull.maxBytes);
+    if (taken instanceof Promise) {
+      this.#reading = true;
+      taken.then(
+        (delivery) => this.#read(pull, delivery),
+        (error) => {
+          topic.host.failed(`${topic.name}: reading messages failed`, error);
+          this.#read(pull, null);
+        },
+      );
+      return false;
+    }
+    if (taken === null) return false;
+    this.#deliver(pull, taken);
+    return true;
+  }
+
+  #read(pull: WaitingPull, delivery: Delivery | null): void {
+    this.#reading = false;
+    if (delivery === null) {
+      this.#answerImpatient();
+      return;
+    }
+    this.#deliver(pull, delivery);
+    this.pump();
+  }
+
+  #deliver(pull: WaitingPull, delivery: Delivery): void {
+    const { consumer } = pull;
+    if (pull.done) {
+      // The consumer went while an engine was reading for it.
+      for (const run of delivery.runs) this.#topic.giveBack(run.firstOffset, run.count, run.deliveries);
+      return;
+    }
+    this.#finish(pull);
+    const firstPosition = consumer.lease.nextPosition;
+    for (const run of delivery.runs) consumer.lease.add(run.firstOffset, run.count, run.deliveries);
+    consumer.port.deliver(pull.pullId, firstPosition, delivery);
+  }
+
+  /** The oldest pull of a consumer that reads; those of others are parked until they do. */
+  #nextPull(): WaitingPull | undefined {
+    for (let pull = this.#waiting.first(); pull !== undefined; pull = this.#waiting.first()) {
+      if (pull.consumer.port.writable) return pull;
+      this.#waiting.shift();
+      if (pull.impatient) this.#impatient -= 1;
+      this.#park(pull);
+    }
+    return undefined;
+  }
+
+  #answerImpatient(): void {
+    if (this.#impatient === 0) return;
+    for (const pull of [...this.#waiting]) if (pull.impatient) this.#answerEmpty(pull);
+  }
+
+  #answerEmpty(pull: WaitingPull): void {
+    if (pull.done) return;
+    this.#finish(pull);
+    pull.consumer.port.empty(pull.pullId);
+  }
+
+  /** A pull has its answer, or needs none any more. */
+  #finish(pull: WaitingPull): void {
+    if (pull.done) return;
+    pull.done = true;
+    pull.consumer.pulls -= 1;
+    this.#topic.host.timers.cancel(pull.timer);
+    if (pull.parked) {
+      pull.consumer.parked.splice(pull.consumer.parked.indexOf(pull), 1);
+      return;
+    }
+    if (pull.impatient) this.#impatient -= 1;
+    if (this.#waiting.first() === pull) this.#waiting.shift();
+    else this.#waiting.splice([...this.#waiting].indexOf(pull), 1);
+  }
+}

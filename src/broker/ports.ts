@@ -1,0 +1,54 @@
+/**
+ * What the broker asks of those who use it, declared here so that it imports none of them.
+ *
+ * Always holds: the broker calls a port synchronously, never after `close` was called on it, and expects no
+ * answer; a port that cannot send ends its own stream.
+ */
+import type { TinyMQError } from "../errors.ts";
+
+/** Delivered messages with consecutive offsets. */
+export interface DeliveredRun {
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly redelivered: boolean;
+  /** How often they were delivered before, as far as it was counted. */
+  readonly deliveries: number;
+}
+
+/** What one pull is answered with. `parts` are views: to be copied or sent before control returns. */
+export interface Delivery {
+  readonly runs: readonly DeliveredRun[];
+  readonly parts: readonly Uint8Array[];
+  readonly count: number;
+  readonly byteLength: number;
+}
+
+export interface ProducerPort {
+  /** Every batch up to `seq` that was not rejected is stored. */
+  acked(seq: number): void;
+  rejected(seq: number, error: TinyMQError): void;
+  /** The broker ends the stream. */
+  close(error: TinyMQError): void;
+}
+
+export interface ConsumerPort {
+  /** False while the client does not read what was sent: nothing is delivered then. */
+  readonly writable: boolean;
+  deliver(pullId: number, firstPosition: number, delivery: Delivery): void;
+  empty(pullId: number): void;
+  /** A standby holds the lock now. */
+  promoted(): void;
+  close(error: TinyMQError): void;
+}
+
+/** Hands messages to all subscribers of a topic; whoever cannot keep up misses them. */
+export interface Publisher {
+  publish(topic: string, epoch: string, published: number, count: number, batch: Uint8Array): void;
+}
+
+/** What a batch asks for, in ms; 0: nothing. */
+export interface BatchOptions {
+  readonly delayMs: number;
+  readonly ttlMs: number;
+  readonly uniqueMs: number;
+}

@@ -1,0 +1,215 @@
+/**
+ * One contiguous buffer of a memory log, with its index.
+ *
+ * Messages of a slab have ordinals from 0. The index has one row for each segment: a stretch of messages
+ * with consecutive offsets and bytes. Small batches share a segment, so that the index costs a fraction of
+ * a byte a message. Always holds: `live` is `count` less what was released; every ordinal below
+ * `releasedPrefix` was released; beyond it `#released` (made only when somebody releases out of order) has
+ * a bit for each.
+ */
+import { skipEntries, spanWithin } from "../../wire/scan.ts";
+
+/** A segment that has as much is not extended: a look-up walks the entries of one segment. */
+const SEGMENT_MESSAGES = 64;
+const SEGMENT_BYTES = 8 * 1024;
+/** Numbers of an index row: first offset, first ordinal, first byte. */
+const ROW = 3;
+
+/** A place in a slab: a message's ordinal, its byte, and the segment that holds it. */
+export interface Place {
+  ordinal: number;
+  byte: number;
+  segment: number;
+}
+
+export class Slab {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes that hold messages. */
+  used = 0;
+  count = 0;
+  live = 0;
+  releasedPrefix = 0;
+  firstOffset = 0;
+  /** Above the last offset. */
+  endOffset = 0;
+  #rows = new Float64Array(ROW);
+  #segments = 0;
+  #released: Uint8Array | null = null;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.bytes = bytes;
+  }
+
+  get capacity(): number {
+    return this.bytes.length;
+  }
+
+  get segments(): number {
+    return this.#segments;
+  }
+
+  /** What the slab holds beside its buffer, in bytes: index and release bits. */
+  get overhead(): number {
+    return this.#rows.byteLength + (this.#released?.byteLength ?? 0);
+  }
+
+  /** Copies checked entries behind the others. There must be room; `offset` is at least `endOffset`. */
+  append(entries: Uint8Array, count: number, offset: number): void {
+    if (this.count === 0) this.firstOffset = offset;
+    if (this.count === 0 || offset !== this.endOffset || this.#lastSegmentIsFull()) this.#openSegment(offset);
+    this.bytes.set(entries, this.used);
+    this.used += entries.length;
+    this.count += count;
+    this.live += count;
+    this.endOffset = offset + count;
+  }
+
+  /** The place of the first message at or above `offset`; its ordinal is `count` if there is none. */
+  find(offset: number, place: Place): void {
+    if (offset >= this.endOffset) {
+      place.ordinal = this.count;
+      place.byte = this.used;
+      place.segment = this.#segments;
+      return;
+    }
+    const segment = Math.max(0, this.#segmentAt(offset, 0));
+    const ahead = offset - this.#rows[segment * ROW]!;
+    const length = this.ordinalAfter(segment) - this.#rows[segment * ROW + 1]!;
+    if (ahead >= length) {
+      // In a gap of the offsets: the next segment begins above it.
+      this.place(segment + 1, place);
+      return;
+    }
+    this.place(segment, place);
+    if (ahead > 0) {
+      place.byte = skipEntries(this.bytes, place.byte, ahead);
+      place.ordinal += ahead;
+    }
+  }
+
+  /** The place where a segment begins. */
+  place(segment: number, place: Place): void {
+    place.segment = segment;
+    place.ordinal = segment < this.#segments ? this.#rows[segment * ROW + 1]! : this.count;
+    place.byte = segment < this.#segments ? this.#rows[segment * ROW + 2]! : this.used;
+  }
+
+  offsetAt(segment: number, ordinal: number): number {
+    return this.#rows[segment * ROW]! + ordinal - this.#rows[segment * ROW + 1]!;
+  }
+
+  ordinalAfter(segment: number): number {
+    return segment + 1 < this.#segments ? this.#rows[(segment + 1) * ROW + 1]! : this.count;
+  }
+
+  byteAfter(segment: number): number {
+    return segment + 1 < this.#segments ? this.#rows[(segment + 1) * ROW + 2]! : this.used;
+  }
+
+  isReleased(ordinal: number): boolean {
+    if (ordinal < this.releasedPrefix) return true;
+    return this.#released !== null && (this.#released[ordinal >>> 3]! & (1 << (ordinal & 7))) !== 0;
+  }
+
+  /** Whether anything at or behind `ordinal` may have been released. */
+  hasHolesFrom(ordinal: number): boolean {
+    return this.#released !== null || ordinal < this.releasedPrefix;
+  }
+
+  /** Releases the offsets [first, end) as far as they are here; returns how many were not released yet. */
+  release(first: number, end: number): number {
+    if (first <= this.firstOffset && end >= this.endOffset) {
+      const released = this.live;
+      this.live = 0;
+      this.releasedPrefix = this.count;
+      this.#released = null;
+      return released;
+    }
+    let released = 0;
+    let segment = Math.max(0, this.#segmentAt(first, 0));
+    for (; segment < this.#segments && this.#rows[segment * ROW]! < end; segment++) {
+      const base = this.#rows[segment * ROW]!;
+      const baseOrdinal = this.#rows[segment * ROW + 1]!;
+      const length = this.ordinalAfter(segment) - baseOrdinal;
+      const from = Math.max(0, first - base);
+      const to = Math.min(length, end - base);
+      if (from < to) released += this.#releaseOrdinals(baseOrdinal + from, baseOrdinal + to);
+    }
+    this.live -= released;
+    return released;
+  }
+
+  /** Forgets everything; the buffer stays. */
+  reset(): void {
+    this.used = 0;
+    this.count = 0;
+    this.live = 0;
+    this.releasedPrefix = 0;
+    this.#segments = 0;
+    this.#released = null;
+    if (this.#rows.length > 1024) this.#rows = new Float64Array(ROW);
+  }
+
+  /** How many whole entries from `byte` of `entries` fit behind the others. */
+  static fitting(entries: Uint8Array, byte: number, room: number): { count: number; end: number } {
+    return spanWithin(entries, byte, entries.length, Number.MAX_SAFE_INTEGER, room, 0);
+  }
+
+  #lastSegmentIsFull(): boolean {
+    const row = (this.#segments - 1) * ROW;
+    return (
+      this.count - this.#rows[row + 1]! >= SEGMENT_MESSAGES || this.used - this.#rows[row + 2]! >= SEGMENT_BYTES
+    );
+  }
+
+  #openSegment(offset: number): void {
+    const row = this.#segments * ROW;
+    if (row === this.#rows.length) {
+      const grown = new Float64Array(this.#rows.length * 2);
+      grown.set(this.#rows);
+      this.#rows = grown;
+    }
+    this.#rows[row] = offset;
+    this.#rows[row + 1] = this.count;
+    this.#rows[row + 2] = this.used;
+    this.#segments += 1;
+  }
+
+  /** The last segment whose first value in `column` is at most `value`; −1 if there is none. */
+  #segmentAt(value: number, column: number): number {
+    let low = 0;
+    let high = this.#segments;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#rows[middle * ROW + column]! <= value) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  #releaseOrdinals(from: number, to: number): number {
+    if (from <= this.releasedPrefix && this.#released === null) {
+      const released = Math.max(0, to - this.releasedPrefix);
+      this.releasedPrefix = Math.max(this.releasedPrefix, to);
+      return released;
+    }
+    this.#released = withRoomFor(this.#released, this.count);
+    let released = 0;
+    for (let ordinal = Math.max(from, this.releasedPrefix); ordinal < to; ordinal++) {
+      const bit = 1 << (ordinal & 7);
+      if ((this.#released[ordinal >>> 3]! & bit) !== 0) continue;
+      this.#released[ordinal >>> 3]! |= bit;
+      released += 1;
+    }
+    while (this.releasedPrefix < this.count && this.isReleased(this.releasedPrefix)) this.releasedPrefix += 1;
+    return released;
+  }
+}
+
+function withRoomFor(bits: Uint8Array | null, count: number): Uint8Array {
+  const needed = (count + 7) >>> 3;
+  if (bits !== null && bits.length >= needed) return bits;
+  const grown = new Uint8Array(Math.max(needed, 2 * (bits?.length ?? 0)));
+  if (bits !== null) grown.set(bits);
+  return grown;
+}

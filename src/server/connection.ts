@@ -1,0 +1,119 @@
+/** A WebSocket of Bun as a session sees it, and the handlers that Bun calls. */
+import type { ServerWebSocket, WebSocketHandler } from "bun";
+import { toTinyMQError } from "../errors.ts";
+import { firstVersionSession, streamSession } from "../session/sessions.ts";
+import type { FrameSocket, Session } from "../session/socket.ts";
+import type { SessionContext } from "../session/context.ts";
+import { closeCodeOf, closeReason } from "../wire/close.ts";
+import { FIRST_FRAME_MS } from "../wire/limits.ts";
+import type { Doorway, Unopened } from "./doorway.ts";
+
+/** What a WebSocket carries from its upgrade on. */
+export interface ConnectionData {
+  readonly path: string;
+  readonly firstVersion: boolean;
+  connection: Connection | null;
+}
+
+/** What the handlers need of the server. */
+export interface ConnectionHost {
+  readonly context: SessionContext;
+  readonly doorway: Doorway;
+  readonly connections: Set<Connection>;
+}
+
+export class Connection implements FrameSocket {
+  readonly #socket: ServerWebSocket<ConnectionData>;
+  readonly session: Session;
+  readonly #unopened: Unopened;
+  #closing = false;
+
+  /** Throws UNIMPLEMENTED where no method has this path. */
+  constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
+    this.#socket = socket;
+    this.#unopened = host.doorway.watch(FIRST_FRAME_MS, () => {
+      this.close(closeCodeOf("DEADLINE_EXCEEDED"), `no first frame within ${FIRST_FRAME_MS / 1000} s`);
+    });
+    const { path, firstVersion } = socket.data;
+    const open = firstVersion ? firstVersionSession : streamSession;
+    try {
+      this.session = open(path, this, host.context);
+    } catch (error) {
+      this.#unopened.leave();
+      throw error;
+    }
+  }
+
+  get bufferedBytes(): number {
+    return this.#closing ? 0 : this.#socket.getBufferedAmount();
+  }
+
+  send(frame: Uint8Array): number {
+    return this.#socket.sendBinary(frame);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#socket.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#closing = true;
+    this.#socket.terminate();
+  }
+
+  ping(): void {
+    this.#socket.ping();
+  }
+
+  subscribe(topic: string): void {
+    this.#socket.subscribe(topic);
+  }
+
+  opened(): void {
+    this.#unopened.leave();
+  }
+}
+
+/** Bun's handlers: each finds the connection and passes the event on. */
+export function connectionHandlers(host: ConnectionHost): Pick<
+  WebSocketHandler<ConnectionData>,
+  "open" | "message" | "drain" | "close" | "pong"
+> {
+  return {
+    open(socket) {
+      host.doorway.connections += 1;
+      try {
+        const connection = new Connection(socket, host);
+        socket.data.connection = connection;
+        host.connections.add(connection);
+      } catch (thrown) {
+        const error = toTinyMQError(thrown);
+        host.context.misbehaved(error.message);
+        socket.close(closeCodeOf(error.code), closeReason(error.message));
+      }
+    },
+    message(socket, message) {
+      const connection = socket.data.connection;
+      if (connection === null) return;
+      if (typeof message === "string") connection.session.text();
+      else connection.session.message(message);
+    },
+    drain(socket) {
+      socket.data.connection?.session.drained();
+    },
+    pong(socket) {
+      socket.data.connection?.session.pong();
+    },
+    close(socket, code, reason) {
+      host.doorway.connections -= 1;
+      const connection = socket.data.connection;
+      if (connection === null) return;
+      socket.data.connection = null;
+      host.connections.delete(connection);
+      connection.opened();
+      connection.session.closed(code, reason);
+    },
+  };
+}

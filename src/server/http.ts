@@ -1,0 +1,79 @@
+/** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
+import type { Server } from "bun";
+import { TinyMQError } from "../errors.ts";
+import { SUBPROTOCOL } from "../wire/limits.ts";
+import { isLoopback, refusal } from "./access.ts";
+import { type AdminHost, handleTwirp, TWIRP_PREFIX, twirpError } from "./admin.ts";
+import type { ConnectionData } from "./connection.ts";
+import type { Doorway } from "./doorway.ts";
+
+export interface HttpHost {
+  readonly admin: AdminHost;
+  readonly doorway: Doorway;
+  readonly stopping: boolean;
+  readonly allowOrigin: readonly string[];
+  authorize(token: string): boolean;
+}
+
+/** Answers one request; undefined when it became a WebSocket. */
+export function handleRequest(
+  host: HttpHost,
+  request: Request,
+  server: Server<ConnectionData>,
+): Response | undefined | Promise<Response | undefined> {
+  if (host.stopping) return text(503, "the server stops");
+  const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
+  if (why !== null) return text(403, why);
+  const path = new URL(request.url).pathname;
+  if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return upgrade(host, request, server, path);
+  if (path.startsWith(TWIRP_PREFIX)) return unary(host, request, path);
+  if (path === "/health") return text(200, "ok");
+  return text(404, "tinyMQ: nothing here. Clients connect with a WebSocket; see docs/protocol.md");
+}
+
+function unary(host: HttpHost, request: Request, path: string): Response | Promise<Response> {
+  const [scheme, token] = (request.headers.get("authorization") ?? "").split(" ");
+  if (!host.authorize(scheme?.toLowerCase() === "bearer" ? (token ?? "") : "")) {
+    return twirpError(
+      new TinyMQError("UNAUTHENTICATED", "the token is missing or wrong: send it as Authorization: Bearer TOKEN"),
+    );
+  }
+  return handleTwirp(host.admin, request, path);
+}
+
+/** The subprotocol is chosen by us: Bun would echo the first that is offered, known or not. */
+function upgrade(
+  host: HttpHost,
+  request: Request,
+  server: Server<ConnectionData>,
+  path: string,
+): Response | undefined | Promise<Response | undefined> {
+  const offered = request.headers.get("sec-websocket-protocol");
+  const firstVersion = offered === null;
+  if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
+    return text(400, `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`);
+  }
+  if (!host.doorway.hasRoom) return text(503, "the server has as many connections as it may");
+  const complete = () => {
+    const data: ConnectionData = { path: decodePath(path), firstVersion, connection: null };
+    const headers: Record<string, string> = firstVersion ? {} : { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+    if (server.upgrade(request, { data, headers })) return undefined;
+    host.doorway.leave();
+    return text(400, "the request is no valid WebSocket handshake");
+  };
+  const turn = host.doorway.enter();
+  return turn === undefined ? complete() : turn.then(complete);
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    // Not every path is percent-encoded UTF-8; then it is taken as it stands.
+    return path;
+  }
+}
+
+function text(status: number, body: string): Response {
+  return new Response(`${body}\n`, { status, headers: { "Content-Type": "text/plain; charset=utf-8" } });
+}

@@ -1,0 +1,87 @@
+/** Bun's servers behind one host name: `localhost` means both loopback addresses, each with its own. */
+import type { Server, TLSOptions, WebSocketHandler } from "bun";
+import { TinyMQError } from "../errors.ts";
+
+/** How often a free port is looked for that is free on both loopback addresses. */
+const PORT_TRIES = 20;
+
+export interface ListenOptions<Data> {
+  readonly tls: TLSOptions | undefined;
+  readonly fetch: (request: Request, server: Server<Data>) => Response | undefined | Promise<Response | undefined>;
+  readonly websocket: WebSocketHandler<Data>;
+}
+
+export interface Listeners {
+  readonly host: string;
+  readonly port: number;
+  readonly addresses: readonly string[];
+  /** Hands a frame to all subscribers of a topic. */
+  publish(topic: string, frame: Uint8Array): void;
+  /** Takes no further connection. */
+  refuse(): void;
+  /** Closes what is left, and gives the port back. */
+  close(): Promise<void>;
+}
+
+/** Throws ALREADY_EXISTS if the port is taken, PERMISSION_DENIED or INVALID_ARGUMENT if it cannot be had. */
+export async function listen<Data>(host: string, port: number, options: ListenOptions<Data>): Promise<Listeners> {
+  const servers = host === "localhost" ? listenOnLoopbacks(port, options) : [listenOn(host, port, options)];
+  return {
+    host,
+    port: servers[0]!.port!,
+    addresses: servers.map((server) => server.hostname!),
+    publish(topic, frame) {
+      for (const server of servers) server.publish(topic, frame);
+    },
+    refuse() {
+      // Pending until the last socket closes, which `close` sees to.
+      for (const server of servers) void server.stop();
+    },
+    async close() {
+      await Promise.all(servers.map((server) => server.stop(true)));
+    },
+  };
+}
+
+function listenOnLoopbacks<Data>(port: number, options: ListenOptions<Data>): Server<Data>[] {
+  for (let tries = 1; ; tries++) {
+    const first = listenOn("127.0.0.1", port, options);
+    try {
+      return [first, listenOn("::1", first.port!, options)];
+    } catch (error) {
+      const taken = error instanceof TinyMQError && error.code === "ALREADY_EXISTS";
+      // A machine without IPv6 has one loopback address.
+      if (!taken) return [first];
+      void first.stop(true);
+      if (port !== 0 || tries >= PORT_TRIES) throw error;
+    }
+  }
+}
+
+function listenOn<Data>(hostname: string, port: number, options: ListenOptions<Data>): Server<Data> {
+  try {
+    return Bun.serve<Data>({
+      hostname,
+      port,
+      tls: options.tls,
+      fetch: options.fetch,
+      websocket: options.websocket,
+      // A stack trace is not for clients.
+      development: false,
+    });
+  } catch (cause) {
+    throw listenError(hostname, port, cause);
+  }
+}
+
+function listenError(hostname: string, port: number, cause: unknown): TinyMQError {
+  const code = (cause as { code?: string }).code;
+  if (code === "EADDRINUSE") {
+    return new TinyMQError("ALREADY_EXISTS", `port ${port} on ${hostname} is in use: stop what uses it, or choose another with --port`, { cause });
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return new TinyMQError("PERMISSION_DENIED", `port ${port} on ${hostname} may not be used: choose one above 1023`, { cause });
+  }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TinyMQError("INVALID_ARGUMENT", `cannot listen on ${hostname}:${port}: ${why}`, { cause });
+}

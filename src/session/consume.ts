@@ -1,0 +1,172 @@
+/** The server's side of `TinyMQ.Consume`. */
+import type { Consumer, ConsumerMode, Outcome } from "../broker/consumer.ts";
+import type { ConsumerPort, Delivery } from "../broker/ports.ts";
+import { chain, type MaybePromise } from "../engine/engine.ts";
+import { TinyMQError } from "../errors.ts";
+import {
+  ConsumeMode,
+  ConsumeRequest,
+  ConsumeResponse,
+  type Pull,
+  Outcome as WireOutcome,
+  type Rewind,
+  type Settle,
+} from "../gen/tinymq/v1/queue.ts";
+import { truncateUtf8 } from "../wire/close.ts";
+import { requireCount } from "../wire/frames.ts";
+import { KiB, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
+import { decodeFrame, requireId, requireToken } from "./open.ts";
+import type { Rpc, Stream } from "./stream.ts";
+
+/** What a pull without a wish of its own gets at most. */
+const DEFAULT_MESSAGES = 1_024;
+const DEFAULT_BYTES = 256 * KiB;
+
+const HEARTBEAT = ConsumeResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
+const PROMOTED = ConsumeResponse.toBinary({ kind: { oneofKind: "promoted", promoted: {} } });
+
+const MODES: Record<ConsumeMode, ConsumerMode> = {
+  [ConsumeMode.EXCLUSIVE]: "exclusive",
+  [ConsumeMode.STANDBY]: "standby",
+  [ConsumeMode.SHARED]: "shared",
+};
+const OUTCOMES: Record<WireOutcome, Outcome> = {
+  [WireOutcome.DONE]: "done",
+  [WireOutcome.RETRY]: "retry",
+  [WireOutcome.REJECT]: "reject",
+};
+
+export function openConsume(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
+  const { kind } = decodeFrame(ConsumeRequest, firstFrame);
+  if (kind.oneofKind !== "open") throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+  const { open } = kind;
+  requireToken(stream.context, open.token);
+  const id = requireId(open.consumerId, "consumer_id");
+  const mode = MODES[open.mode];
+  if (mode === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no mode ${open.mode}`);
+  const rpc = new ConsumeRpc(stream);
+  return chain(stream.context.broker.openConsumer(open.topic, id, mode, rpc), (consumer) => {
+    rpc.opened(consumer);
+    return rpc;
+  });
+}
+
+class ConsumeRpc implements Rpc, ConsumerPort {
+  readonly #stream: Stream;
+  #consumer: Consumer | null = null;
+  /** Largest delivery, in bytes of messages, that the client was told to expect. */
+  readonly #maxBytes: number;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+    this.#maxBytes = stream.context.limits.maxFrameBytes - KiB;
+  }
+
+  get writable(): boolean {
+    return this.#stream.writable;
+  }
+
+  opened(consumer: Consumer): void {
+    this.#consumer = consumer;
+    const { context } = this.#stream;
+    this.#send({
+      oneofKind: "opened",
+      opened: {
+        instance: context.broker.instance,
+        limits: { ...context.limits, maxInFlight: MAX_PULLS_IN_FLIGHT },
+        holder: consumer.active,
+      },
+    });
+  }
+
+  frame(frame: Uint8Array): void {
+    const consumer = this.#consumer;
+    if (consumer === null) return;
+    const { kind } = decodeFrame(ConsumeRequest, frame);
+    switch (kind.oneofKind) {
+      case "pull":
+        this.#pull(consumer, kind.pull);
+        return;
+      case "ack":
+        consumer.ack(requireCount(kind.ack.count, "ack.count"));
+        return;
+      case "settle":
+        this.#settle(consumer, kind.settle);
+        return;
+      case "rewind":
+        this.#rewind(consumer, kind.rewind);
+        return;
+      case "heartbeat":
+        return;
+      case "open":
+        throw new TinyMQError("INVALID_ARGUMENT", "a second open frame");
+      default:
+        throw new TinyMQError("INVALID_ARGUMENT", "a frame without a known kind");
+    }
+  }
+
+  deliver(pullId: number, firstPosition: number, delivery: Delivery): void {
+    const head = { pullId, firstPosition, runs: delivery.runs };
+    this.#stream.send(this.#stream.context.frames.delivered(head, delivery.parts, delivery.byteLength));
+  }
+
+  empty(pullId: number): void {
+    this.#send({ oneofKind: "empty", empty: { pullId } });
+  }
+
+  promoted(): void {
+    this.#stream.send(PROMOTED);
+  }
+
+  close(error: TinyMQError): void {
+    this.#stream.fail(error);
+  }
+
+  heartbeat(): void {
+    this.#stream.send(HEARTBEAT);
+  }
+
+  drained(): void {
+    this.#consumer?.topic.dispatcher.resumed(this.#consumer);
+  }
+
+  end(clean: boolean): void {
+    const consumer = this.#consumer;
+    this.#consumer = null;
+    consumer?.topic.dispatcher.close(consumer, clean);
+  }
+
+  #pull(consumer: Consumer, pull: Pull): void {
+    requireCount(pull.pullId, "pull_id");
+    requireCount(pull.waitMs, "wait_ms");
+    if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
+    for (const settle of pull.settles) this.#settle(consumer, settle);
+    consumer.topic.dispatcher.pull(
+      consumer,
+      pull.pullId,
+      pull.maxMessages === 0 ? DEFAULT_MESSAGES : pull.maxMessages,
+      Math.min(this.#maxBytes, pull.maxBytes === 0 ? DEFAULT_BYTES : pull.maxBytes),
+      pull.waitMs,
+    );
+  }
+
+  #settle(consumer: Consumer, settle: Settle): void {
+    requireCount(settle.position, "settle.position");
+    requireCount(settle.position + requireCount(settle.count, "settle.count"), "settle.position + settle.count");
+    const outcome = OUTCOMES[settle.outcome];
+    if (outcome === undefined) throw new TinyMQError("INVALID_ARGUMENT", `there is no outcome ${settle.outcome}`);
+    const delayMs = requireCount(settle.delayMs, "settle.delay_ms");
+    consumer.settle(settle.position, settle.count, outcome, truncateUtf8(settle.reason, MAX_REASON_BYTES), delayMs);
+  }
+
+  #rewind(consumer: Consumer, rewind: Rewind): void {
+    const position = requireCount(rewind.position, "rewind.position");
+    consumer.rewind(position, requireCount(rewind.delayMs, "rewind.delay_ms"));
+    this.#send({ oneofKind: "rewound", rewound: { position } });
+    consumer.topic.dispatcher.pump();
+  }
+
+  #send(kind: ConsumeResponse["kind"]): void {
+    this.#stream.send(ConsumeResponse.toBinary({ kind }));
+  }
+}

@@ -1,0 +1,31 @@
+/** What every open frame is checked for. */
+import type { IMessageType } from "@protobuf-ts/runtime";
+import { TinyMQError } from "../errors.ts";
+import type { SessionContext } from "./context.ts";
+
+const ID_BYTES = 16;
+
+/** The message of a frame. Throws INVALID_ARGUMENT where it is none. */
+export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint8Array): T {
+  try {
+    return type.fromBinary(frame, { readUnknownField: false });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TinyMQError("INVALID_ARGUMENT", `the frame is no ${type.typeName}: ${why}`, { cause });
+  }
+}
+
+/** Throws UNAUTHENTICATED unless the token is the server's. */
+export function requireToken(context: SessionContext, token: string): void {
+  if (context.authorize(token)) return;
+  throw new TinyMQError(
+    "UNAUTHENTICATED",
+    token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
+  );
+}
+
+/** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */
+export function requireId(id: Uint8Array, what: string): Uint8Array {
+  if (id.length === 0 || id.length === ID_BYTES) return id;
+  throw new TinyMQError("INVALID_ARGUMENT", `${what} has ${id.length} bytes; it is ${ID_BYTES} random ones, or none`);
+}

@@ -1,0 +1,120 @@
+/** The server's side of `TinyMQ.Produce`. */
+import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
+import type { Producer } from "../broker/producers.ts";
+import type { Topic } from "../broker/topic.ts";
+import { chain, type MaybePromise } from "../engine/engine.ts";
+import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
+import { Delivery, type ProduceBatch, type ProduceOpen, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
+import { readProduceBatch, requireCount } from "../wire/frames.ts";
+import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
+import { decodeFrame, requireId, requireToken } from "./open.ts";
+import type { Rpc, Stream } from "./stream.ts";
+
+const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
+
+export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
+  const { kind } = decodeFrame(ProduceRequest, firstFrame);
+  if (kind.oneofKind !== "open") throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+  const { open } = kind;
+  requireToken(stream.context, open.token);
+  const id = requireId(open.producerId, "producer_id");
+  // 0 is what proto3 leaves out: a client without a past.
+  const firstSeq = Math.max(1, requireCount(open.firstSeq, "first_seq"));
+  if (open.delivery !== Delivery.QUEUE && open.delivery !== Delivery.BROADCAST) {
+    throw new TinyMQError("UNIMPLEMENTED", `there is no delivery ${open.delivery}`);
+  }
+  const rpc = new ProduceRpc(stream);
+  const broadcast = open.delivery === Delivery.BROADCAST;
+  const { broker } = stream.context;
+  return chain(broker.openProducer(open.topic, id, firstSeq, broadcast, rpc), (opened) => {
+    rpc.opened(opened.topic, opened.producer, opened.known, open);
+    return rpc;
+  });
+}
+
+class ProduceRpc implements Rpc, ProducerPort {
+  readonly #stream: Stream;
+  #topic: Topic | null = null;
+  #producer: Producer | null = null;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  opened(topic: Topic, producer: Producer, known: boolean, open: ProduceOpen): void {
+    this.#topic = topic;
+    this.#producer = producer;
+    const { context } = this.#stream;
+    this.#send({
+      oneofKind: "opened",
+      opened: {
+        instance: context.broker.instance,
+        limits: { ...context.limits, maxInFlight: MAX_BATCHES_IN_FLIGHT },
+        known,
+        lastSeq: known ? producer.answeredSeq : Math.max(0, open.firstSeq - 1),
+      },
+    });
+  }
+
+  frame(frame: Uint8Array): void {
+    const batch = readProduceBatch(frame);
+    if (batch !== null) {
+      this.#produce(batch);
+      return;
+    }
+    const { kind } = decodeFrame(ProduceRequest, frame);
+    switch (kind.oneofKind) {
+      case "batch":
+        this.#produce(kind.batch);
+        return;
+      case "heartbeat":
+        return;
+      case "open":
+        throw new TinyMQError("INVALID_ARGUMENT", "a second open frame");
+      default:
+        throw new TinyMQError("INVALID_ARGUMENT", "a frame without a known kind");
+    }
+  }
+
+  acked(seq: number): void {
+    this.#stream.send(this.#stream.context.frames.acked(seq));
+  }
+
+  rejected(seq: number, error: TinyMQError): void {
+    this.#send({
+      oneofKind: "rejected",
+      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message },
+    });
+  }
+
+  close(error: TinyMQError): void {
+    this.#producer = null;
+    this.#stream.fail(error);
+  }
+
+  heartbeat(): void {
+    this.#stream.send(HEARTBEAT);
+  }
+
+  drained(): void {
+    // Answers are sent as they come; nothing waits for room.
+  }
+
+  end(clean: boolean): void {
+    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, clean);
+    this.#producer = null;
+  }
+
+  #produce(batch: ProduceBatch): void {
+    const options: BatchOptions = batch;
+    requireCount(batch.seq, "seq");
+    requireCount(batch.delayMs, "delay_ms");
+    requireCount(batch.ttlMs, "ttl_ms");
+    requireCount(batch.uniqueMs, "unique_ms");
+    this.#producer?.produce(batch.seq, batch.messages, options);
+  }
+
+  #send(kind: ProduceResponse["kind"]): void {
+    this.#stream.send(ProduceResponse.toBinary({ kind }));
+  }
+}

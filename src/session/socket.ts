@@ -1,0 +1,33 @@
+/** What a session needs of its WebSocket, declared here so that it knows no runtime. */
+
+export interface FrameSocket {
+  /** Sends one binary frame; returns its bytes, −1 if it waits in a buffer, 0 if it was dropped. */
+  send(frame: Uint8Array): number;
+  /** Bytes that wait to be sent. */
+  readonly bufferedBytes: number;
+  /** Ends the connection with a close frame. Does nothing the second time. */
+  close(code: number, reason: string): void;
+  /** Ends the connection at once. */
+  terminate(): void;
+  ping(): void;
+  /** The stream has opened: it no longer counts among those that have not. */
+  opened(): void;
+  /** Joins the live fan-out of a topic. */
+  subscribe(topic: string): void;
+}
+
+/** One connection as the server sees it. No method throws; after `closed` none is called. */
+export interface Session {
+  /** A binary frame; the bytes may be kept until control returns. */
+  message(frame: Uint8Array): void;
+  /** A text frame, which no client of ours sends. */
+  text(): void;
+  /** The socket can be written to again. */
+  drained(): void;
+  /** The connection is gone, for whatever reason. */
+  closed(code: number, reason: string): void;
+  /** The server stops. */
+  stop(code: number, reason: string): void;
+  /** Any sign of life that is not a frame. */
+  pong(): void;
+}

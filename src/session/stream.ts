@@ -1,0 +1,178 @@
+/**
+ * The server's end of one v1 stream: what every RPC has in common. The first frame opens it; heartbeats go
+ * both ways; errors become close codes; and what it used is given back exactly once, when it ends.
+ */
+import { settle } from "../engine/engine.ts";
+import type { MaybePromise } from "../engine/engine.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
+import type { Timer } from "../broker/timers.ts";
+import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
+import type { SessionContext } from "./context.ts";
+import type { FrameSocket, Session } from "./socket.ts";
+
+/** One RPC of a stream, made by its open frame. */
+export interface Rpc {
+  /** One more frame. Throws to end the stream. */
+  frame(frame: Uint8Array): void;
+  /** Sends the heartbeat of this RPC's output type. */
+  heartbeat(): void;
+  /** The client reads again. */
+  drained(): void;
+  /** The stream has ended; `clean`: the client closed it on purpose. */
+  end(clean: boolean): void;
+}
+
+/** Opens an RPC from its first frame; it has sent `opened` when it resolves. Throws to refuse. */
+export type OpenRpc = (stream: Stream, firstFrame: Uint8Array) => MaybePromise<Rpc>;
+
+/** Frames a client may send before an engine has answered its open frame. */
+const MAX_EARLY_FRAMES = 64;
+
+export class Stream implements Session {
+  readonly context: SessionContext;
+  readonly socket: FrameSocket;
+  readonly #open: OpenRpc;
+  #rpc: Rpc | null = null;
+  /** Frames that came while an engine was opening; null before the first frame and after the answer. */
+  #early: Uint8Array[] | null = null;
+  #ended = false;
+  #lastSent: number;
+  #lastReceived: number;
+  #timer: Timer | null = null;
+  #blocked = false;
+
+  constructor(socket: FrameSocket, context: SessionContext, open: OpenRpc) {
+    this.socket = socket;
+    this.context = context;
+    this.#open = open;
+    this.#lastSent = context.broker.clock.now();
+    this.#lastReceived = this.#lastSent;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether the client reads what it is sent. */
+  get writable(): boolean {
+    return !this.#blocked && !this.#ended;
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.bufferedBytes;
+  }
+
+  /** Sends one frame. A client that lets more pile up than the server allows is closed. */
+  send(frame: Uint8Array): void {
+    if (this.#ended) return;
+    this.#lastSent = this.context.broker.clock.now();
+    const sent = this.socket.send(frame);
+    if (sent > 0) return;
+    if (sent === 0) {
+      this.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: a frame could not be buffered"));
+      return;
+    }
+    this.#blocked = true;
+    this.context.outbound.update(this);
+  }
+
+  message(frame: Uint8Array): void {
+    if (this.#ended) return;
+    this.#lastReceived = this.context.broker.clock.now();
+    try {
+      if (this.#rpc !== null) this.#rpc.frame(frame);
+      else if (this.#early === null) this.#start(frame);
+      else this.#keepEarly(frame);
+    } catch (error) {
+      this.fail(toTinyMQError(error));
+    }
+  }
+
+  text(): void {
+    this.fail(new TinyMQError("INVALID_ARGUMENT", "a text frame: tinyMQ speaks binary frames only"));
+  }
+
+  drained(): void {
+    this.#blocked = this.socket.bufferedBytes > 0;
+    this.context.outbound.update(this);
+    if (!this.#blocked) this.#rpc?.drained();
+  }
+
+  pong(): void {
+    this.#lastReceived = this.context.broker.clock.now();
+  }
+
+  closed(code: number): void {
+    this.#release(code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY);
+  }
+
+  stop(code: number, reason: string): void {
+    if (this.#ended) return;
+    this.#release(false);
+    this.socket.close(code, closeReason(reason));
+  }
+
+  /** Ends the stream with an error that its client is told. */
+  fail(error: TinyMQError): void {
+    if (this.#ended) return;
+    if (error.code === "INTERNAL") this.context.broker.failed("a stream failed", error);
+    else if (error.code === "INVALID_ARGUMENT") this.context.misbehaved(error.message);
+    this.#release(false);
+    this.socket.close(closeCodeOf(error.code), closeReason(error.message));
+  }
+
+  #start(firstFrame: Uint8Array): void {
+    this.#early = [];
+    settle(
+      () => this.#open(this, firstFrame),
+      (rpc) => this.#started(rpc),
+      (error) => this.fail(toTinyMQError(error)),
+    );
+  }
+
+  #started(rpc: Rpc): void {
+    if (this.#ended) {
+      // It ended while an engine was opening.
+      rpc.end(false);
+      return;
+    }
+    this.#rpc = rpc;
+    this.socket.opened();
+    this.#beat();
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const frame of early) this.message(frame);
+  }
+
+  #keepEarly(frame: Uint8Array): void {
+    const early = this.#early!;
+    if (early.length >= MAX_EARLY_FRAMES) {
+      throw new TinyMQError("RESOURCE_EXHAUSTED", "too many frames before the stream was opened");
+    }
+    early.push(frame.slice());
+  }
+
+  /** Sends a heartbeat where nothing was sent lately, and gives up where nothing was heard. */
+  #beat(): void {
+    if (this.#ended) return;
+    const { broker, heartbeatMs, deadAfterMs } = this.context;
+    const now = broker.clock.now();
+    if (now - this.#lastReceived >= deadAfterMs) {
+      this.fail(new TinyMQError("UNAVAILABLE", `nothing was heard from you for ${Math.round(deadAfterMs / 1000)} s`));
+      this.socket.terminate();
+      return;
+    }
+    if (now - this.#lastSent >= heartbeatMs) this.#rpc?.heartbeat();
+    const due = Math.min(this.#lastSent + heartbeatMs, this.#lastReceived + deadAfterMs);
+    this.#timer = broker.timers.at(Math.max(due, now + 1), () => this.#beat());
+  }
+
+  #release(clean: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.context.broker.timers.cancel(this.#timer);
+    this.context.outbound.forget(this);
+    this.#rpc?.end(clean);
+    this.#rpc = null;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The server's end of a connection of the first version: one producer or one consumer, one message at a
+ * time. It takes the same locks and the same log as everybody else.
+ *
+ * States: `opening` (before ConnInit), `producing`, `consuming`, `ended`.
+ */
+import type { Consumer } from "../broker/consumer.ts";
+import { NO_OPTIONS } from "../broker/accept.ts";
+import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
+import type { Producer } from "../broker/producers.ts";
+import type { Timer } from "../broker/timers.ts";
+import type { Topic } from "../broker/topic.ts";
+import { settle } from "../engine/engine.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
+import { Batch } from "../gen/tinymq/v1/queue.ts";
+import { concatBytes } from "../wire/bytes.ts";
+import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
+import { MiB } from "../wire/limits.ts";
+import type { SessionContext } from "./context.ts";
+import { decodeFrame, requireToken } from "./open.ts";
+import type { FrameSocket, Session } from "./socket.ts";
+
+const ROLE_PRODUCER = 1;
+const ROLE_CONSUMER = 2;
+const STATUS_OPEN = 1000;
+const STATUS_UNCONSUMABLE = 4000;
+const STATUS_SUCCESS = 2000;
+const STATUS_QUEUE_EMPTY = 2001;
+const EMPTY = ContentRead.toBinary({ id: 0, status: STATUS_QUEUE_EMPTY, body: Uint8Array.of(0) });
+
+const MAX_ID = 2 ** 32 - 1;
+/** Those clients refuse larger frames. */
+const MAX_READ_BYTES = MiB;
+/** It sends no heartbeats; it answers pings. */
+const PING_MS = 15_000;
+const DEAD_AFTER_MS = 40_000;
+
+export class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
+  readonly #socket: FrameSocket;
+  readonly #context: SessionContext;
+  readonly #path: string;
+  #state: "opening" | "producing" | "consuming" | "ended" = "opening";
+  #topic: Topic | null = null;
+  #producer: Producer | null = null;
+  #consumer: Consumer | null = null;
+  /** The last ContentWrite's number on this connection, and its id. */
+  #seq = 0;
+  #writtenId = 0;
+  #lastReceived: number;
+  #timer: Timer | null = null;
+  #blocked = false;
+
+  /** `path` is the URL's path without its first slash: the topic, where ConnInit has none. */
+  constructor(socket: FrameSocket, context: SessionContext, path: string) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#path = path;
+    this.#lastReceived = context.broker.clock.now();
+  }
+
+  get writable(): boolean {
+    return !this.#blocked && this.#state !== "ended";
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedBytes;
+  }
+
+  message(frame: Uint8Array): void {
+    this.pong();
+    try {
+      if (this.#state === "opening") this.#open(frame);
+      else if (this.#state === "producing") this.#write(frame);
+      else if (this.#state === "consuming") this.#poll(frame);
+    } catch (error) {
+      this.fail(toTinyMQError(error));
+    }
+  }
+
+  text(): void {
+    this.fail(new TinyMQError("INVALID_ARGUMENT", "a text frame: tinyMQ speaks binary frames only"));
+  }
+
+  pong(): void {
+    this.#lastReceived = this.#context.broker.clock.now();
+  }
+
+  drained(): void {
+    this.#blocked = this.#socket.bufferedBytes > 0;
+    this.#context.outbound.update(this);
+    if (!this.#blocked && this.#consumer !== null) this.#consumer.topic.dispatcher.resumed(this.#consumer);
+  }
+
+  closed(code: number): void {
+    const clean = code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY;
+    // A clean close acknowledges what was polled last, as the next poll would have.
+    if (clean && this.#consumer !== null) this.#consumer.ack(this.#consumer.lease.nextPosition);
+    this.#release(clean);
+  }
+
+  stop(code: number, reason: string): void {
+    if (this.#state === "ended") return;
+    this.#release(false);
+    this.#socket.close(code, closeReason(reason));
+  }
+
+  /** Ends the connection with an error; the first version's clients see it closed. */
+  fail(error: TinyMQError): void {
+    if (this.#state === "ended") return;
+    if (error.code === "INTERNAL") this.#context.broker.failed("a connection of the first version failed", error);
+    else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
+    this.#release(false);
+    this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
+  }
+
+  close(error: TinyMQError): void {
+    this.fail(error);
+  }
+
+  acked(_seq: number): void {
+    this.#send(Ack.toBinary({ id: this.#writtenId }));
+  }
+
+  /** That protocol has no word for "not stored". */
+  rejected(_seq: number, error: TinyMQError): void {
+    this.fail(error);
+  }
+
+  deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {
+    const { messages } = Batch.fromBinary(concatBytes(delivery.parts));
+    const { id, body } = messages[0]!;
+    const frame = ContentRead.toBinary({ id, status: STATUS_SUCCESS, body });
+    if (id <= MAX_ID && frame.length <= MAX_READ_BYTES) {
+      this.#send(frame);
+      return;
+    }
+    const why = id > MAX_ID ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
+    const error = new TinyMQError("OUT_OF_RANGE", `the next message is not for a first-version client: ${why}`);
+    this.#context.misbehaved(`topic "${this.#topic?.name}": ${error.message}`);
+    // It was not told, so no delivery is counted.
+    this.#release(true);
+    this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
+  }
+
+  empty(_pullId: number): void {
+    this.#send(EMPTY);
+  }
+
+  promoted(): void {
+    // A first-version consumer never stands in line.
+  }
+
+  #open(frame: Uint8Array): void {
+    const init = decodeFrame(ConnInit, frame);
+    requireToken(this.#context, init.authToken ?? "");
+    const name = init.topic !== undefined && init.topic !== "" ? init.topic : this.#path;
+    const { broker } = this.#context;
+    if (init.role === ROLE_PRODUCER) {
+      settle(
+        () => broker.openProducer(name, new Uint8Array(0), 1, false, this),
+        ({ topic, producer }) => {
+          this.#producer = producer;
+          this.#opened(topic, "producing");
+        },
+        (error) => this.fail(toTinyMQError(error)),
+      );
+    } else if (init.role === ROLE_CONSUMER) {
+      settle(
+        () => broker.openConsumer(name, new Uint8Array(0), "exclusive", this),
+        (consumer) => {
+          this.#consumer = consumer;
+          this.#opened(consumer.topic, "consuming");
+        },
+        (error) => this.#refused(toTinyMQError(error)),
+      );
+    } else {
+      throw new TinyMQError("INVALID_ARGUMENT", `ConnInit has role ${init.role}; 1 is a producer, 2 a consumer`);
+    }
+  }
+
+  #opened(topic: Topic, state: "producing" | "consuming"): void {
+    this.#topic = topic;
+    if (this.#state === "ended") {
+      this.#leave(false);
+      return;
+    }
+    this.#state = state;
+    this.#socket.opened();
+    this.#send(ConnStatus.toBinary({ status: STATUS_OPEN }));
+    this.#watch();
+  }
+
+  #refused(error: TinyMQError): void {
+    if (error.code === "FAILED_PRECONDITION") this.#send(ConnStatus.toBinary({ status: STATUS_UNCONSUMABLE }));
+    this.fail(error);
+  }
+
+  #write(frame: Uint8Array): void {
+    const { id, body } = decodeFrame(ContentWrite, frame);
+    if (id === undefined || body === undefined) throw new TinyMQError("INVALID_ARGUMENT", "ContentWrite lacks id or body");
+    this.#writtenId = id;
+    this.#seq += 1;
+    this.#producer?.produce(this.#seq, Batch.toBinary({ messages: [{ id, body, headers: {} }] }), NO_OPTIONS);
+  }
+
+  #poll(frame: Uint8Array): void {
+    decodeFrame(Poll, frame);
+    const consumer = this.#consumer;
+    if (consumer === null) return;
+    consumer.ack(consumer.lease.nextPosition);
+    consumer.topic.dispatcher.pull(consumer, 0, 1, MAX_READ_BYTES, 0);
+  }
+
+  #send(frame: Uint8Array): void {
+    if (this.#state === "ended") return;
+    const sent = this.#socket.send(frame);
+    if (sent > 0) return;
+    if (sent === 0) {
+      this.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: a frame could not be buffered"));
+      return;
+    }
+    this.#blocked = true;
+    this.#context.outbound.update(this);
+  }
+
+  #watch(): void {
+    if (this.#state === "ended") return;
+    const { clock, timers } = this.#context.broker;
+    if (clock.now() - this.#lastReceived >= DEAD_AFTER_MS) {
+      this.fail(new TinyMQError("UNAVAILABLE", "nothing was heard from you for 40 s"));
+      this.#socket.terminate();
+      return;
+    }
+    this.#socket.ping();
+    this.#timer = timers.after(Math.min(PING_MS, DEAD_AFTER_MS), () => this.#watch());
+  }
+
+  #release(clean: boolean): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#context.broker.timers.cancel(this.#timer);
+    this.#context.outbound.forget(this);
+    this.#leave(clean);
+  }
+
+  #leave(clean: boolean): void {
+    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, clean);
+    const consumer = this.#consumer;
+    this.#producer = null;
+    this.#consumer = null;
+    consumer?.topic.dispatcher.close(consumer, clean);
+  }
+}
