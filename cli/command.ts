@@ -1,0 +1,56 @@
+/** What a command is: citty's definition, with examples for its help. */
+import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty";
+import { TinyMQError } from "../src/errors.ts";
+import { type OptionSpec, parseOption } from "../src/server/options.ts";
+
+/** A command of the program. Subcommands are loaded when they are needed, and no sooner. */
+export interface Command {
+  meta: { name: string; description: string };
+  args: ArgsDef;
+  examples: readonly string[];
+  subCommands?: Readonly<Record<string, () => Promise<Command>>>;
+  run?: CommandDef["run"];
+}
+
+/** Defines a command; `run` gets its arguments with the types that `args` gives them. */
+export function command<const Args extends ArgsDef>(
+  definition: CommandDef<Args> & Pick<Command, "meta" | "examples" | "subCommands"> & { args: Args },
+): Command {
+  return defineCommand(definition) as unknown as Command;
+}
+
+/** The command line is not understood: exit code 2. The message names what is wrong. */
+export class UsageError extends TinyMQError {
+  override name = "UsageError";
+  constructor(message: string, options?: ErrorOptions) {
+    super("INVALID_ARGUMENT", message, options);
+  }
+}
+
+/** What an option's value must be: of the options of a server, the part that is checked. */
+export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
+
+/** A value of the command line, checked as `spec` says. Throws a UsageError that names the option. */
+export function parseValue(spec: ValueSpec, value: string): unknown {
+  try {
+    return parseOption(spec as OptionSpec, value);
+  } catch (error) {
+    if (error instanceof TinyMQError) throw new UsageError(`--${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** A whole number from the command line; `fallback` if it is not given. */
+export function parseCount(
+  name: string,
+  value: string | undefined,
+  fallback: number,
+  range: { least?: number; most?: number } = {},
+): number {
+  return value === undefined ? fallback : (parseValue({ name, kind: "count", ...range }, value) as number);
+}
+
+/** As people write it. A flag that is on unless it is denied is written with "no-", as in citty. */
+export function optionName(key: string, definition: ArgDef): string {
+  return definition.type === "boolean" && definition.default === true ? `no-${key}` : key;
+}

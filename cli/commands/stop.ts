@@ -1,0 +1,84 @@
+/** `stop`: the graceful end of the server of this state folder. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { TinyMQError } from "../../src/errors.ts";
+import { command, parseValue } from "../command.ts";
+import { formatDuration } from "../format.ts";
+import { PROGRAM } from "../help.ts";
+import { PidFile } from "../pid-file.ts";
+import { isLive, type ServerRecord } from "../server-record.ts";
+import { checkStateFolder, PID_FILE, stateFolder } from "../state-folder.ts";
+import { print, talk } from "../talk.ts";
+
+const LOOK_MS = 5;
+/** How long the system takes to remove a process that was killed, in ms. */
+const KILLED_MS = 5_000;
+
+export const stop = command({
+  meta: { name: "stop", description: "stops the server, and returns when it is gone" },
+  args: {
+    timeout: {
+      type: "string",
+      valueHint: "TIME",
+      description: "kill a server that is not gone by then, unless it is still writing its snapshot (10 s)",
+    },
+  },
+  examples: [`${PROGRAM} stop`, `${PROGRAM} stop --timeout 1m`],
+  async run({ args }) {
+    const spec = { name: "timeout", kind: "duration", least: 0 } as const;
+    const timeout = parseValue(spec, args.timeout ?? "10s") as number;
+    const folder = stateFolder();
+    const pidFile = new PidFile(join(folder, PID_FILE));
+    const record = checkStateFolder(folder) ? pidFile.holder() : null;
+    if (record === null) throw notRunning(folder, pidFile);
+    await end(record, pidFile, timeout);
+    pidFile.release(record);
+    print(`tinyMQ is stopped (pid ${record.pid}).\n`);
+  },
+});
+
+function notRunning(folder: string, pidFile: PidFile): TinyMQError {
+  const left = checkStateFolder(folder) && pidFile.removeStale();
+  const note = left ? " (a server that is gone had left its PID file, which is removed)" : "";
+  return new TinyMQError("FAILED_PRECONDITION", `tinyMQ is not running${note}`);
+}
+
+async function end(record: ServerRecord, pidFile: PidFile, timeout: number): Promise<void> {
+  signal(record, "SIGTERM");
+  let progress = progressOf(pidFile);
+  let since = Date.now();
+  while (isLive(record)) {
+    const now = progressOf(pidFile);
+    if (now !== progress) {
+      progress = now;
+      since = Date.now();
+    }
+    if (Date.now() - since > timeout) return await kill(record, timeout);
+    await Bun.sleep(LOOK_MS);
+  }
+}
+
+/** The server touches its PID file while it writes its snapshot. */
+function progressOf(pidFile: PidFile): number {
+  return statSync(pidFile.path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+async function kill(record: ServerRecord, timeout: number): Promise<void> {
+  talk.warn(`it did not stop within ${formatDuration(timeout)}, and is killed`);
+  signal(record, "SIGKILL");
+  const deadline = Date.now() + KILLED_MS;
+  while (isLive(record)) {
+    if (Date.now() > deadline) throw new TinyMQError("INTERNAL", `pid ${record.pid} does not go away`);
+    await Bun.sleep(LOOK_MS);
+  }
+}
+
+/** The process is looked at once more, right before: its number may be another's by now. */
+function signal(record: ServerRecord, name: "SIGTERM" | "SIGKILL"): void {
+  if (!isLive(record)) return;
+  try {
+    process.kill(record.pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

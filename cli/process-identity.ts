@@ -1,0 +1,54 @@
+/**
+ * Which process is it? A process number alone does not tell: numbers are given out again. A number with
+ * the moment that its process started does, within one boot of the machine.
+ */
+import { readFileSync } from "node:fs";
+
+/**
+ * What tells the process of this number from every other that had or will have the number; null if there
+ * is none, or it is dead and only waits for its parent to notice. Linux: boot id and start time (source:
+ * proc(5), /proc/PID/stat field 22). Elsewhere: what `ps` says, to the second.
+ */
+export function identifyProcess(pid: number): string | null {
+  return process.platform === "linux" ? identifyOnLinux(pid) : identifyWithPs(pid);
+}
+
+/** The process that this code runs in: its number, and what tells it from others. */
+export function identifyThisProcess(): { pid: number; startTime: string } {
+  const startTime = identifyProcess(process.pid);
+  if (startTime === null) throw new Error("this process cannot find out when it started");
+  return { pid: process.pid, startTime };
+}
+
+function identifyOnLinux(pid: number): string | null {
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  if (stat === null) return null;
+  // The second field is the program's name in parentheses, and may hold any character.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0];
+  const startTime = fields[22 - 3];
+  if (state === "Z" || state === "X" || startTime === undefined) return null;
+  return `${readIfThere("/proc/sys/kernel/random/boot_id")?.trim() ?? "linux"} ${startTime}`;
+}
+
+function identifyWithPs(pid: number): string | null {
+  // The time is printed in the caller's language and zone, which differ from one terminal to the next.
+  const ps = Bun.spawnSync(["/bin/ps", "-o", "state=,lstart=", "-p", String(pid)], {
+    env: { LC_ALL: "C", TZ: "UTC" },
+    stderr: "ignore",
+  });
+  const match = /^(\S+)\s+(\S.*\S)\s*$/.exec(ps.stdout.toString().trim());
+  if (!match || match[1]!.startsWith("Z")) return null;
+  return match[2]!.replaceAll(/\s+/g, " ");
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    // ESRCH: the process ended between the open and the read.
+    if (code === "ENOENT" || code === "ESRCH") return null;
+    throw error;
+  }
+}

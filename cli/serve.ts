@@ -1,0 +1,161 @@
+/**
+ * The life of one server process, in the background or not: one server per state folder, a PID file once
+ * it is bound, a graceful stop on a signal, and no PID file afterwards.
+ */
+import { utimesSync } from "node:fs";
+import { join } from "node:path";
+import { TinyMQError } from "../src/errors.ts";
+import type { Logger } from "../src/server/logger.ts";
+import type { ServerOptions } from "../src/server/options.ts";
+import { createLineLogger, type LogFormat, type LogLevel } from "./line-logger.ts";
+import { PidFile } from "./pid-file.ts";
+import { identifyThisProcess } from "./process-identity.ts";
+import { describeServer, type ServerRecord } from "./server-record.ts";
+import { watchSignals } from "./signals.ts";
+import { makeStateFolder, PID_FILE, STARTING_FILE } from "./state-folder.ts";
+
+/** What `start` hands to the process that is to serve. Every path is absolute. */
+export interface Handover {
+  folder: string;
+  version: string;
+  options: ServerOptions;
+  logLevel: LogLevel;
+  logFormat: LogFormat;
+  /** The file that standard error goes to; "" in the foreground. */
+  log: string;
+}
+
+/** What this file needs of a server. */
+export interface Server {
+  readonly host: string;
+  readonly port: number;
+  readonly addresses: readonly string[];
+  start(): Promise<unknown>;
+  stop(options: { onProgress(): void }): Promise<unknown>;
+}
+
+export type MakeServer = (options: ServerOptions & { logger: Logger }) => Server;
+
+/** A start of another process that takes longer than this (ms) is not waited for. */
+const OTHER_START_MS = 60_000;
+
+/**
+ * Serves until a signal comes. `onReady` gets the PID file's content once the server can be reached.
+ * Throws ALREADY_EXISTS if the folder has a server, and what the server throws when it cannot start.
+ */
+export async function serve(
+  handover: Handover,
+  makeServer: MakeServer,
+  onReady: (record: ServerRecord) => void = () => {},
+): Promise<void> {
+  const background = handover.log !== "";
+  const logger = createLineLogger({
+    level: handover.logLevel,
+    format: handover.logFormat,
+    file: handover.log,
+  });
+  makeStateFolder(handover.folder);
+  const pidFile = new PidFile(join(handover.folder, PID_FILE));
+  const own = makeRecord(handover);
+  // In the background nobody hangs up, and a stray SIGHUP must not cost the messages.
+  const signals = watchSignals(background ? ["SIGHUP"] : [], () => pidFile.release(own));
+  const stopLogging = logUnexpectedErrors(logger);
+  try {
+    const server = makeServer({ ...handover.options, logger });
+    const record = await startAlone(handover.folder, own, server, pidFile);
+    logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
+    onReady(record);
+    logger.info(`ended by ${await signals.first}`);
+    await server.stop({ onProgress: () => showProgress(pidFile.path, logger) });
+  } finally {
+    pidFile.release(own);
+    signals.dispose();
+    stopLogging();
+  }
+}
+
+/** Starts the server and writes the PID file, while no other process does the same in this folder. */
+async function startAlone(
+  folder: string,
+  own: ServerRecord,
+  server: Server,
+  pidFile: PidFile,
+): Promise<ServerRecord> {
+  const starting = new PidFile(join(folder, STARTING_FILE));
+  await waitForTurn(own, starting, pidFile);
+  try {
+    await server.start();
+    const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
+    const holder = pidFile.claim(record);
+    if (holder === null) return record;
+    await server.stop({ onProgress() {} });
+    throw alreadyRunning(holder);
+  } finally {
+    starting.release(own);
+  }
+}
+
+/** Before the server binds, and takes a snapshot that another one might be just about to take. */
+async function waitForTurn(own: ServerRecord, starting: PidFile, pidFile: PidFile): Promise<void> {
+  const deadline = Date.now() + OTHER_START_MS;
+  while (true) {
+    const running = pidFile.holder();
+    if (running !== null) throw alreadyRunning(running);
+    const other = starting.claim(own);
+    if (other === null) break;
+    if (Date.now() > deadline) {
+      throw new TinyMQError("ALREADY_EXISTS", `tinyMQ is being started by another process, pid ${other.pid}`);
+    }
+    await Bun.sleep(10);
+  }
+  const running = pidFile.holder();
+  if (running === null) return;
+  starting.release(own);
+  throw alreadyRunning(running);
+}
+
+/** The error of a start where a server runs. */
+export function alreadyRunning(holder: ServerRecord): TinyMQError {
+  return new TinyMQError("ALREADY_EXISTS", `tinyMQ is already running: ${describeServer(holder)}`);
+}
+
+function makeRecord(handover: Handover): ServerRecord {
+  const { options } = handover;
+  return {
+    ...identifyThisProcess(),
+    host: options.host ?? "",
+    port: options.port ?? 0,
+    addresses: [],
+    tls: Boolean(options.tlsCert),
+    tokenFile: options.tokenFile ?? "",
+    version: handover.version,
+    log: handover.log,
+    startedAt: new Date().toISOString(),
+  };
+}
+
+/** Tells a waiting `stop` that the stop is getting on: it looks at the time of the PID file. */
+function showProgress(path: string, logger: Logger): void {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+  } catch (error) {
+    logger.debug(`no progress can be shown: ${String(error)}`);
+  }
+}
+
+/**
+ * A mistake in the handling of one connection must not cost everybody's messages: it is logged, and the
+ * server goes on.
+ */
+function logUnexpectedErrors(logger: Logger): () => void {
+  const log = (error: unknown): void => {
+    logger.error(`unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  };
+  process.on("uncaughtException", log);
+  process.on("unhandledRejection", log);
+  return () => {
+    process.off("uncaughtException", log);
+    process.off("unhandledRejection", log);
+  };
+}
