@@ -1,12 +1,16 @@
-/** Messages given back with a delay: they return when it is over. */
-import { RangeSet } from "./range-set.ts";
+/**
+ * Messages given back with a delay: they return when it is over.
+ *
+ * Always holds: every offset of `#ranges` is in the waiting of exactly one timer.
+ */
+import { type OffsetRange, RangeSet } from "./range-set.ts";
 import type { Timer } from "./timers.ts";
 import type { Topic } from "./topic.ts";
 
 export class HeldBack {
   readonly #topic: Topic;
   readonly #ranges = new RangeSet();
-  readonly #timers = new Set<Timer>();
+  readonly #waiting = new Map<Timer, { readonly first: number; readonly end: number }>();
 
   constructor(topic: Topic) {
     this.#topic = topic;
@@ -24,26 +28,29 @@ export class HeldBack {
   add(first: number, end: number, deliveries: number, delayMs: number): void {
     this.#ranges.add(first, end, deliveries);
     const timer = this.#topic.host.timers.after(delayMs, () => {
-      this.#timers.delete(timer);
+      this.#waiting.delete(timer);
       // What was dropped meanwhile is no longer in the set; offsets are never used again.
       for (const range of this.#ranges.remove(first, end)) {
         this.#topic.returned.add(range.first, range.end, range.deliveries);
       }
       this.#topic.dispatcher.pump();
     });
-    this.#timers.add(timer);
+    this.#waiting.set(timer, { first, end });
   }
 
-  remove(first: number, end: number): { first: number; end: number; deliveries: number }[] {
+  remove(first: number, end: number): OffsetRange[] {
     return this.#ranges.remove(first, end);
   }
 
-  ranges(): Iterable<{ first: number; end: number; deliveries: number }> {
-    return this.#ranges;
+  /** Everything with its due time, for a snapshot. */
+  *items(): Generator<OffsetRange & { due: number }> {
+    for (const [timer, { first, end }] of this.#waiting) {
+      for (const range of this.#ranges.within(first, end)) yield { ...range, due: timer.due };
+    }
   }
 
   close(): void {
-    for (const timer of this.#timers) this.#topic.host.timers.cancel(timer);
-    this.#timers.clear();
+    for (const timer of this.#waiting.keys()) this.#topic.host.timers.cancel(timer);
+    this.#waiting.clear();
   }
 }

@@ -66,6 +66,17 @@ export class RangeSet {
     return removed;
   }
 
+  /** The offsets of [first, end) that are in the set. */
+  *within(first: number, end: number): Generator<OffsetRange> {
+    for (let index = Math.max(0, this.#indexAbove(first) - 1); ; index++) {
+      const range = this.#ranges.at(index);
+      if (range === undefined || range.first >= end) return;
+      const from = Math.max(first, range.first);
+      const to = Math.min(end, range.end);
+      if (from < to) yield { first: from, end: to, deliveries: range.deliveries };
+    }
+  }
+
   clear(): void {
     this.#ranges.clear();
     this.#count = 0;

@@ -43,7 +43,7 @@ export interface Log {
    * Stores a checked batch of `count` messages and returns its runs. MUST copy the bytes before it
    * returns. MUST give offsets above all it gave before, and MUST keep the order of calls. The answer
    * means: stored. With `firstOffset` (a restore) the messages get consecutive offsets from there; it
-   * MUST be at least `nextOffset`.
+   * MUST be at least `nextOffset`; an empty batch moves `nextOffset` and stores nothing.
    */
   append(batch: Uint8Array, count: number, firstOffset?: number): MaybePromise<readonly OffsetRun[]>;
 

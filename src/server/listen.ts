@@ -24,7 +24,7 @@ export interface Listeners {
 }
 
 /** Throws ALREADY_EXISTS if the port is taken, PERMISSION_DENIED or INVALID_ARGUMENT if it cannot be had. */
-export async function listen<Data>(host: string, port: number, options: ListenOptions<Data>): Promise<Listeners> {
+export function listen<Data>(host: string, port: number, options: ListenOptions<Data>): Listeners {
   const servers = host === "localhost" ? listenOnLoopbacks(port, options) : [listenOn(host, port, options)];
   return {
     host,

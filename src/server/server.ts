@@ -1,7 +1,7 @@
 /**
  * The server: one port for WebSockets, unary calls and health, on one address or on both loopbacks.
  *
- * States: `new`, `running`, `stopping`, `stopped`. A server runs once.
+ * States: `new`, `starting`, `running`, `stopping`, `stopped`. A server runs once.
  */
 import { Broker } from "../broker/broker.ts";
 import { type Clock, SYSTEM_CLOCK } from "../broker/clock.ts";
@@ -21,6 +21,7 @@ import {
   MAX_BATCH_MESSAGES,
   MiB,
 } from "../wire/limits.ts";
+import { formatSize } from "../wire/units.ts";
 import { checkBind, readToken, tokenChecker } from "./access.ts";
 import { type Connection, type ConnectionData, connectionHandlers } from "./connection.ts";
 import { Doorway } from "./doorway.ts";
@@ -29,6 +30,7 @@ import { type Listeners, listen } from "./listen.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./options.ts";
+import { readSnapshot, retireSnapshot, writeSnapshot } from "./snapshot-file.ts";
 
 /** Connections that may be there without having opened a stream. */
 const MAX_UNOPENED = 64;
@@ -42,6 +44,8 @@ export interface ServerParts {
   logger?: Logger;
   clock?: Clock;
   engine?: Engine;
+  /** Told of every step while a snapshot is written, for whoever waits for the server to end. */
+  onSnapshotProgress?: () => void;
 }
 
 export class TinyMQServer {
@@ -49,10 +53,11 @@ export class TinyMQServer {
   readonly broker: Broker;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #onSnapshotProgress: () => void;
   readonly #outbound: Outbound;
   readonly #doorway: Doorway;
   readonly #connections = new Set<Connection>();
-  #state: "new" | "running" | "stopping" | "stopped" = "new";
+  #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #listeners: Listeners | null = null;
   #authorize: (token: string) => boolean = () => false;
   #startedAt = 0;
@@ -60,10 +65,11 @@ export class TinyMQServer {
 
   /** Throws INVALID_ARGUMENT for an option that is none, or has no such value. */
   constructor(options: ServerOptions & ServerParts = {}) {
-    const { logger, clock, engine, ...rest } = options;
+    const { logger, clock, engine, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
     this.#logger = logger ?? SILENT;
     this.#clock = clock ?? SYSTEM_CLOCK;
+    this.#onSnapshotProgress = onSnapshotProgress ?? (() => {});
     this.broker = new Broker({
       engine: engine ?? new MemoryEngine(),
       clock: this.#clock,
@@ -100,14 +106,29 @@ export class TinyMQServer {
 
   /**
    * Listens, on the options' host and port where none are given; port 0 takes a free one. Throws
-   * ALREADY_EXISTS if the port is taken, FAILED_PRECONDITION for a bind beyond loopback without a token.
+   * ALREADY_EXISTS if the port is taken, FAILED_PRECONDITION for a bind beyond loopback without a token,
+   * DATA_LOSS if the snapshot is damaged.
    */
   async start(host = this.options.host, port = this.options.port): Promise<void> {
     if (this.#state !== "new") throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
-    const token = readToken(this.options);
-    checkBind(host, token, this.options.noAuth);
-    this.#authorize = tokenChecker(token);
-    this.#listeners = await this.#listen(host, port);
+    this.#state = "starting";
+    try {
+      const token = readToken(this.options);
+      checkBind(host, token, this.options.noAuth);
+      this.#authorize = tokenChecker(token);
+      const { snapshot } = this.options;
+      const restored = snapshot === "" ? null : await readSnapshot(this.broker, snapshot);
+      this.#listeners = this.#listen(host, port);
+      // In the same turn in which the port was bound: no stream can have opened.
+      if (restored !== null) {
+        retireSnapshot(snapshot);
+        this.#logger.info(`restored ${restored} messages from ${snapshot}`);
+      }
+    } catch (error) {
+      this.#state = "stopped";
+      await this.broker.close();
+      throw error;
+    }
     this.#startedAt = this.#clock.now();
     this.#state = "running";
     this.#logger.info(`listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`);
@@ -134,9 +155,20 @@ export class TinyMQServer {
       await this.#clientsGone();
       await this.#listeners?.close();
     }
-    await this.broker.close();
-    this.#state = "stopped";
+    try {
+      if (wasRunning) await this.#snapshot();
+    } finally {
+      await this.broker.close();
+      this.#state = "stopped";
+    }
     if (wasRunning) this.#logger.info("stopped");
+  }
+
+  async #snapshot(): Promise<void> {
+    const { snapshot } = this.options;
+    if (snapshot === "") return;
+    const bytes = await writeSnapshot(this.broker, snapshot, this.#onSnapshotProgress);
+    this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 
   /** Resolves when all connections are closed, or after the time of grace. */
@@ -147,7 +179,7 @@ export class TinyMQServer {
     }
   }
 
-  #listen(host: string, port: number): Promise<Listeners> {
+  #listen(host: string, port: number): Listeners {
     const context = this.#context();
     const server = this;
     return listen<ConnectionData>(host, port, {

@@ -16,7 +16,7 @@ import { truncateUtf8 } from "../wire/close.ts";
 import { requireCount } from "../wire/frames.ts";
 import { KiB, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream } from "./stream.ts";
+import type { Rpc, Stream, StreamEnd } from "./stream.ts";
 
 /** What a pull without a wish of its own gets at most. */
 const DEFAULT_MESSAGES = 1_024;
@@ -130,10 +130,11 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     this.#consumer?.topic.dispatcher.resumed(this.#consumer);
   }
 
-  end(clean: boolean): void {
+  end(how: StreamEnd): void {
     const consumer = this.#consumer;
     this.#consumer = null;
-    consumer?.topic.dispatcher.close(consumer, clean);
+    // A server that stops is no fault of the message that was being worked on.
+    consumer?.topic.dispatcher.close(consumer, how !== "lost");
   }
 
   #pull(consumer: Consumer, pull: Pull): void {

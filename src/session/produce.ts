@@ -8,7 +8,7 @@ import { Delivery, type ProduceBatch, type ProduceOpen, ProduceRequest, ProduceR
 import { readProduceBatch, requireCount } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream } from "./stream.ts";
+import type { Rpc, Stream, StreamEnd } from "./stream.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
 
@@ -100,8 +100,8 @@ class ProduceRpc implements Rpc, ProducerPort {
     // Answers are sent as they come; nothing waits for room.
   }
 
-  end(clean: boolean): void {
-    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, clean);
+  end(how: StreamEnd): void {
+    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, how === "closed");
     this.#producer = null;
   }
 

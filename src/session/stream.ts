@@ -18,9 +18,11 @@ export interface Rpc {
   heartbeat(): void;
   /** The client reads again. */
   drained(): void;
-  /** The stream has ended; `clean`: the client closed it on purpose. */
-  end(clean: boolean): void;
+  end(how: StreamEnd): void;
 }
+
+/** How a stream ends: its client closed it on purpose, it was lost or failed, or the server stops. */
+export type StreamEnd = "closed" | "lost" | "stopped";
 
 /** Opens an RPC from its first frame; it has sent `opened` when it resolves. Throws to refuse. */
 export type OpenRpc = (stream: Stream, firstFrame: Uint8Array) => MaybePromise<Rpc>;
@@ -103,12 +105,12 @@ export class Stream implements Session {
   }
 
   closed(code: number): void {
-    this.#release(code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY);
+    this.#release(code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY ? "closed" : "lost");
   }
 
   stop(code: number, reason: string): void {
     if (this.#ended) return;
-    this.#release(false);
+    this.#release("stopped");
     this.socket.close(code, closeReason(reason));
   }
 
@@ -117,7 +119,7 @@ export class Stream implements Session {
     if (this.#ended) return;
     if (error.code === "INTERNAL") this.context.broker.failed("a stream failed", error);
     else if (error.code === "INVALID_ARGUMENT") this.context.misbehaved(error.message);
-    this.#release(false);
+    this.#release("lost");
     this.socket.close(closeCodeOf(error.code), closeReason(error.message));
   }
 
@@ -133,7 +135,7 @@ export class Stream implements Session {
   #started(rpc: Rpc): void {
     if (this.#ended) {
       // It ended while an engine was opening.
-      rpc.end(false);
+      rpc.end("lost");
       return;
     }
     this.#rpc = rpc;
@@ -167,12 +169,12 @@ export class Stream implements Session {
     this.#timer = broker.timers.at(Math.max(due, now + 1), () => this.#beat());
   }
 
-  #release(clean: boolean): void {
+  #release(how: StreamEnd): void {
     if (this.#ended) return;
     this.#ended = true;
     this.context.broker.timers.cancel(this.#timer);
     this.context.outbound.forget(this);
-    this.#rpc?.end(clean);
+    this.#rpc?.end(how);
     this.#rpc = null;
   }
 }

@@ -101,7 +101,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
 
   stop(code: number, reason: string): void {
     if (this.#state === "ended") return;
-    this.#release(false);
+    this.#release(true);
     this.#socket.close(code, closeReason(reason));
   }
 

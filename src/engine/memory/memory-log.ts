@@ -57,7 +57,10 @@ export class MemoryLog implements Log {
   }
 
   append(batch: Uint8Array, count: number, firstOffset = this.#nextOffset): readonly OffsetRun[] {
-    if (count === 0) return [];
+    if (count === 0) {
+      this.#nextOffset = firstOffset;
+      return [];
+    }
     let tail = this.#tailFor(batch);
     if (batch.length <= tail.capacity - tail.used) {
       this.#put(tail, batch, count, firstOffset);
