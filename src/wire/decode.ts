@@ -53,7 +53,7 @@ export class BatchReader {
   }
 
   /** The body of the current message: a view of the batch's bytes. */
-  body(): Uint8Array {
+  bytes(): Uint8Array {
     if (this.#bodyStart === this.#bodyEnd) return NO_BYTES;
     return this.#bytes.subarray(this.#bodyStart, this.#bodyEnd);
   }

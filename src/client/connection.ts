@@ -1,0 +1,243 @@
+/**
+ * A connection over all of its streams: opening, losing, coming back, closing.
+ *
+ * Always holds: at most one stream at a time; `owner.ended` is called at most once, and last.
+ */
+import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
+import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
+import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
+import { abortError } from "./abort.ts";
+import type { Timer } from "./clock.ts";
+import { initError, isPassing } from "./close-error.ts";
+import type { ConnectionSettings, ConnectionState } from "./options.ts";
+import { delayBefore } from "./reconnect.ts";
+import { Stream, type StreamTimes } from "./stream.ts";
+import { TinyMQTransport } from "./transport.ts";
+
+/** Which RPC it is, and what its user does with it. `opened` and `receive` may throw: that is the end. */
+export interface ConnectionOwner<I extends object, O extends object> {
+  readonly heartbeat: I;
+  call(client: TinyMQClient, options: RpcOptions): DuplexStreamingCall<I, O>;
+  /** The open frame of the next stream. */
+  openFrame(): I;
+  /** The server's first frame, of the first stream or a later one. It may send at once. */
+  opened(response: O): { times: StreamTimes; state: "open" | "standby" };
+  receive(response: O): void;
+  /** The stream is lost; another will be opened. */
+  interrupted(): void;
+  /** The connection is dead: what waits rejects with `error`. Not called by `close()`. */
+  ended(error: TinyMQError): void;
+}
+
+export class Connection<I extends object, O extends object> {
+  readonly #settings: ConnectionSettings;
+  readonly #owner: ConnectionOwner<I, O>;
+  readonly #client: TinyMQClient;
+  readonly #onAbort = () => this.fail(abortError(this.#settings.signal));
+  #state: ConnectionState = "idle";
+  #stream: Stream<I, O> | undefined;
+  /** Why it is dead; undefined after `close()`. */
+  #error: TinyMQError | undefined;
+  /** Failed attempts in a row. */
+  #failures = 0;
+  #openedAt = 0;
+  #wait: { timer: Timer; done: () => void } | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(settings: ConnectionSettings, owner: ConnectionOwner<I, O>) {
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#client = new TinyMQClient(new TinyMQTransport(settings));
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Whether frames can be sent now. */
+  get isOpen(): boolean {
+    return this.#state === "open" || this.#state === "standby";
+  }
+
+  /** What a call on a connection that is not in use throws; undefined if it is in use. */
+  get trouble(): TinyMQError | undefined {
+    switch (this.#state) {
+      case "idle":
+      case "connecting":
+        return new DeadConnectionUsed("not connected: await initConn() first");
+      case "closed":
+        return deadConnection(this.#error);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Connects, once. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`. */
+  async init(): Promise<void> {
+    if (this.#state === "closed") throw deadConnection(this.#error);
+    if (this.#state !== "idle") throw new TinyMQError("FAILED_PRECONDITION", "initConn() was called before");
+    const { signal, reconnect } = this.#settings;
+    if (signal?.aborted) this.#die(abortError(signal));
+    else this.#setState("connecting");
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    while (this.#is("connecting")) {
+      const error = await this.#attempt();
+      if (error === undefined || !this.#is("connecting")) break;
+      if (reconnect?.initial && isPassing(error) && (await this.#backOff())) continue;
+      this.#die(error);
+    }
+    if (!this.isOpen) throw this.#error === undefined ? deadConnection(undefined) : initError(this.#error);
+  }
+
+  /** Sends one request. MUST be called only while `isOpen`. */
+  send(request: I): void {
+    this.#stream?.send(request);
+  }
+
+  /** A standby became the holder. */
+  promoted(): void {
+    if (this.#state === "standby") this.#setState("open");
+  }
+
+  /** Ends the connection for good, with `error`. Drops the socket. */
+  fail(error: TinyMQError): void {
+    if (this.#state === "closed") return;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    this.#die(error);
+    // Well for the server: what was told to it before holds.
+    if (stream !== undefined) void stream.close();
+  }
+
+  /** Ends the connection well. Can be called twice; always finishes, within the stream's time limit. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === "closed") return;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    this.#setState("closed");
+    this.#release();
+    await stream?.close();
+  }
+
+  /** Opens one stream; resolves with the error if it could not be opened. */
+  #attempt(): Promise<TinyMQError | undefined> {
+    return new Promise((resolve) => {
+      try {
+        this.#stream = this.#open(resolve);
+      } catch (thrown) {
+        // An address that is none, for example.
+        resolve(toTinyMQError(thrown));
+      }
+    });
+  }
+
+  #open(settled: (error: TinyMQError | undefined) => void): Stream<I, O> {
+    const stream: Stream<I, O> = new Stream(
+      (abort) => this.#owner.call(this.#client, { abort }),
+      { open: this.#owner.openFrame(), heartbeat: this.#owner.heartbeat },
+      {
+        opened: (response) => {
+          const times = this.#opened(response);
+          settled(undefined);
+          return times;
+        },
+        message: (response) => this.#owner.receive(response),
+        ended: (error, wasOpen) => {
+          if (this.#stream !== stream) return settled(error);
+          this.#stream = undefined;
+          if (wasOpen) this.#lost(error);
+          else settled(error);
+        },
+      },
+      this.#settings.clock,
+      this.#settings.connectTimeoutMs,
+    );
+    return stream;
+  }
+
+  #opened(response: O): StreamTimes {
+    this.#openedAt = this.#settings.clock.now();
+    const before = this.#state;
+    // First, so that the owner may send what waits.
+    this.#state = "open";
+    try {
+      const { times, state } = this.#owner.opened(response);
+      this.#setState(state);
+      return times;
+    } catch (thrown) {
+      this.#state = before;
+      throw thrown;
+    }
+  }
+
+  #lost(error: TinyMQError): void {
+    const { reconnect, clock } = this.#settings;
+    if (reconnect === undefined || reconnect.attempts === 0 || !isPassing(error)) return this.#die(error);
+    // A server that opens and drops us again and again is no success.
+    if (clock.now() - this.#openedAt >= reconnect.maxDelay) this.#failures = 0;
+    this.#owner.interrupted();
+    this.#setState("reconnecting", error);
+    this.#comeBack(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
+  }
+
+  async #comeBack(lost: TinyMQError): Promise<void> {
+    let error: TinyMQError | undefined = lost;
+    while (error !== undefined && this.#is("reconnecting")) {
+      if (!isPassing(error) || !(await this.#backOff())) break;
+      error = await this.#attempt();
+    }
+    if (error !== undefined && this.#is("reconnecting")) this.#die(error);
+  }
+
+  /** Waits before the next attempt; false if there is none to come. */
+  async #backOff(): Promise<boolean> {
+    const { reconnect, clock, random } = this.#settings;
+    if (reconnect === undefined || this.#failures >= reconnect.attempts) return false;
+    const delay = delayBefore(reconnect, this.#failures, random());
+    this.#failures += 1;
+    await new Promise<void>((done) => {
+      this.#wait = { timer: clock.setTimer(done, delay), done };
+    });
+    this.#wait = undefined;
+    return this.#state !== "closed";
+  }
+
+  #die(error: TinyMQError): void {
+    if (this.#state === "closed") return;
+    this.#error = error;
+    this.#setState("closed", error);
+    this.#release();
+    this.#owner.ended(error);
+  }
+
+  #release(): void {
+    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#wait === undefined) return;
+    this.#settings.clock.clearTimer(this.#wait.timer);
+    this.#wait.done();
+  }
+
+  /** A method, because the compiler believes that a field stays as it was compared. */
+  #is(state: ConnectionState): boolean {
+    return this.#state === state;
+  }
+
+  #setState(state: ConnectionState, error?: TinyMQError): void {
+    this.#state = state;
+    const listener = this.#settings.onStateChange;
+    // Later, so that what a listener throws is the program's own uncaught error and breaks nothing here.
+    if (listener !== undefined) queueMicrotask(() => listener(state, error));
+  }
+}
+
+/** What calls on a dead connection throw: why it died is the cause. CANCELLED stays itself. */
+export function deadConnection(error: TinyMQError | undefined): TinyMQError {
+  if (error === undefined) return new DeadConnectionUsed("the connection is closed");
+  if (error.code === "CANCELLED") return error;
+  return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,259 @@
+/** The producer: sends messages to one topic. */
+import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
+import { TinyMQError, WrongAck } from "../errors.ts";
+import type { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
+import { Delivery, type ProduceRequest, type ProduceResponse } from "../gen/tinymq/v1/queue.ts";
+import type { Headers } from "../wire/encode.ts";
+import { MiB } from "../wire/limits.ts";
+import { type Duration, parseDuration, parseSize, type Size } from "../wire/units.ts";
+import { type Encoder, text } from "./codecs.ts";
+import { Connection, type ConnectionOwner, deadConnection } from "./connection.ts";
+import {
+  type ConnectionOptions,
+  type ConnectionSettings,
+  type ConnectionState,
+  connectionSettings,
+  milliseconds,
+  randomId,
+} from "./options.ts";
+import { Outbox } from "./outbox.ts";
+import { encodedRequest } from "./stream-call.ts";
+
+const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;
+const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
+
+/** Options of a producer. */
+export interface ProducerOptions<T = string> extends ConnectionOptions {
+  /** What bodies are. Default `text`: strings. */
+  codec?: Encoder<T>;
+  /** `queue`: stored until consumed (default). `broadcast`: only handed to who is subscribed now. */
+  delivery?: "queue" | "broadcast";
+  /** The server drops a message whose id it took on this topic less than this long ago. Default: it does not. */
+  unique?: Duration;
+  /** Bytes that may be unacknowledged; beyond, `send()` fails with `SendBufferFull`. Default 64 MiB. */
+  maxUnacknowledged?: Size;
+  /** How long `close()` waits for acknowledgements. Default 5 s. */
+  closeTimeout?: Duration;
+}
+
+/** Options of one send, or of all messages of one `sendBatch`. */
+export interface SendOptions {
+  headers?: Headers;
+  /** Not delivered before this much time is over. */
+  delay?: Duration;
+  /** Not delivered after this much time is over. */
+  ttl?: Duration;
+}
+
+/** One message of `sendBatch`. */
+export interface OutgoingMessage<T = string> {
+  body: T;
+  /** Left out: the producer numbers it. */
+  id?: number;
+  headers?: Headers;
+}
+
+/**
+ * Sends messages to one topic of one server. `initConn()` first, `close()` last. The order of sends is the
+ * order of the topic.
+ */
+export class Producer<T = string> {
+  readonly #settings: ConnectionSettings;
+  readonly #codec: Encoder<T>;
+  readonly #delivery: Delivery;
+  readonly #closeTimeoutMs: number;
+  readonly #producerId = randomId();
+  readonly #connection: Connection<ProduceRequest, ProduceResponse>;
+  readonly #outbox: Outbox;
+  #instance = "";
+  #nextId = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Throws INVALID_ARGUMENT or `InvalidTopic` for what cannot be. */
+  constructor(host: string, port: number, topic: string, options: ProducerOptions<T> = {}) {
+    this.#settings = connectionSettings(host, port, topic, options);
+    // Without a codec, T is string: the default of the type parameter.
+    this.#codec = options.codec ?? (text as unknown as Encoder<T>);
+    this.#delivery = deliveryOf(options.delivery);
+    this.#closeTimeoutMs = parseDuration(options.closeTimeout ?? DEFAULT_CLOSE_TIMEOUT_MS, "closeTimeout");
+    this.#connection = new Connection(this.#settings, this.#owner());
+    const connection = this.#connection;
+    this.#outbox = new Outbox(
+      {
+        get isOpen() {
+          return connection.isOpen;
+        },
+        send: (frame) => connection.send(encodedRequest(frame)),
+      },
+      milliseconds(options.unique, "unique"),
+      parseSize(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
+    );
+  }
+
+  /** How the connection is. */
+  get state(): ConnectionState {
+    return this.#connection.state;
+  }
+
+  /** Bytes that are sent, or wait to be, and are not acknowledged. */
+  get unacknowledgedBytes(): number {
+    return this.#outbox.held;
+  }
+
+  /**
+   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`; a producer
+   * that failed stays dead. With `reconnect` it fails at the first refusal, too, unless `initial` is set.
+   */
+  initConn(): Promise<void> {
+    return this.#connection.init();
+  }
+
+  /**
+   * Sends one message; resolves when the server stored it. Sends of one tick travel together. An `id` that is
+   * left out is the next of this producer's own numbers, from 0. Rejects with INVALID_ARGUMENT,
+   * `MessageTooLarge`, `SendBufferFull`, `QueueFull`, `DeadConnectionUsed`, `WrongAck`, `OutcomeUnknown`, or
+   * another `TinyMQError`.
+   */
+  send(message: T, id?: number, options?: SendOptions): Promise<void> {
+    try {
+      this.#check();
+      // A promise of its own for each send, which costs less than a pair of functions to settle one.
+      return this.#add(message, id, options?.headers, options).then();
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+  }
+
+  /**
+   * Sends many messages; resolves when all are stored. Waits for room where `send()` would fail with
+   * `SendBufferFull`. Rejects as `send()` does, with the first error; what was added before that may be
+   * stored all the same. `options.headers` are for the messages that have none.
+   */
+  async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
+    const batches = new Set<Promise<void>>();
+    let failure: { error: unknown } | undefined;
+    for (const { body, id, headers } of messages) {
+      while (this.#outbox.held * 2 >= this.#outbox.maxHeld && this.#connection.trouble === undefined) {
+        await this.#outbox.nextSettled();
+      }
+      if (failure !== undefined) break;
+      this.#check();
+      const settled = this.#add(body, id, headers ?? options?.headers, options);
+      if (batches.has(settled)) continue;
+      batches.add(settled);
+      settled.catch((error) => {
+        failure ??= { error };
+      });
+    }
+    await Promise.all(batches);
+  }
+
+  /**
+   * Waits for the acknowledgements of what was sent, for `closeTimeout` at most, and closes. What is not
+   * acknowledged then rejects with `DeadConnectionUsed`. Can be called twice.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { clock } = this.#settings;
+    let late = false;
+    let stop = () => {};
+    const limit = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    const timer = clock.setTimer(() => {
+      late = true;
+      stop();
+    }, this.#closeTimeoutMs);
+    while (this.#outbox.held > 0 && !late) await Promise.race([this.#outbox.nextSettled(), limit]);
+    clock.clearTimer(timer);
+    const closed = this.#connection.close();
+    this.#outbox.fail(deadConnection(undefined));
+    await closed;
+  }
+
+  #check(): void {
+    const trouble = this.#connection.trouble;
+    if (trouble !== undefined) throw trouble;
+    if (this.#closing !== undefined) throw deadConnection(undefined);
+  }
+
+  #add(message: T, id: number | undefined, headers?: Headers, options?: SendOptions): Promise<void> {
+    const delayMs = options === undefined ? 0 : milliseconds(options.delay, "delay");
+    const ttlMs = options === undefined ? 0 : milliseconds(options.ttl, "ttl");
+    const body = this.#codec.encode(message);
+    const settled = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs);
+    if (id === undefined) this.#nextId += 1;
+    return settled;
+  }
+
+  #owner(): ConnectionOwner<ProduceRequest, ProduceResponse> {
+    return {
+      heartbeat: { kind: { oneofKind: "heartbeat", heartbeat: {} } },
+      call: (client: TinyMQClient, options: RpcOptions): DuplexStreamingCall<ProduceRequest, ProduceResponse> =>
+        client.produce(options),
+      openFrame: () => this.#openFrame(),
+      opened: (response) => this.#opened(response),
+      receive: (response) => this.#receive(response),
+      interrupted: () => {},
+      ended: (error) => this.#outbox.fail(error instanceof WrongAck ? error : deadConnection(error)),
+    };
+  }
+
+  #openFrame(): ProduceRequest {
+    const { topic, token } = this.#settings;
+    const open = {
+      topic,
+      token,
+      delivery: this.#delivery,
+      producerId: this.#producerId,
+      firstSeq: this.#outbox.firstSeq,
+      instance: this.#instance,
+    };
+    return { kind: { oneofKind: "open", open } };
+  }
+
+  #opened(response: ProduceResponse) {
+    if (response.kind.oneofKind !== "opened") throw unexpected(response);
+    const { instance, known, limits } = response.kind.opened;
+    // Only a server that kept its memory can have stored what it does not remember being sent.
+    if (this.#instance !== "" && !known && instance === this.#instance) this.#outbox.forget();
+    this.#instance = instance;
+    if (limits !== undefined) this.#outbox.limit(limits);
+    this.#outbox.resume();
+    const { heartbeatMs = 0, deadAfterMs = 0 } = limits ?? {};
+    return { times: { heartbeatMs, deadAfterMs }, state: "open" as const };
+  }
+
+  #receive(response: ProduceResponse): void {
+    switch (response.kind.oneofKind) {
+      case "acked":
+        return this.#outbox.acked(response.kind.acked.seq);
+      case "rejected": {
+        const { seq, code, message } = response.kind.rejected;
+        return this.#outbox.rejected(seq, code, message);
+      }
+      case "heartbeat":
+        return;
+      default:
+        throw unexpected(response);
+    }
+  }
+}
+
+function deliveryOf(delivery: "queue" | "broadcast" | undefined): Delivery {
+  if (delivery === undefined || delivery === "queue") return Delivery.QUEUE;
+  if (delivery === "broadcast") return Delivery.BROADCAST;
+  throw new TinyMQError("INVALID_ARGUMENT", `delivery is "queue" or "broadcast", not ${String(delivery)}`);
+}
+
+function unexpected(response: ProduceResponse): TinyMQError {
+  return new TinyMQError("INTERNAL", `unexpected answer: ${response.kind.oneofKind ?? "of an unknown kind"}`);
+}

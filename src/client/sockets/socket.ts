@@ -1,0 +1,39 @@
+/** What the client needs of a WebSocket, whatever runtime it comes from. */
+
+/** TLS settings. `true` trusts what the runtime trusts. Browsers know only that. */
+export interface TlsOptions {
+  /** Certificates to trust, PEM. */
+  ca?: string | readonly string[];
+  /** The client's own certificate and key, PEM. */
+  cert?: string;
+  key?: string;
+  /** false: do not check the server's certificate. Only for tests. */
+  rejectUnauthorized?: boolean;
+}
+
+/** What a socket tells. Called from the event loop, never from within a call of the socket's methods. */
+export interface SocketEvents {
+  /** The handshake is done. At most once. */
+  open(): void;
+  /** A binary frame. The bytes belong to the receiver. */
+  frame(bytes: Uint8Array): void;
+  /** The end, exactly once unless `terminate()` was called: close code, reason, the runtime's own words. */
+  close(code: number, reason: string, detail: string): void;
+}
+
+/** One WebSocket. */
+export interface ClientSocket {
+  /** Hands a binary frame to the socket. `bytes` MUST stay as they are until the server answered. */
+  send(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Begins the closing handshake; `SocketEvents.close` follows when the server answers. */
+  close(code: number, reason: string): void;
+  /** Drops the connection. No event follows. */
+  terminate(): void;
+}
+
+export type OpenSocket = (
+  url: string,
+  protocol: string,
+  tls: TlsOptions | undefined,
+  events: SocketEvents,
+) => ClientSocket;

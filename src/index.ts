@@ -1,0 +1,2 @@
+/** tinyMQ's client, for Bun and browsers. */
+export * from "./client/index.ts";
