@@ -54,7 +54,8 @@ function commandFirst(argv: readonly string[], root: Command): string[] {
   const name = argv.find((word) => Object.hasOwn(root.subCommands ?? {}, word));
   if (HELP.has(argv[0]!)) return [...(name ? [name] : []), "--help"];
   const option = argv[0]!.split("=")[0];
-  if (name !== undefined) throw new UsageError(`option ${option} comes before the command "${name}"`);
+  if (name !== undefined)
+    throw new UsageError(`option ${option} comes before the command: put it behind "${name}"`);
   throw new UsageError(`option ${option} is unknown here; a command comes first`);
 }
 
@@ -141,7 +142,7 @@ function readOption(name: string, definition: ArgDef, word: string, next: string
 function didYouMean(word: string, names: readonly string[]): string {
   const close = names
     .map((name) => ({ name, distance: editDistance(word, name) }))
-    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 4)))
+    .filter(({ name, distance }) => distance <= 2 && distance < name.length / 2)
     .sort((one, other) => one.distance - other.distance);
   return close[0] ? `; did you mean ${close[0].name}?` : "";
 }

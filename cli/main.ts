@@ -2,43 +2,30 @@
 import { runCommand } from "citty";
 import manifest from "../package.json" with { type: "json" };
 import { CODE_NUMBERS } from "../src/errors.ts";
-import { type Command, command, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
 import { MisusedCommand, readCommandLine } from "./command-line.ts";
 import { helpText, PROGRAM } from "./help.ts";
-import { bold, print, talk } from "./talk.ts";
-
-const root = command({
-  meta: { name: PROGRAM, description: "a small, fast, in-memory message queue" },
-  args: {},
-  examples: [
-    `${PROGRAM} start`,
-    `echo hello | ${PROGRAM} produce greetings`,
-    `${PROGRAM} consume greetings`,
-    `${PROGRAM} stop`,
-    `${PROGRAM} --startserver --port 9801     (the first version's way to say: start --port 9801)`,
-  ],
-  subCommands: {
-    start: async () => (await import("./commands/start.ts")).start,
-    stop: async () => (await import("./commands/stop.ts")).stop,
-    status: async () => (await import("./commands/status.ts")).status,
-    topics: async () => (await import("./commands/topics.ts")).topics,
-  },
-});
+import { root } from "./root.ts";
+import { bold, complain, print, talk } from "./talk.ts";
 
 process.exit(await main(process.argv.slice(2)));
 
 /** The exit code: 0 well, 1 failed, 2 wrong usage. */
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    await obey(argv, root);
+    if (argv.length === 0) {
+      complain(await helpText("", root, (title) => title));
+      return 2;
+    }
+    await obey(argv);
     return 0;
   } catch (error) {
     return explain(error);
   }
 }
 
-async function obey(argv: readonly string[], program: Command): Promise<void> {
-  const request = await readCommandLine(argv, program);
+async function obey(argv: readonly string[]): Promise<void> {
+  const request = await readCommandLine(argv, root);
   if (request.kind === "version") {
     print(`${manifest.version}\n`);
   } else if (request.kind === "help") {

@@ -81,7 +81,12 @@ function cittyKey(spec: OptionSpec): string {
 function definition(spec: OptionSpec): ArgDef {
   const description = `${spec.help}${defaultText(spec)}`;
   if (spec.kind === "flag") return { type: "boolean", default: isNegated(spec), description };
-  return { type: "string", valueHint: spec.choices?.join("|") ?? VALUE_HINTS[spec.kind], description };
+  return { type: "string", valueHint: valueHint(spec), description };
+}
+
+function valueHint(spec: OptionSpec): string {
+  if (spec.choices) return spec.choices.join("|");
+  return PATHS.has(spec.name) ? "FILE" : VALUE_HINTS[spec.kind];
 }
 
 function defaultText(spec: OptionSpec): string {

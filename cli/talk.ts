@@ -25,7 +25,7 @@ export const talk = createConsola({
           : hasColors(process.stderr)
             ? `${mark.color}${mark.text}\x1b[39m`
             : mark.text;
-        writeAll(2, `${prefix}${args.join(" ")}\n`);
+        complain(`${prefix}${args.join(" ")}\n`);
       },
     },
   ],
@@ -34,6 +34,11 @@ export const talk = createConsola({
 /** Writes a result to standard output. That nobody reads it (`| head`) is no error. */
 export function print(text: string): void {
   writeAll(1, text);
+}
+
+/** Writes to standard error, as it is. */
+export function complain(text: string): void {
+  writeAll(2, text);
 }
 
 /** A title, in bold where standard output is a terminal. */

@@ -96,7 +96,8 @@ function reachableHost(host: string): string {
   return host === "::" ? "::1" : host;
 }
 
+/** A file comes before TINYMQ_TOKEN, as for the server; and a server knows best which file is its own. */
 function readToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
-  const file = tokenFile ?? (environment.TINYMQ_TOKEN ? "" : environment.TINYMQ_TOKEN_FILE || ofServer);
+  const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
   return file === "" ? (environment.TINYMQ_TOKEN ?? "") : readFileSync(file, "utf8").split("\n")[0]!.trim();
 }

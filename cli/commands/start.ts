@@ -41,6 +41,7 @@ export const start = command({
     `${PROGRAM} start --port 9801 --max-memory 64MiB --snapshot queue.snapshot`,
     `${PROGRAM} start --host 0.0.0.0 --token-file token.txt`,
     `${PROGRAM} start --foreground --log-format json`,
+    `TINYMQ_MAX_MEMORY=64MiB ${PROGRAM} start     (every option can be given like this)`,
     `TINYMQ_HOME=/srv/second ${PROGRAM} start --port 9802     (each state folder has one server)`,
   ],
   async run({ args }) {
