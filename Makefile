@@ -39,12 +39,14 @@ help:
 	@echo "make clean    remove what was built and installed here"
 
 start: dist/index.js
-	@if $(TMQ) status >/dev/null 2>&1; then $(TMQ) status; \
-	else $(TMQ) start --host $(HOST) --port $(PORT); fi
+	@if $(TMQ) status >/dev/null 2>&1; then echo "Already running, so nothing is started."; \
+	else $(TMQ) start --host $(HOST) --port $(PORT) >/dev/null; fi
+	@$(TMQ) status
 	@echo
 	@echo "Try next:"
 	@echo "  echo hello | $(TMQ) produce greetings"
 	@echo "  $(TMQ) consume greetings"
+	@echo "  make demo"
 	@echo "  make stop"
 
 stop: dist/index.js

@@ -36,6 +36,7 @@ const work = mkdtempSync(`${out}.building-`);
 try {
   await Promise.all([bundleLibrary(), bundleNodeLibrary(), bundlePrograms(), makeTypes()]);
   writeFileSync(join(work, "server-needs-bun.js"), SERVER_NEEDS_BUN);
+  chmodSync(work, 0o755);
   replaceFolder(work, out);
 } finally {
   rmSync(work, { recursive: true, force: true });
