@@ -38,7 +38,11 @@ async function demonstrate(): Promise<void> {
   try {
     const consumer = startRole("consume", String(server.port), arrived);
     const producer = startRole("produce", String(server.port));
-    const [printed, ...codes] = await Promise.all([consumer.stdout.text(), consumer.exited, producer.exited]);
+    const [printed, ...codes] = await Promise.all([
+      new Response(consumer.stdout).text(),
+      consumer.exited,
+      producer.exited,
+    ]);
     if (codes.some((code) => code !== 0)) throw new Error("a process failed");
     const { lines, elapsed } = JSON.parse(printed) as Received;
     const files = textFiles();

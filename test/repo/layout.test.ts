@@ -73,7 +73,7 @@ describe("layout", () => {
     const out = mkdtempSync(join(tmpdir(), "tinymq-gen-test-"));
     try {
       const generate = Bun.spawn([process.execPath, "proto/generate.ts", out], { cwd: ROOT, stderr: "pipe" });
-      expect(await generate.stderr.text()).toBe("");
+      expect(await new Response(generate.stderr).text()).toBe("");
       expect(await generate.exited).toBe(0);
       const compare = Bun.spawnSync(["diff", "-r", out, join(ROOT, "src/gen")]);
       expect(compare.stdout.toString()).toBe("");
