@@ -4,7 +4,7 @@ import type { Broker } from "../broker/broker.ts";
 import { redrive } from "../broker/redrive.ts";
 import type { Topic } from "../broker/topic.ts";
 import type { MaybePromise } from "../engine/engine.ts";
-import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { IAdminClient } from "../gen/tinymq/v1/admin.client.ts";
 import {
   Admin,
@@ -16,9 +16,9 @@ import {
   type RedriveTopicRequest,
   type TopicInfo,
 } from "../gen/tinymq/v1/admin.ts";
+import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
-export const TWIRP_PREFIX = "/twirp/";
 const MAX_BODY_BYTES = 1024 * 1024;
 const MOST_TOPICS = 1_000;
 
@@ -64,30 +64,6 @@ export async function handleTwirp(host: AdminHost, request: Request, path: strin
     return twirpError(toTinyMQError(thrown));
   }
 }
-
-/** An error as Twirp tells it (source: the Twirp wire protocol, v7, "Error Codes"). */
-export function twirpError(error: TinyMQError): Response {
-  return Response.json(
-    { code: error.code.toLowerCase(), msg: error.message },
-    { status: HTTP_STATUS[error.code] ?? 500 },
-  );
-}
-
-const HTTP_STATUS: { readonly [Name in Code]?: number } = {
-  CANCELLED: 408,
-  INVALID_ARGUMENT: 400,
-  DEADLINE_EXCEEDED: 408,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  PERMISSION_DENIED: 403,
-  RESOURCE_EXHAUSTED: 429,
-  FAILED_PRECONDITION: 412,
-  ABORTED: 409,
-  OUT_OF_RANGE: 400,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  UNAUTHENTICATED: 401,
-};
 
 function methodAt(path: string): MethodInfo<object, object> {
   const method = Admin.methods.find((each) => path === `${TWIRP_PREFIX}${Admin.typeName}/${each.name}`);

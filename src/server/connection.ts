@@ -1,5 +1,5 @@
 /** A WebSocket of Bun as a session sees it, and the handlers that Bun calls. */
-import type { ServerWebSocket, WebSocketHandler } from "bun";
+import type { ServerWebSocket } from "bun";
 import { toTinyMQError } from "../errors.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
 import type { FrameSocket, Session } from "../session/socket.ts";
@@ -76,11 +76,16 @@ export class Connection implements FrameSocket {
   }
 }
 
+export interface ConnectionHandlers {
+  open(socket: ServerWebSocket<ConnectionData>): void;
+  message(socket: ServerWebSocket<ConnectionData>, message: string | Uint8Array): void;
+  drain(socket: ServerWebSocket<ConnectionData>): void;
+  pong(socket: ServerWebSocket<ConnectionData>): void;
+  close(socket: ServerWebSocket<ConnectionData>, code: number, reason: string): void;
+}
+
 /** Bun's handlers: each finds the connection and passes the event on. */
-export function connectionHandlers(host: ConnectionHost): Pick<
-  WebSocketHandler<ConnectionData>,
-  "open" | "message" | "drain" | "close" | "pong"
-> {
+export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
   return {
     open(socket) {
       host.doorway.connections += 1;

@@ -1,15 +1,16 @@
 /** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
 import type { Server } from "bun";
+import { chain, type MaybePromise } from "../engine/engine.ts";
 import { TinyMQError } from "../errors.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
 import { isLoopback, refusal } from "./access.ts";
-import { type AdminHost, handleTwirp, TWIRP_PREFIX, twirpError } from "./admin.ts";
 import type { ConnectionData } from "./connection.ts";
-import type { Doorway } from "./doorway.ts";
+import type { Core } from "./core.ts";
+import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 
 export interface HttpHost {
-  readonly admin: AdminHost;
-  readonly doorway: Doorway;
+  /** The core, or its loading. */
+  core(): MaybePromise<Core>;
   readonly stopping: boolean;
   readonly allowOrigin: readonly string[];
   authorize(token: string): boolean;
@@ -20,7 +21,7 @@ export function handleRequest(
   host: HttpHost,
   request: Request,
   server: Server<ConnectionData>,
-): Response | undefined | Promise<Response | undefined> {
+): MaybePromise<Response | undefined> {
   if (host.stopping) return text(503, "the server stops");
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
   if (why !== null) return text(403, why);
@@ -31,14 +32,14 @@ export function handleRequest(
   return text(404, "tinyMQ: nothing here. Clients connect with a WebSocket; see docs/protocol.md");
 }
 
-function unary(host: HttpHost, request: Request, path: string): Response | Promise<Response> {
+function unary(host: HttpHost, request: Request, path: string): MaybePromise<Response> {
   const [scheme, token] = (request.headers.get("authorization") ?? "").split(" ");
   if (!host.authorize(scheme?.toLowerCase() === "bearer" ? (token ?? "") : "")) {
     return twirpError(
       new TinyMQError("UNAUTHENTICATED", "the token is missing or wrong: send it as Authorization: Bearer TOKEN"),
     );
   }
-  return handleTwirp(host.admin, request, path);
+  return chain(host.core(), (core) => core.unary(request, path));
 }
 
 /** The subprotocol is chosen by us: Bun would echo the first that is offered, known or not. */
@@ -47,21 +48,32 @@ function upgrade(
   request: Request,
   server: Server<ConnectionData>,
   path: string,
-): Response | undefined | Promise<Response | undefined> {
+): MaybePromise<Response | undefined> {
   const offered = request.headers.get("sec-websocket-protocol");
   const firstVersion = offered === null;
   if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
     return text(400, `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`);
   }
-  if (!host.doorway.hasRoom) return text(503, "the server has as many connections as it may");
+  return chain(host.core(), (core) => admit(core, request, server, path, firstVersion));
+}
+
+/** Lets a connection in, when it is its turn. */
+function admit(
+  { doorway }: Core,
+  request: Request,
+  server: Server<ConnectionData>,
+  path: string,
+  firstVersion: boolean,
+): MaybePromise<Response | undefined> {
+  if (!doorway.hasRoom) return text(503, "the server has as many connections as it may");
   const complete = () => {
     const data: ConnectionData = { path: decodePath(path), firstVersion, connection: null };
     const headers: Record<string, string> = firstVersion ? {} : { "Sec-WebSocket-Protocol": SUBPROTOCOL };
     if (server.upgrade(request, { data, headers })) return undefined;
-    host.doorway.leave();
+    doorway.leave();
     return text(400, "the request is no valid WebSocket handshake");
   };
-  const turn = host.doorway.enter();
+  const turn = doorway.enter();
   return turn === undefined ? complete() : turn.then(complete);
 }
 

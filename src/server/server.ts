@@ -3,61 +3,30 @@
  *
  * States: `new`, `starting`, `running`, `stopping`, `stopped`. A server runs once.
  */
-import { Broker } from "../broker/broker.ts";
 import { type Clock, SYSTEM_CLOCK } from "../broker/clock.ts";
-import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/limits.ts";
-import type { Engine } from "../engine/engine.ts";
-import { MemoryEngine } from "../engine/memory/memory-engine.ts";
 import { TinyMQError } from "../errors.ts";
-import type { SessionContext } from "../session/context.ts";
-import { Outbound } from "../session/outbound.ts";
-import { CLOSE_RESTART } from "../wire/close.ts";
-import { FrameWriter } from "../wire/frames.ts";
-import {
-  BATCH_SLACK_BYTES,
-  DEAD_AFTER_HEARTBEATS,
-  FRAME_SLACK_BYTES,
-  KiB,
-  MAX_BATCH_MESSAGES,
-  MiB,
-} from "../wire/limits.ts";
+import { BATCH_SLACK_BYTES, FRAME_SLACK_BYTES, KiB, MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
 import { checkBind, readToken, tokenChecker } from "./access.ts";
-import { type Connection, type ConnectionData, connectionHandlers } from "./connection.ts";
-import { Doorway } from "./doorway.ts";
+import type { ConnectionData, ConnectionHandlers } from "./connection.ts";
+import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
 import { type Listeners, listen } from "./listen.ts";
-import { LogLimiter } from "./log-limiter.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./options.ts";
-import { readSnapshot, retireSnapshot, writeSnapshot } from "./snapshot-file.ts";
+import type { ServerParts } from "./parts.ts";
 
-/** Connections that may be there without having opened a stream. */
-const MAX_UNOPENED = 64;
 /** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
-/** How long `stop` waits for clients to take their close frames. */
-const CLOSE_GRACE_MS = 1_000;
-
-/** What a server is made of beside its options; for tests, and for those who embed it. */
-export interface ServerParts {
-  logger?: Logger;
-  clock?: Clock;
-  engine?: Engine;
-  /** Told of every step while a snapshot is written, for whoever waits for the server to end. */
-  onSnapshotProgress?: () => void;
-}
 
 export class TinyMQServer {
   readonly options: ResolvedOptions;
-  readonly broker: Broker;
+  readonly #parts: ServerParts;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #onSnapshotProgress: () => void;
-  readonly #outbound: Outbound;
-  readonly #doorway: Doorway;
-  readonly #connections = new Set<Connection>();
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
+  #core: Core | null = null;
+  #loading: Promise<Core> | null = null;
   #listeners: Listeners | null = null;
   #authorize: (token: string) => boolean = () => false;
   #startedAt = 0;
@@ -67,19 +36,9 @@ export class TinyMQServer {
   constructor(options: ServerOptions & ServerParts = {}) {
     const { logger, clock, engine, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
+    this.#parts = { engine, onSnapshotProgress };
     this.#logger = logger ?? SILENT;
     this.#clock = clock ?? SYSTEM_CLOCK;
-    this.#onSnapshotProgress = onSnapshotProgress ?? (() => {});
-    this.broker = new Broker({
-      engine: engine ?? new MemoryEngine(),
-      clock: this.#clock,
-      limits: brokerLimits(this.options),
-      publisher: this.#publisher(),
-      failed: (what, error) =>
-        this.#logger.error(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
-    });
-    this.#outbound = new Outbound(this.options.maxMemory / 4, (bytes) => this.broker.charge(bytes));
-    this.#doorway = new Doorway(this.broker.timers, this.options.maxConnections, MAX_UNOPENED);
   }
 
   /** The port it listens on; 0 before `start`. */
@@ -96,14 +55,6 @@ export class TinyMQServer {
     return this.#listeners?.addresses ?? [];
   }
 
-  get connections(): number {
-    return this.#connections.size;
-  }
-
-  get uptimeMs(): number {
-    return this.#state === "new" ? 0 : this.#clock.now() - this.#startedAt;
-  }
-
   /**
    * Listens, on the options' host and port where none are given; port 0 takes a free one. Throws
    * ALREADY_EXISTS if the port is taken, FAILED_PRECONDITION for a bind beyond loopback without a token,
@@ -113,28 +64,25 @@ export class TinyMQServer {
     if (this.#state !== "new") throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
     this.#state = "starting";
     try {
-      const token = readToken(this.options);
+      const token = await readToken(this.options);
       checkBind(host, token, this.options.noAuth);
       this.#authorize = tokenChecker(token);
-      const { snapshot } = this.options;
-      const restored = snapshot === "" ? null : await readSnapshot(this.broker, snapshot);
-      this.#listeners = this.#listen(host, port);
-      // In the same turn in which the port was bound: no stream can have opened.
-      if (restored !== null) {
-        retireSnapshot(snapshot);
-        this.#logger.info(`restored ${restored} messages from ${snapshot}`);
-      }
+      this.#startedAt = this.#clock.now();
+      if (this.options.snapshot === "") this.#listeners = this.#listen(host, port);
+      else await this.#restoreAndListen(host, port, this.options.snapshot);
     } catch (error) {
       this.#state = "stopped";
-      await this.broker.close();
+      await this.#core?.broker.close();
       throw error;
     }
-    this.#startedAt = this.#clock.now();
     this.#state = "running";
     this.#logger.info(`listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`);
   }
 
-  /** Ends all streams with 1012, gives the port back, and frees everything. May be called twice. */
+  /**
+   * Ends all streams with 1012, writes the snapshot if there is to be one, gives the port back, and frees
+   * everything. May be called twice.
+   */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -148,58 +96,83 @@ export class TinyMQServer {
   async #stop(): Promise<void> {
     const wasRunning = this.#state === "running";
     this.#state = "stopping";
-    if (wasRunning) {
-      this.#logger.info("stopping");
-      this.#listeners?.refuse();
-      for (const connection of this.#connections) connection.session.stop(CLOSE_RESTART, "the server stops");
-      await this.#clientsGone();
-      await this.#listeners?.close();
-    }
+    if (!wasRunning) return;
+    this.#logger.info("stopping");
+    this.#listeners?.refuse();
+    const core = await this.#loading;
+    await core?.closeStreams();
+    await this.#listeners?.close();
     try {
-      if (wasRunning) await this.#snapshot();
+      if (core !== null) await this.#writeSnapshot(core);
     } finally {
-      await this.broker.close();
+      await core?.broker.close();
       this.#state = "stopped";
     }
-    if (wasRunning) this.#logger.info("stopped");
+    this.#logger.info("stopped");
   }
 
-  async #snapshot(): Promise<void> {
+  /** The core; the first call loads it. */
+  #load(): Promise<Core> {
+    this.#loading ??= import("./core.ts").then((module) => {
+      this.#core = new module.Core({
+        options: this.options,
+        logger: this.#logger,
+        clock: this.#clock,
+        engine: this.#parts.engine,
+        maxFrameBytes: this.#maxFrameBytes,
+        authorize: this.#authorize,
+        publish: (topic, frame) => this.#listeners?.publish(topic, frame),
+        uptimeMs: () => this.#clock.now() - this.#startedAt,
+      });
+      return this.#core;
+    });
+    return this.#loading;
+  }
+
+  async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
+    const { broker } = await this.#load();
+    const { readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const restored = await readSnapshot(broker, path);
+    this.#listeners = this.#listen(host, port);
+    if (restored === null) return;
+    // In the same turn in which the port was bound: no stream can have opened.
+    retireSnapshot(path);
+    this.#logger.info(`restored ${restored} messages from ${path}`);
+  }
+
+  async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const bytes = await writeSnapshot(this.broker, snapshot, this.#onSnapshotProgress);
+    const { writeSnapshot } = await import("./snapshot-file.ts");
+    const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 
-  /** Resolves when all connections are closed, or after the time of grace. */
-  async #clientsGone(): Promise<void> {
-    const until = performance.now() + CLOSE_GRACE_MS;
-    while (this.#connections.size > 0 && performance.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
-
   #listen(host: string, port: number): Listeners {
-    const context = this.#context();
+    const handlers = (): ConnectionHandlers => this.#core!.handlers;
     const server = this;
     return listen<ConnectionData>(host, port, {
       tls: this.#tls(),
       fetch: (request, listener) =>
         handleRequest(
           {
-            admin: this,
-            doorway: this.#doorway,
+            core: () => this.#core ?? this.#load(),
             allowOrigin: this.options.allowOrigin,
             authorize: this.#authorize,
             get stopping() {
-              return server.#state !== "running";
+              return server.#state !== "running" && server.#state !== "starting";
             },
           },
           request,
           listener,
         ),
       websocket: {
-        ...connectionHandlers({ context, doorway: this.#doorway, connections: this.#connections }),
+        // No WebSocket is there before the core was loaded for its handshake.
+        open: (socket) => handlers().open(socket),
+        message: (socket, message) => handlers().message(socket, message),
+        drain: (socket) => handlers().drain(socket),
+        pong: (socket) => handlers().pong(socket),
+        close: (socket, code, reason) => handlers().close(socket, code, reason),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,
         backpressureLimit: Math.max(MiB, this.#maxFrameBytes),
         // Bun resets its own timeout by what we send, so the protocol has its own heartbeat.
@@ -222,54 +195,4 @@ export class TinyMQServer {
     }
     return { cert: Bun.file(tlsCert), key: Bun.file(tlsKey) };
   }
-
-  #publisher() {
-    const frames = new FrameWriter();
-    const utf8 = new TextEncoder();
-    return {
-      publish: (topic: string, epoch: string, published: number, count: number, batch: Uint8Array) => {
-        const frame = frames.published(utf8.encode(epoch), published, count, batch);
-        this.#listeners?.publish(topic, frame);
-        this.#outbound.published(frame.length);
-      },
-    };
-  }
-
-  #context(): SessionContext {
-    const { heartbeat, maxMessageSize } = this.options;
-    const limiter = new LogLimiter(this.#clock, (line) => this.#logger.warn(line));
-    const deadAfterMs = heartbeat * DEAD_AFTER_HEARTBEATS;
-    return {
-      broker: this.broker,
-      outbound: this.#outbound,
-      frames: new FrameWriter(),
-      heartbeatMs: heartbeat,
-      deadAfterMs,
-      limits: {
-        maxMessageBytes: maxMessageSize,
-        maxFrameBytes: this.#maxFrameBytes,
-        maxBatchMessages: MAX_BATCH_MESSAGES,
-        maxInFlight: 0,
-        heartbeatMs: heartbeat,
-        deadAfterMs,
-      },
-      authorize: (token) => this.#authorize(token),
-      misbehaved: (what) => limiter.log(what),
-    };
-  }
-}
-
-function brokerLimits(options: ResolvedOptions): BrokerLimits {
-  return {
-    ...DEFAULT_LIMITS,
-    maxMemory: options.maxMemory,
-    maxTopicMemory: options.maxTopicMemory,
-    overflow: options.overflow,
-    maxMessageBytes: options.maxMessageSize,
-    maxTopics: options.maxTopics,
-    maxDeliveries: options.maxDeliveries,
-    idleTopicTtlMs: options.idleTopicTtl,
-    defaultTtlMs: options.defaultTtl,
-    maxTtlMs: options.maxTtl,
-  };
 }

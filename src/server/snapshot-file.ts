@@ -4,7 +4,6 @@
  * Format: the eight bytes "tinymq-1", records (`SnapshotRecord`, each behind its length as four bytes,
  * little-endian), and the SHA-256 of all that stands before it.
  */
-import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Broker } from "../broker/broker.ts";
@@ -26,7 +25,7 @@ export async function writeSnapshot(broker: Broker, path: string, progress: () =
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = openSync(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
-    const hash = createHash("sha256");
+    const hash = new Bun.CryptoHasher("sha256");
     let bytes = writeAll(file, hash, MAGIC);
     for await (const record of takeSnapshot(broker, VERSION)) {
       const encoded = SnapshotRecord.toBinary(record);
@@ -93,7 +92,7 @@ function checkFile(file: number): number {
   if (Buffer.compare(magic, MAGIC) !== 0) {
     throw new TinyMQError("DATA_LOSS", "it does not begin as a snapshot of this version does");
   }
-  const hash = createHash("sha256");
+  const hash = new Bun.CryptoHasher("sha256");
   for (let at = 0; at < end; at += READ_BYTES) hash.update(readAt(file, at, Math.min(READ_BYTES, end - at)));
   if (Buffer.compare(hash.digest(), readAt(file, end, DIGEST_BYTES)) !== 0) {
     throw new TinyMQError("DATA_LOSS", "its checksum is wrong");
@@ -122,7 +121,7 @@ function readAt(file: number, position: number, length: number): Uint8Array {
   return bytes;
 }
 
-function writeAll(file: number, hash: Hash | null, bytes: Uint8Array): number {
+function writeAll(file: number, hash: Bun.CryptoHasher | null, bytes: Uint8Array): number {
   hash?.update(bytes);
   let written = 0;
   while (written < bytes.length) written += writeSync(file, bytes, written);

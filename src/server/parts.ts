@@ -1,0 +1,27 @@
+/** What a server is made of beside its options. */
+import type { Clock } from "../broker/clock.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Logger } from "./logger.ts";
+import type { ResolvedOptions } from "./options.ts";
+
+/** For those who embed a server, and for tests. */
+export interface ServerParts {
+  logger?: Logger;
+  clock?: Clock;
+  engine?: Engine;
+  /** Told of every step while a snapshot is written, for whoever waits for the server to end. */
+  onSnapshotProgress?: () => void;
+}
+
+/** What the core needs of the server. */
+export interface CoreParts {
+  readonly options: ResolvedOptions;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly engine: Engine | undefined;
+  readonly maxFrameBytes: number;
+  authorize(token: string): boolean;
+  /** Hands a frame to all subscribers of a topic. */
+  publish(topic: string, frame: Uint8Array): void;
+  uptimeMs(): number;
+}

@@ -1,0 +1,28 @@
+/** Errors of unary calls, apart from the service so that refusing needs no more than this. */
+import type { Code, TinyMQError } from "../errors.ts";
+
+export const TWIRP_PREFIX = "/twirp/";
+
+/** An error as Twirp tells it (source: the Twirp wire protocol, v7, "Error Codes"). */
+export function twirpError(error: TinyMQError): Response {
+  return Response.json(
+    { code: error.code.toLowerCase(), msg: error.message },
+    { status: HTTP_STATUS[error.code] ?? 500 },
+  );
+}
+
+const HTTP_STATUS: { readonly [Name in Code]?: number } = {
+  CANCELLED: 408,
+  INVALID_ARGUMENT: 400,
+  DEADLINE_EXCEEDED: 408,
+  NOT_FOUND: 404,
+  ALREADY_EXISTS: 409,
+  PERMISSION_DENIED: 403,
+  RESOURCE_EXHAUSTED: 429,
+  FAILED_PRECONDITION: 412,
+  ABORTED: 409,
+  OUT_OF_RANGE: 400,
+  UNIMPLEMENTED: 501,
+  UNAVAILABLE: 503,
+  UNAUTHENTICATED: 401,
+};
