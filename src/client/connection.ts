@@ -23,6 +23,8 @@ export interface ConnectionOwner<I extends object, O extends object> {
   /** The server's first frame, of the first stream or a later one. It may send at once. */
   opened(response: O): { times: StreamTimes; state: "open" | "standby" };
   receive(response: O): void;
+  /** The open stream is about to be closed by us: the last occasion to send. */
+  leaving(): void;
   /** The stream is lost; another will be opened. */
   interrupted(): void;
   /** The connection is dead: what waits rejects with `error`. Not called by `close()`. */
@@ -57,6 +59,11 @@ export class Connection<I extends object, O extends object> {
   /** Whether frames can be sent now. */
   get isOpen(): boolean {
     return this.#state === "open" || this.#state === "standby";
+  }
+
+  /** Whether `close()` ended it, and no trouble did. */
+  get isClosedWell(): boolean {
+    return this.#state === "closed" && this.#error === undefined;
   }
 
   /** What a call on a connection that is not in use throws; undefined if it is in use. */
@@ -99,11 +106,10 @@ export class Connection<I extends object, O extends object> {
     if (this.#state === "standby") this.#setState("open");
   }
 
-  /** Ends the connection for good, with `error`. Drops the socket. */
+  /** Ends the connection for good, with `error`; the socket closes behind our back. */
   fail(error: TinyMQError): void {
     if (this.#state === "closed") return;
-    const stream = this.#stream;
-    this.#stream = undefined;
+    const stream = this.#leave();
     this.#die(error);
     // Well for the server: what was told to it before holds.
     if (stream !== undefined) void stream.close();
@@ -117,11 +123,17 @@ export class Connection<I extends object, O extends object> {
 
   async #close(): Promise<void> {
     if (this.#state === "closed") return;
-    const stream = this.#stream;
-    this.#stream = undefined;
+    const stream = this.#leave();
     this.#setState("closed");
     this.#release();
     await stream?.close();
+  }
+
+  #leave(): Stream<I, O> | undefined {
+    if (this.isOpen) this.#owner.leaving();
+    const stream = this.#stream;
+    this.#stream = undefined;
+    return stream;
   }
 
   /** Opens one stream; resolves with the error if it could not be opened. */

@@ -202,6 +202,7 @@ export class Producer<T = string> {
       openFrame: () => this.#openFrame(),
       opened: (response) => this.#opened(response),
       receive: (response) => this.#receive(response),
+      leaving: () => {},
       interrupted: () => {},
       ended: (error) => this.#outbox.fail(error instanceof WrongAck ? error : deadConnection(error)),
     };

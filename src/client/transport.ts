@@ -10,7 +10,6 @@ import {
   mergeRpcOptions,
   type RpcMetadata,
   type RpcOptions,
-  type RpcStatus,
   type RpcTransport,
   type ServerStreamingCall,
   type UnaryCall,
@@ -72,15 +71,12 @@ export class TinyMQTransport implements RpcTransport {
       (this.#options.openSocket ?? runtimeSockets())(url, SUBPROTOCOL, this.#tls(), events),
     );
     const none: RpcMetadata = {};
-    return new DuplexStreamingCall(
-      method,
-      options.meta ?? none,
-      call,
-      call.opened.then(() => none),
-      call.responses,
-      call.status as Promise<RpcStatus>,
-      call.status.then(() => none),
-    );
+    const headers = call.opened.then(() => none);
+    const trailers = call.status.then(() => none);
+    // Whoever reads only `responses` learns of the end there: the rest must not count as unhandled.
+    for (const promise of [headers, trailers]) promise.catch(() => {});
+    const { responses, status } = call;
+    return new DuplexStreamingCall(method, options.meta ?? none, call, headers, responses, status, trailers);
   }
 
   serverStreaming<I extends object, O extends object>(method: MethodInfo<I, O>): ServerStreamingCall<I, O> {

@@ -1,0 +1,313 @@
+/**
+ * A consumer's side of the Consume protocol: who waits for a message, what was pulled, delivered and
+ * settled. It knows nothing of bodies.
+ *
+ * Always holds: who waits is served in the order of waiting; nobody waits while the inbox has messages;
+ * `#lease`, `#pulls` and the inbox are of the current stream.
+ */
+import { TinyMQError, toTinyMQError } from "../errors.ts";
+import {
+  type ConsumeRequest,
+  type Delivered,
+  Outcome,
+  type Pull,
+  type Settle,
+} from "../gen/tinymq/v1/queue.ts";
+import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { Fifo } from "./fifo.ts";
+import { Inbox } from "./inbox.ts";
+import { Lease } from "./lease.ts";
+import { type PullRecord, Pulls } from "./pulls.ts";
+
+/** Acknowledgements are told within 50 ms: this, and what a timer may be late. */
+const ACK_DELAY_MS = 25;
+/** How long a standing pull waits before it is asked again, in ms. */
+const STANDING_WAIT_MS = 60_000;
+/** At most so many bytes a pull: large messages must not multiply with `prefetch`. */
+const PULL_BYTES = MiB;
+/** A delivery of fewer messages shows no backlog that would be worth a refill. */
+const BACKLOG = 16;
+
+/** Somebody who waits for a message. */
+export interface Waiter {
+  /** A message is there: `inbox` stands on it. */
+  take(): void;
+  /** Its own pull was answered with nothing. Only of polls. */
+  empty(): void;
+  fail(error: TinyMQError): void;
+  /** By the clock, when to give up; undefined: at once, but not before the lock is there; Infinity: never. */
+  readonly deadline: number | undefined;
+  /** Its own pull, 0 for none. */
+  pullId: number;
+}
+
+/** What the intake needs of its connection. */
+export interface IntakeLink {
+  readonly state: string;
+  readonly isOpen: boolean;
+  send(request: ConsumeRequest): void;
+  /** Ends the connection. */
+  fail(error: TinyMQError): void;
+}
+
+export class Intake {
+  readonly inbox = new Inbox();
+  /** Loops that run: while there are any, pulls wait at the server for messages. */
+  loops = 0;
+  readonly #link: IntakeLink;
+  readonly #clock: Clock;
+  readonly #prefetch: number;
+  readonly #shared: boolean;
+  readonly #waiters = new Fifo<Waiter>();
+  readonly #pulls = new Pulls();
+  #lease = new Lease();
+  /** Rewinds without an answer: deliveries are of before and are discarded. */
+  #rewinding = 0;
+  /** Below so many messages in the inbox polls ask for more, ahead of need. */
+  #refillBelow = 0;
+  #maxPulls = MAX_PULLS_IN_FLIGHT;
+  #ackTimer: Timer;
+
+  /** `prefetch`: messages that may be unsettled here at once. `shared`: order does not count. */
+  constructor(link: IntakeLink, clock: Clock, prefetch: number, shared: boolean) {
+    this.#link = link;
+    this.#clock = clock;
+    this.#prefetch = prefetch;
+    this.#shared = shared;
+  }
+
+  /** What the current stream delivered. */
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** Steps the inbox to the next message, unless others wait or none is there. Throws DATA_LOSS. */
+  take(): boolean {
+    if (this.#waiters.length > 0 || !this.#step()) return false;
+    if (this.inbox.length < this.#refillBelow || this.loops > 0) this.#askAhead();
+    return true;
+  }
+
+  /** Waits for a message. */
+  wait(waiter: Waiter): void {
+    this.#waiters.push(waiter);
+    this.ask();
+  }
+
+  /** Sends the pulls that are due: of waiting polls, and of loops. */
+  ask(): void {
+    if (!this.#link.isOpen) return;
+    if (this.loops > 0) this.#askAhead();
+    let first = true;
+    for (const waiter of this.#waiters) {
+      if (this.#pulls.count >= this.#maxPulls) return;
+      if (waiter.deadline !== Number.POSITIVE_INFINITY && waiter.pullId === 0) this.#askFor(waiter, first);
+      first = false;
+    }
+  }
+
+  /** A new stream is open; at most `maxPulls` pulls may wait on it. */
+  resume(maxPulls: number): void {
+    this.#maxPulls = maxPulls || MAX_PULLS_IN_FLIGHT;
+    this.ask();
+  }
+
+  /** The stream is gone, and all that it delivered with it. Who waits goes on waiting. */
+  reset(): void {
+    this.#lease.ended = true;
+    this.#lease = new Lease();
+    this.#pulls.clear();
+    this.inbox.clear();
+    this.#rewinding = 0;
+    this.#refillBelow = 0;
+    for (const waiter of this.#waiters) waiter.pullId = 0;
+  }
+
+  /** The end: who waits fails with `error`. */
+  fail(error: TinyMQError): void {
+    this.reset();
+    this.#clock.clearTimer(this.#ackTimer);
+    this.#ackTimer = undefined;
+    for (const waiter of this.#waiters.drain()) waiter.fail(error);
+  }
+
+  /** Throws INTERNAL or DATA_LOSS where the server breaks the protocol. */
+  delivered(delivery: Delivered): void {
+    const lease = this.#lease;
+    this.#answered(delivery.pullId);
+    let count = 0;
+    for (const run of delivery.runs) count += run.count;
+    if (delivery.firstPosition < lease.end) throw broken(`position ${delivery.firstPosition} was used before`);
+    const end = delivery.firstPosition + count;
+    lease.settled(lease.end, delivery.firstPosition);
+    lease.end = end;
+    if (this.#rewinding > 0) {
+      lease.settled(delivery.firstPosition, end);
+      lease.handed = end;
+      this.#unanswered(delivery.pullId);
+    } else if (count > 0) {
+      this.inbox.push(delivery, count);
+      this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch) >>> 1;
+    }
+    while (this.#waiters.length > 0 && this.#step()) this.#waiters.shift()!.take();
+    this.ask();
+  }
+
+  /** A pull is answered with nothing. */
+  empty(pullId: number): void {
+    const pull = this.#answered(pullId);
+    if (pull.kind === "refill") this.#refillBelow = 0;
+    if (this.#rewinding > 0) this.#unanswered(pullId);
+    else if (pull.kind === "poll") this.#giveUp(pullId);
+    this.ask();
+  }
+
+  rewound(): void {
+    if (this.#rewinding === 0) throw broken("a rewind was answered that nobody asked for");
+    this.#rewinding -= 1;
+    this.ask();
+  }
+
+  /** `position` of `lease` is done. A second time, or on a lease that ended, nothing happens. */
+  done(lease: Lease, position: number): void {
+    if (lease.ended) return;
+    lease.done(position);
+    if (this.#ackTimer === undefined) this.ackSoon();
+  }
+
+  /** Everything that was handed out is done. */
+  doneAll(): void {
+    this.#lease.doneBelow(this.#lease.handed);
+    this.ackSoon();
+  }
+
+  /** Gives `position` back: it is delivered again, after `delayMs`. */
+  retry(lease: Lease, position: number, reason: string, delayMs: number): void {
+    if (lease.ended || lease.isSettled(position)) return;
+    // Order counts, unless the program works on a later message already: it must not lose that one.
+    if (this.#shared || lease.hasUnsettled(position + 1, lease.handed)) {
+      this.#settle(lease, { position, count: 1, outcome: Outcome.RETRY, reason, delayMs });
+      return;
+    }
+    this.flush();
+    lease.settled(position, lease.end);
+    lease.handed = lease.end;
+    this.inbox.clear();
+    this.#rewinding += 1;
+    this.#link.send({ kind: { oneofKind: "rewind", rewind: { position, reason, delayMs } } });
+  }
+
+  /** Sends `position` to the dead-letter topic. */
+  reject(lease: Lease, position: number, reason: string): void {
+    if (lease.ended || lease.isSettled(position)) return;
+    this.#settle(lease, { position, count: 1, outcome: Outcome.REJECT, reason, delayMs: 0 });
+  }
+
+  /** Sees to it that what is acknowledged is told soon. */
+  ackSoon(): void {
+    if (this.#ackTimer !== undefined || !this.#lease.isDirty) return;
+    this.#ackTimer = this.#clock.setTimer(this.#ackDue, ACK_DELAY_MS);
+  }
+
+  /** Tells what is acknowledged, now. */
+  flush(): void {
+    if (!this.#link.isOpen || !this.#lease.isDirty) return;
+    const { count, ranges } = this.#lease.take();
+    if (count !== undefined) this.#link.send({ kind: { oneofKind: "ack", ack: { count } } });
+    for (const range of ranges) this.#link.send({ kind: { oneofKind: "settle", settle: doneRange(range) } });
+  }
+
+  readonly #ackDue = (): void => {
+    this.#ackTimer = undefined;
+    this.flush();
+  };
+
+  #step(): boolean {
+    try {
+      if (!this.inbox.next()) return false;
+    } catch (thrown) {
+      // What follows a delivery that cannot be read cannot be trusted either.
+      const error = toTinyMQError(thrown);
+      this.#link.fail(error);
+      throw error;
+    }
+    this.#lease.handed = this.inbox.position + 1;
+    return true;
+  }
+
+  #settle(lease: Lease, settle: Settle): void {
+    // What a later acknowledgement covers must have been settled otherwise before.
+    this.#link.send({ kind: { oneofKind: "settle", settle } });
+    lease.settled(settle.position, settle.position + settle.count);
+  }
+
+  /** How many more messages may come, beside those that were asked for. */
+  get #credit(): number {
+    return this.#prefetch - this.#lease.unsettled - this.#pulls.asked;
+  }
+
+  /** For polls one refill at a time; for loops pulls of a quarter, so that some wait while one is used up. */
+  #askAhead(): void {
+    if (this.loops === 0) {
+      if (this.#pulls.refills === 0 && this.#credit > 0) {
+        this.#pull({ maxMessages: this.#credit, kind: "refill" }, 0);
+      }
+      return;
+    }
+    const quarter = Math.max(1, this.#prefetch >>> 2);
+    while (this.#credit >= quarter && this.#pulls.count < this.#maxPulls) {
+      this.#pull({ maxMessages: quarter, kind: "standing" }, STANDING_WAIT_MS);
+    }
+  }
+
+  #askFor(waiter: Waiter, first: boolean): void {
+    if (waiter.deadline === undefined && this.#link.state === "standby") return;
+    const waitMs = waiter.deadline === undefined ? 0 : Math.max(0, Math.ceil(waiter.deadline - this.#clock.now()));
+    const maxMessages = first ? Math.max(1, this.#credit) : 1;
+    waiter.pullId = this.#pull({ maxMessages, kind: "poll" }, waitMs);
+  }
+
+  #pull(record: PullRecord, waitMs: number): number {
+    const pull: Pull = {
+      pullId: this.#pulls.add(record),
+      maxMessages: record.maxMessages,
+      maxBytes: PULL_BYTES,
+      waitMs,
+      settles: [],
+    };
+    if (this.#lease.isDirty) {
+      const { count, ranges } = this.#lease.take();
+      if (count !== undefined) pull.ack = { count };
+      pull.settles = ranges.map(doneRange);
+    }
+    this.#link.send({ kind: { oneofKind: "pull", pull } });
+    return pull.pullId;
+  }
+
+  #answered(pullId: number): PullRecord {
+    const record = this.#pulls.answer(pullId);
+    if (record === undefined) throw broken(`pull ${pullId} was answered and not asked`);
+    return record;
+  }
+
+  /** The pull of a waiting poll, if it is one, was answered by nothing that counts: it asks again. */
+  #unanswered(pullId: number): void {
+    for (const waiter of this.#waiters) if (waiter.pullId === pullId) waiter.pullId = 0;
+  }
+
+  /** The poll of this pull waited in vain; if it was served meanwhile, nothing happens. */
+  #giveUp(pullId: number): void {
+    const waiters = this.#waiters.drain();
+    for (const waiter of waiters) if (waiter.pullId !== pullId) this.#waiters.push(waiter);
+    for (const waiter of waiters) if (waiter.pullId === pullId) waiter.empty();
+  }
+}
+
+function doneRange(range: { position: number; count: number }): Settle {
+  return { ...range, outcome: Outcome.DONE, reason: "", delayMs: 0 };
+}
+
+function broken(what: string): TinyMQError {
+  return new TinyMQError("INTERNAL", `the server broke the protocol: ${what}`);
+}
