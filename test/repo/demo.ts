@@ -3,14 +3,23 @@
  * another, on a server of its own on a free port. What arrives is written to files and compared byte for
  * byte with what was sent.
  *
- * Usage: bun test/repo/demo.ts                     runs the demo
- *        bun test/repo/demo.ts produce PORT        the two processes that it starts
- *        bun test/repo/demo.ts consume PORT FOLDER
+ * Usage: bun test/repo/demo.ts                       runs the demo
+ *        bun test/repo/demo.ts produce PORT FOLDER   one of the two processes that it starts
+ *        bun test/repo/demo.ts consume PORT FOLDER   the other one
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { bytes, Consumer, Producer } from "../../src/index.ts";
+import { dirname, join, relative } from "node:path";
+import { bytes, Consumer, type OutgoingMessage, Producer } from "../../src/index.ts";
 import { TinyMQServer } from "../../src/server/index.ts";
 import { ROOT } from "./sources.ts";
 
@@ -27,27 +36,30 @@ interface Received {
 }
 
 const [role, port, folder] = process.argv.slice(2);
-if (role === "produce") await produce(Number(port));
+if (role === "produce") await produce(Number(port), folder!);
 else if (role === "consume") await consume(Number(port), folder!);
 else await demonstrate();
 
 async function demonstrate(): Promise<void> {
-  const arrived = mkdtempSync(join(tmpdir(), "tinymq-demo-"));
+  const scratch = mkdtempSync(join(tmpdir(), "tinymq-demo-"));
   const server = new TinyMQServer({ port: 0 });
   await server.start();
   try {
+    const [toSend, arrived] = [join(scratch, "to-send"), join(scratch, "arrived")];
+    // A copy, so that nobody who is just writing in the repository makes the comparison fail.
+    const files = textFiles();
+    for (const file of files) cpSync(join(ROOT, file), join(toSend, file));
     const consumer = startRole("consume", String(server.port), arrived);
-    const producer = startRole("produce", String(server.port));
+    const producer = startRole("produce", String(server.port), toSend);
     const [printed, ...codes] = await Promise.all([
       new Response(consumer.stdout).text(),
       consumer.exited,
       producer.exited,
     ]);
     if (codes.some((code) => code !== 0)) throw new Error("a process failed");
-    const { lines, elapsed } = JSON.parse(printed) as Received;
-    const files = textFiles();
-    const wrong = files.filter((file) => !sameBytes(join(ROOT, file), join(arrived, file)));
+    const wrong = files.filter((file) => !sameBytes(join(toSend, file), join(arrived, file)));
     if (wrong.length > 0) throw new Error(`not as they were sent: ${wrong.join(", ")}`);
+    const { lines, elapsed }: Received = JSON.parse(printed);
     const rate = Math.round(lines / (elapsed / 1_000));
     console.log(
       `${lines.toLocaleString("en")} lines of ${files.length} files went from one process to another ` +
@@ -55,7 +67,7 @@ async function demonstrate(): Promise<void> {
     );
   } finally {
     await server.stop();
-    rmSync(arrived, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
   }
 }
 
@@ -63,19 +75,22 @@ function startRole(...words: string[]) {
   return Bun.spawn([process.execPath, import.meta.path, ...words], { stdout: "pipe", stderr: "inherit" });
 }
 
-/** Sends each line, its newline included, with the file it is of as a header. */
-async function produce(serverPort: number): Promise<void> {
+/** Sends each line of the files below `source`, its newline included, with the file it is of as a header. */
+async function produce(serverPort: number, source: string): Promise<void> {
   const producer = new Producer("localhost", serverPort, TOPIC, { codec: bytes });
   await producer.initConn();
-  let id = 0;
-  for (const file of textFiles()) {
-    const sent = linesOf(readFileSync(join(ROOT, file))).map((line) =>
-      producer.send(line, id++, { headers: { file } }),
-    );
-    await Promise.all(sent);
-  }
-  await producer.send(new Uint8Array(), id, { headers: { [END]: "" } });
+  await producer.sendBatch(messagesOf(source));
   await producer.close();
+}
+
+function* messagesOf(source: string): Generator<OutgoingMessage<Uint8Array>> {
+  for (const entry of readdirSync(source, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const headers = { file: relative(source, path) };
+    for (const body of linesOf(readFileSync(path))) yield { body, headers };
+  }
+  yield { body: new Uint8Array(), headers: { [END]: "" } };
 }
 
 /** Puts the files together again below `target`. */
