@@ -8,14 +8,14 @@
  * - A block of another language, a `text` that shows nobody's output, or one that must not run, needs
  *   `<!-- not run: REASON -->` on the line above it.
  *
- * What README says to everybody means something else here: port 9800 is a free port, the package comes
- * from its tarball, and the state folder is one of our own.
+ * What README says to everybody means something else here: port 9800 is a free port (also where it is
+ * the default), the package comes from its tarball, and the state folder is one of our own.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { emptyProject, type Finished, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
-import { readSource } from "./sources.ts";
+import { ROOT, readSource } from "./sources.ts";
 
 interface Block {
   readonly line: number;
@@ -93,13 +93,12 @@ describe("the harness", () => {
 describe("README.md", () => {
   const blocks = blocksOf(readSource("README.md"));
   const project = emptyProject("readme-project");
-  const env = { TINYMQ_HOME: project.state };
-  let port = "";
+  const env = { TINYMQ_HOME: project.state, TINYMQ_PORT: "" };
   let tarball = "";
 
   beforeAll(async () => {
     tarball = await packedPackage();
-    port = String(await freePort());
+    env.TINYMQ_PORT = String(await freePort());
   }, PACKAGE_TIMEOUT);
 
   afterAll(async () => {
@@ -107,7 +106,7 @@ describe("README.md", () => {
   }, PACKAGE_TIMEOUT);
 
   const here = (text: string): string =>
-    text.replaceAll("9800", port).replace(/\b(add|install|i) tmqserver\b/g, `$1 ${tarball}`);
+    text.replaceAll("9800", env.TINYMQ_PORT).replace(/\b(add|install|i) tmqserver\b/g, `$1 ${tarball}`);
 
   const runBlock = (block: Block): Promise<Finished> => {
     if (block.language === "sh") return run(["sh", "-euc", here(block.code)], { cwd: project.folder, env });
@@ -124,6 +123,12 @@ describe("README.md", () => {
     expect(neither).toEqual([]);
     // A fence that the harness would not see.
     expect(readSource("README.md")).not.toMatch(/^[ \t]+`{3}|^[ \t]*~{3}/m);
+  });
+
+  test("links to files that are there", () => {
+    const links = [...readSource("README.md").matchAll(/\]\(([^)#]+)[^)]*\)/g)].map((match) => match[1]!);
+    const missing = links.filter((link) => !/^https?:/.test(link) && !existsSync(join(ROOT, link)));
+    expect(missing).toEqual([]);
   });
 
   for (const block of blocks.filter(({ reason }) => reason === undefined)) {
