@@ -11,6 +11,8 @@ export const ENTRY_TAG = 0x0a;
 const ID_TAG = 0x08;
 const BODY_TAG = 0x12;
 const HEADERS_TAG = 0x1a;
+const KEY_TAG = 0x0a;
+const VALUE_TAG = 0x12;
 
 /** What one walk over a batch found: how many messages, and where it ended. */
 export interface Span {
@@ -170,14 +172,30 @@ function checkMessage(bytes: Uint8Array, start: number, end: number, index: numb
   }
 }
 
+/** A header is an entry of a map: a key and a value, both text, and nothing else; readers refuse the rest. */
 function checkHeader(bytes: Uint8Array, start: number, end: number, index: number): void {
   let at = start;
   while (at < end) {
     const tag = readVarint(bytes, at, end);
-    if ((tag >>> 3 === 1 || tag >>> 3 === 2) && (tag & 7) !== 2) {
-      throw malformed(`a header of message ${index} is not text`);
-    }
-    at = skipField(bytes, varintEnd, end, tag);
+    if (tag !== KEY_TAG && tag !== VALUE_TAG) throw malformed(`a header of message ${index} has tag ${tag}`);
+    const length = readLength(bytes, varintEnd, end);
+    at = lengthEnd + length;
+    if (at > end) throw malformed(`a header of message ${index} runs past its end`);
+    if (!isUtf8(bytes, at - length, at)) throw malformed(`a header of message ${index} is not UTF-8`);
+  }
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+
+function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
+  let at = start;
+  while (at < end && bytes[at]! < 0x80) at += 1;
+  if (at === end) return true;
+  try {
+    strictUtf8.decode(bytes.subarray(at, end));
+    return true;
+  } catch {
+    return false;
   }
 }
 
