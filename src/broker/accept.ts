@@ -55,17 +55,20 @@ function acceptUnique(topic: Topic, batch: Uint8Array, count: number, options: B
 
 function keep(topic: Topic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
   const { host } = topic;
-  host.makeRoom(topic, batch.length);
   const ttlMs = effectiveTtl(topic, options.ttlMs);
   if (options.delayMs > 0) {
     const now = host.clock.now();
     const due = now + Math.min(options.delayMs, LONGEST_MS);
-    return chain(delaysOf(topic), (delays) =>
-      chain(delays.add(batch, count, due, ttlMs > 0 ? now + ttlMs : Number.POSITIVE_INFINITY), () =>
-        topic.count("produced", count),
-      ),
-    );
+    const expires = ttlMs > 0 ? now + ttlMs : Number.POSITIVE_INFINITY;
+    const opened = delaysOf(topic);
+    // The bytes are the socket's: they are good only until control returns to it.
+    const own = opened instanceof Promise ? batch.slice() : batch;
+    return chain(opened, (delays) => {
+      host.makeRoom(topic, delays.log, own.length);
+      return chain(delays.add(own, count, due, expires), () => topic.count("produced", count));
+    });
   }
+  host.makeRoom(topic, topic.log, batch.length);
   return chain(topic.store(batch, count, ttlMs), () => {
     topic.count("produced", count);
     topic.publish(batch, count);
@@ -74,11 +77,17 @@ function keep(topic: Topic, batch: Uint8Array, count: number, options: BatchOpti
 
 /** The delays of a topic, made on first use. */
 export function delaysOf(topic: Topic): MaybePromise<Delays> {
-  if (topic.delays !== null) return topic.delays;
-  return chain(topic.host.openDelayedLog(topic.name), (log) => {
-    topic.delays ??= new Delays(topic, log);
+  const existing = topic.delays ?? topic.openingDelays;
+  if (existing !== null) return existing;
+  const opened = chain(topic.host.openDelayedLog(topic.name), (log) => {
+    topic.delays = new Delays(topic, log);
     return topic.delays;
   });
+  if (!(opened instanceof Promise)) return opened;
+  topic.openingDelays = opened.finally(() => {
+    topic.openingDelays = null;
+  });
+  return topic.openingDelays;
 }
 
 function effectiveTtl(topic: Topic, wantedMs: number): number {

@@ -79,8 +79,10 @@ export class Broker implements TopicHost {
     broadcast: boolean,
     port: ProducerPort,
   ): MaybePromise<OpenedProducer & { topic: Topic }> {
+    // Now: the bytes are the socket's, and an engine may take its time.
+    const id = toHex(producerId);
     return chain(this.openTopic(topicName), (topic) => ({
-      ...topic.producers.open(toHex(producerId), firstSeq, broadcast, port),
+      ...topic.producers.open(id, firstSeq, broadcast, port),
       topic,
     }));
   }
@@ -92,7 +94,8 @@ export class Broker implements TopicHost {
     mode: ConsumerMode,
     port: ConsumerPort,
   ): MaybePromise<Consumer> {
-    return chain(this.openTopic(topicName), (topic) => topic.dispatcher.open(toHex(consumerId), mode, port));
+    const id = toHex(consumerId);
+    return chain(this.openTopic(topicName), (topic) => topic.dispatcher.open(id, mode, port));
   }
 
   /** The topic of that name, made if there is none. */
@@ -138,16 +141,16 @@ export class Broker implements TopicHost {
     return randomName().slice(0, 16);
   }
 
-  makeRoom(topic: Topic, byteLength: number): void {
-    if (this.#fits(topic, byteLength)) return;
+  makeRoom(topic: Topic, log: Log, byteLength: number): void {
+    if (this.#fits(topic, log, byteLength)) return;
     topic.expiry?.runDue();
     topic.log.compact();
     topic.updateMemory();
-    if (this.#fits(topic, byteLength)) return;
+    if (this.#fits(topic, log, byteLength)) return;
     this.#compactAll();
-    if (this.#fits(topic, byteLength)) return;
-    if (this.limits.overflow === "drop-oldest" && this.#dropOldest(topic, byteLength)) return;
-    const overTopic = this.#isOverTopicLimit(topic, byteLength);
+    if (this.#fits(topic, log, byteLength)) return;
+    if (this.limits.overflow === "drop-oldest" && this.#dropOldest(topic, log, byteLength)) return;
+    const overTopic = this.#isOverTopicLimit(topic, log, byteLength);
     throw new QueueFull(
       overTopic
         ? `topic "${topic.name}" is full: its messages hold ${formatSize(topic.memory)} of ${formatSize(this.limits.maxTopicMemory)}`
@@ -181,14 +184,14 @@ export class Broker implements TopicHost {
     return made;
   }
 
-  #fits(topic: Topic, byteLength: number): boolean {
-    const growth = topic.log.growth(byteLength);
-    return this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, byteLength);
+  #fits(topic: Topic, log: Log, byteLength: number): boolean {
+    const growth = log.growth(byteLength);
+    return this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, log, byteLength);
   }
 
-  #isOverTopicLimit(topic: Topic, byteLength: number): boolean {
+  #isOverTopicLimit(topic: Topic, log: Log, byteLength: number): boolean {
     const { maxTopicMemory } = this.limits;
-    return maxTopicMemory > 0 && topic.memory + topic.log.growth(byteLength) > maxTopicMemory;
+    return maxTopicMemory > 0 && topic.memory + log.growth(byteLength) > maxTopicMemory;
   }
 
   #compactAll(): void {
@@ -202,8 +205,8 @@ export class Broker implements TopicHost {
   }
 
   /** Drops the oldest messages of the topic that nobody holds, until there is room; false if there is none. */
-  #dropOldest(topic: Topic, byteLength: number): boolean {
-    for (let dropped = 0; !this.#fits(topic, byteLength); dropped++) {
+  #dropOldest(topic: Topic, log: Log, byteLength: number): boolean {
+    for (let dropped = 0; !this.#fits(topic, log, byteLength); dropped++) {
       const oldest = topic.oldestReady();
       if (oldest === undefined) return false;
       topic.dropReady(oldest, oldest + 1, "dropped");

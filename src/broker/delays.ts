@@ -8,6 +8,9 @@ import { DueHeap } from "./due-heap.ts";
 import type { Timer } from "./timers.ts";
 import type { Topic } from "./topic.ts";
 
+/** How long messages wait that an engine could not move. */
+const RETRY_MS = 1_000;
+
 interface Delayed {
   readonly due: number;
   readonly first: number;
@@ -18,27 +21,27 @@ interface Delayed {
 
 export class Delays {
   readonly #topic: Topic;
-  readonly #log: Log;
+  readonly log: Log;
   readonly #heap = new DueHeap<Delayed>();
   #timer: Timer | null = null;
   #moving = false;
 
   constructor(topic: Topic, log: Log) {
     this.#topic = topic;
-    this.#log = log;
+    this.log = log;
   }
 
   get count(): number {
-    return this.#log.count;
+    return this.log.count;
   }
 
   get memory(): number {
-    return this.#log.memory + this.#heap.length * 96;
+    return this.log.memory + this.#heap.length * 96;
   }
 
   /** Keeps a checked batch until the clock shows `due`. */
   add(batch: Uint8Array, count: number, due: number, expires: number): MaybePromise<void> {
-    return chain(this.#log.append(batch, count), (runs) => {
+    return chain(this.log.append(batch, count), (runs) => {
       for (const run of runs) this.#heap.push({ due, first: run.firstOffset, count: run.count, expires });
       this.#topic.updateMemory();
       this.#arm();
@@ -47,7 +50,7 @@ export class Delays {
 
   /** Drops everything; returns how many messages. */
   clear(): number {
-    const dropped = this.#log.count;
+    const dropped = this.log.count;
     for (let next = this.#heap.shift(); next !== undefined; next = this.#heap.shift()) this.#release(next);
     this.#arm();
     return dropped;
@@ -64,7 +67,7 @@ export class Delays {
     this.#topic.host.timers.cancel(this.#timer);
     this.#timer = null;
     settle(
-      () => this.#log.drop(),
+      () => this.log.drop(),
       () => {},
       (error) => this.#topic.host.failed(`${this.#topic.name}: dropping its delayed messages failed`, error),
     );
@@ -83,7 +86,8 @@ export class Delays {
       () => this.#move(next),
       () => this.#moved(),
       (error) => {
-        this.#topic.host.failed(`${this.#topic.name}: moving delayed messages failed`, error);
+        this.#topic.host.failed(`${this.#topic.name}: moving delayed messages failed, they are tried again`, error);
+        this.#heap.push({ ...next, due: this.#topic.host.clock.now() + RETRY_MS });
         this.#moved();
       },
     );
@@ -115,7 +119,7 @@ export class Delays {
     const end = entry.first + entry.count;
     const parts: Uint8Array[] = [];
     const readFrom = (from: number): MaybePromise<{ batch: Uint8Array; count: number }> =>
-      chain(this.#log.read(from, entry.count, Number.MAX_SAFE_INTEGER, end), (chunk) => {
+      chain(this.log.read(from, entry.count, Number.MAX_SAFE_INTEGER, end), (chunk) => {
         for (const part of chunk?.parts ?? []) parts.push(part);
         if (chunk === null || chunk.nextOffset >= end) return { batch: concatBytes(parts), count: entry.count };
         return readFrom(chunk.nextOffset);
@@ -125,8 +129,11 @@ export class Delays {
 
   #release(entry: Delayed): void {
     settle(
-      () => this.#log.release(entry.first, entry.count),
-      () => this.#topic.updateMemory(),
+      () => this.log.release(entry.first, entry.count),
+      () => {
+        this.#topic.updateMemory();
+        this.#topic.checkIdle();
+      },
       (error) => this.#topic.host.failed(`${this.#topic.name}: releasing delayed messages failed`, error),
     );
   }

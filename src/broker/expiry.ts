@@ -56,6 +56,8 @@ export class Expiry {
       if (next === this.#newest) this.#newest = null;
       this.#topic.dropReady(next.first, next.end, "expired");
       this.#topic.dispatcher.eachLeased(next.first, next.end, (first, end) => this.#late.add(first, end, 0));
+      // Its messages may have been consumed long ago: then nothing else tells of the entry's memory.
+      this.#topic.updateMemory();
     }
     this.#arm();
   }

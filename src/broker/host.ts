@@ -19,8 +19,8 @@ export interface TopicHost {
   newEpoch(): string;
   /** A topic's memory changed by so many bytes. */
   charge(bytes: number): void;
-  /** Makes room for an append of so many bytes, or throws RESOURCE_EXHAUSTED. */
-  makeRoom(topic: Topic, byteLength: number): void;
+  /** Makes room for an append of so many bytes to a log of the topic, or throws RESOURCE_EXHAUSTED. */
+  makeRoom(topic: Topic, log: Log, byteLength: number): void;
   /** The topic of that name, made if there is none, whatever the limit on topics. */
   topicForDeadLetters(name: string): MaybePromise<Topic>;
   /** Opens another log, for messages that are not due. */

@@ -56,10 +56,14 @@ export class Topic {
   // Made on first use: topics that use none of these pay for none.
   heldBack: HeldBack | null = null;
   delays: Delays | null = null;
+  /** While an engine opens the log of `delays`. */
+  openingDelays: Promise<Delays> | null = null;
   expiry: Expiry | null = null;
   unique: UniqueIds | null = null;
   gone = false;
   #memory = 0;
+  /** Grows with all that outdates what an engine is reading: messages were taken or dropped. */
+  #changes = 0;
   #idle: Timer | null = null;
 
   constructor(name: string, log: Log, lock: Lock, host: TopicHost) {
@@ -127,7 +131,7 @@ export class Topic {
         ? this.log.read(back.first, maxMessages - taken.count, room, back.end)
         : this.log.read(this.cursor, maxMessages - taken.count, room);
       // An engine that answers later is asked once a delivery.
-      if (chunk instanceof Promise) return chunk.then((late) => this.#lease(taken, late, room, back));
+      if (chunk instanceof Promise) return this.#leaseLater(chunk, maxMessages, maxBytes, back);
       const before = taken.count;
       if (this.#lease(taken, chunk, room, back) === null || taken.count === before) break;
     }
@@ -183,15 +187,17 @@ export class Topic {
         this.host.failed(`${this.name}: dead-lettering failed, the message stays`, error);
         this.leased -= count;
         this.returned.add(firstOffset, firstOffset + count, deliveries);
+        this.dispatcher.pump();
       },
     );
   }
 
   /** Removes messages from the log, whatever their state was; the caller has taken them out of it. */
-  release(firstOffset: number, count: number): void {
+  release(firstOffset: number, count: number, removed?: (messages: number) => void): void {
     settle(
       () => this.log.release(firstOffset, count),
-      () => {
+      (messages) => {
+        removed?.(messages);
         this.updateMemory();
         this.checkIdle();
       },
@@ -199,33 +205,27 @@ export class Topic {
     );
   }
 
-  /** Drops the ready and delayed messages of the offsets [first, end); returns how many. */
-  dropReady(first: number, end: number, counter: CounterName): number {
-    let dropped = 0;
+  /** Drops the messages of the offsets [first, end) that are ready or held back. */
+  dropReady(first: number, end: number, counter: CounterName): void {
+    this.#changes += 1;
+    // Offsets are not dense, and some of these may be gone already: the log says how many were there.
     const drop = (from: number, to: number) => {
-      dropped += to - from;
       this.expiry?.forget(from, to);
-      this.release(from, to - from);
+      this.release(from, to - from, (messages) => this.count(counter, messages));
     };
     for (const range of this.returned.remove(first, end)) drop(range.first, range.end);
     for (const range of this.heldBack?.remove(first, end) ?? []) drop(range.first, range.end);
     const from = Math.max(first, this.cursor);
-    if (from < end) {
-      // Offsets are not dense, and some of these may be gone already: the log says how many were there.
-      const before = this.log.count;
-      this.release(from, end - from);
-      dropped += before - this.log.count;
-      this.expiry?.forget(from, end);
-    }
-    this.count(counter, dropped);
-    return dropped;
+    if (from < end) drop(from, end);
   }
 
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
     const delayed = this.delays?.clear() ?? 0;
     this.count("purged", delayed);
-    return delayed + this.dropReady(0, this.log.nextOffset, "purged");
+    const kept = this.ready + (this.heldBack?.count ?? 0);
+    this.dropReady(0, this.log.nextOffset, "purged");
+    return delayed + kept;
   }
 
   /** The oldest message that is ready or held back, as an offset; undefined if all are leased. */
@@ -279,8 +279,28 @@ export class Topic {
 
   #isIdle(): boolean {
     return (
-      this.users === 0 && this.log.count === 0 && (this.delays?.count ?? 0) === 0 && this.producers.remembered === 0
+      this.users === 0 &&
+      this.log.count === 0 &&
+      (this.delays?.count ?? 0) === 0 &&
+      (this.unique?.count ?? 0) === 0 &&
+      this.producers.remembered === 0
     );
+  }
+
+  /** Like `#lease`, for an engine that answers later; asks again if what it found is outdated by then. */
+  #leaseLater(
+    reading: Promise<Chunk | null>,
+    maxMessages: number,
+    maxBytes: number,
+    back: OffsetRange | undefined,
+  ): Promise<Delivery | null> {
+    const changes = this.#changes;
+    // A copy: ranges of the set grow when others join them.
+    const range = back && { ...back };
+    return reading.then((chunk) => {
+      if (changes !== this.#changes) return this.take(maxMessages, maxBytes);
+      return this.#lease({ runs: [], parts: [], count: 0, byteLength: 0 }, chunk, maxBytes, range);
+    });
   }
 
   /** Adds what was read, of `back` or fresh, to a delivery, unless it is more than there is room for. */
@@ -291,6 +311,7 @@ export class Topic {
       return taken.count === 0 ? null : taken;
     }
     if (taken.count > 0 && chunk.byteLength > room) return taken;
+    this.#changes += 1;
     const redelivered = back !== undefined;
     const deliveries = back?.deliveries ?? 0;
     for (const run of chunk.runs) {

@@ -29,6 +29,10 @@ export class UniqueIds {
     this.#topic = topic;
   }
 
+  get count(): number {
+    return this.#ids.size;
+  }
+
   get memory(): number {
     return this.#ids.size * ID_BYTES;
   }
@@ -99,6 +103,7 @@ export class UniqueIds {
       this.#topic.host.remembered.uniqueIds -= 1;
     }
     this.#topic.updateMemory();
+    this.#topic.checkIdle();
   }
 
   /** Sweeps when the oldest is due, and a while later, so that a busy topic is not swept for each id. */
