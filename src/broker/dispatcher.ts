@@ -27,6 +27,10 @@ export class Dispatcher {
   #pumping = false;
   /** An engine was asked to read and has not answered. */
   #reading = false;
+  /** Somebody pumped meanwhile: what the engine finds may be outdated. */
+  #pumpAgain = false;
+  /** A ghost gives its place up: nobody moves up into it, and the lock stays. */
+  #replacing = false;
   /** Nothing is delivered before this: the first message was retried with a delay, and order counts. */
   #pausedUntil = 0;
   #resume: Timer | null = null;
@@ -46,14 +50,11 @@ export class Dispatcher {
 
   /** Opens a stream of a consumer; id "": one without. Throws FAILED_PRECONDITION if the lock is taken. */
   open(id: string, mode: ConsumerMode, port: ConsumerPort): MaybePromise<Consumer> {
-    this.#replace(id);
-    this.#checkFree(mode);
-    if (this.consumers > 0) return this.#join(new Consumer(this.#topic, id, mode, port));
+    if (this.consumers > 0) return this.#enter(id, mode, port);
     return chain(this.#lock.acquire(), (ours) => {
       if (!ours) throw this.#taken("it is on another server");
       // Others may have come while an engine was asked.
-      this.#checkFree(mode);
-      return this.#join(new Consumer(this.#topic, id, mode, port));
+      return this.#enter(id, mode, port);
     });
   }
 
@@ -65,11 +66,8 @@ export class Dispatcher {
     consumer.returnLeases(clean);
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
-    if (this.#holder === consumer) {
-      this.#holder = null;
-      this.#promote();
-    }
-    if (this.consumers === 0) this.#releaseLock();
+    if (this.#holder === consumer) this.#holder = null;
+    if (!this.#replacing) this.#moveUp();
     this.pump();
     this.#topic.checkIdle();
   }
@@ -116,6 +114,7 @@ export class Dispatcher {
 
   /** Answers waiting pulls as long as there are messages for them. */
   pump(): void {
+    if (this.#reading) this.#pumpAgain = true;
     if (this.#pumping || this.#reading) return;
     if (this.#waiting.length === 0) return;
     this.#pumping = true;
@@ -162,19 +161,38 @@ export class Dispatcher {
     return consumer;
   }
 
+  /** Lets a consumer in where the lock is this server's. Throws FAILED_PRECONDITION if there is no place. */
+  #enter(id: string, mode: ConsumerMode, port: ConsumerPort): Consumer {
+    this.#replace(id);
+    try {
+      this.#checkFree(mode);
+    } catch (error) {
+      // The place that its ghost had goes to the next in line.
+      this.#moveUp();
+      throw error;
+    }
+    return this.#join(new Consumer(this.#topic, id, mode, port));
+  }
+
   /** The same consumer on another connection gives its place up, so that its ghost does not refuse it. */
   #replace(id: string): void {
     if (id === "") return;
-    const ghosts = [this.#holder, ...this.#standbys, ...this.#shared];
-    for (const ghost of ghosts) {
-      if (ghost === null || ghost.id !== id) continue;
-      // The ghost's place is kept free: nobody in line must move up into it.
-      const line = this.#standbys.filter((standby) => standby !== ghost);
-      this.#standbys = [];
-      this.close(ghost, false);
-      this.#standbys = line;
-      ghost.port.close(new TinyMQError("ABORTED", "this consumer opened another connection"));
+    this.#replacing = true;
+    try {
+      for (const ghost of [this.#holder, ...this.#standbys, ...this.#shared]) {
+        if (ghost === null || ghost.id !== id) continue;
+        this.close(ghost, false);
+        ghost.port.close(new TinyMQError("ABORTED", "this consumer opened another connection"));
+      }
+    } finally {
+      this.#replacing = false;
     }
+  }
+
+  /** The next in line takes a place that is free; the lock is given back when nobody is left. */
+  #moveUp(): void {
+    if (this.#holder === null) this.#promote();
+    if (this.consumers === 0) this.#releaseLock();
   }
 
   #promote(): void {
@@ -218,7 +236,8 @@ export class Dispatcher {
   /** Answers the oldest pull that can be answered; false if there is none, or nothing for it. */
   #step(): boolean {
     const topic = this.#topic;
-    if (topic.ready === 0 || topic.host.clock.now() < this.#pausedUntil) return false;
+    if (topic.ready === 0) return false;
+    if (this.#pausedUntil > 0 && topic.host.clock.now() < this.#pausedUntil) return false;
     const pull = this.#nextPull();
     if (pull === undefined) return false;
     const taken = topic.take(pull.maxMessages, pull.maxBytes);
@@ -240,12 +259,11 @@ export class Dispatcher {
 
   #read(pull: WaitingPull, delivery: Delivery | null): void {
     this.#reading = false;
-    if (delivery === null) {
-      this.#answerImpatient();
-      return;
-    }
-    this.#deliver(pull, delivery);
-    this.pump();
+    const again = this.#pumpAgain;
+    this.#pumpAgain = false;
+    if (delivery !== null) this.#deliver(pull, delivery);
+    if (delivery !== null || again) this.pump();
+    else this.#answerImpatient();
   }
 
   #deliver(pull: WaitingPull, delivery: Delivery): void {

@@ -26,11 +26,13 @@ interface Pending {
  */
 export class Producer {
   readonly #topic: Topic;
-  readonly #broadcast: boolean;
+  #broadcast: boolean;
   readonly id: string;
   port: ProducerPort | null;
   lastSeq: number;
   forgetting: Timer | null = null;
+  /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
+  #seenSeq: number;
   readonly #pending: Pending[] = [];
   readonly #rejected = new Map<number, TinyMQError>();
 
@@ -38,6 +40,15 @@ export class Producer {
     this.#topic = topic;
     this.id = id;
     this.lastSeq = lastSeq;
+    this.#seenSeq = lastSeq;
+    this.#broadcast = broadcast;
+    this.port = port;
+  }
+
+  /** The same producer on a new connection. */
+  reopen(firstSeq: number, broadcast: boolean, port: ProducerPort): void {
+    this.lastSeq = Math.max(this.lastSeq, firstSeq - 1);
+    this.#seenSeq = firstSeq - 1;
     this.#broadcast = broadcast;
     this.port = port;
   }
@@ -80,6 +91,7 @@ export class Producer {
       tooLarge = error;
     }
     this.lastSeq = seq;
+    this.#seenSeq = seq;
     let error = tooLarge;
     let stored: MaybePromise<void> = undefined;
     if (error === null) {
@@ -128,8 +140,10 @@ export class Producer {
   }
 
   #answer(seq: number, error: TinyMQError | null): void {
+    // An acknowledgement tells of all below it: on a new connection none may overtake what is sent again.
+    const port = seq <= this.#seenSeq ? this.port : null;
     if (error === null) {
-      this.port?.acked(seq);
+      port?.acked(seq);
       return;
     }
     for (const old of this.#rejected.keys()) {
@@ -137,7 +151,7 @@ export class Producer {
       this.#rejected.delete(old);
     }
     this.#rejected.set(seq, error);
-    this.port?.rejected(seq, error);
+    port?.rejected(seq, error);
   }
 
   /** Answers a batch that was sent again as it was answered the first time. */
@@ -148,6 +162,7 @@ export class Producer {
     if (seq <= this.lastSeq - MAX_BATCHES_IN_FLIGHT) {
       throw new TinyMQError("OUT_OF_RANGE", `batch ${seq} is older than the last ${MAX_BATCHES_IN_FLIGHT} batches`);
     }
+    this.#seenSeq = Math.max(this.#seenSeq, seq);
     if (seq > this.answeredSeq) return; // Its answer is on its way.
     const rejected = this.#rejected.get(seq);
     if (rejected === undefined) this.port?.acked(seq);
@@ -187,8 +202,7 @@ export class ProducerTable {
       }
       this.#topic.host.timers.cancel(existing.forgetting);
       existing.forgetting = null;
-      existing.port = port;
-      existing.lastSeq = Math.max(existing.lastSeq, firstSeq - 1);
+      existing.reopen(firstSeq, broadcast, port);
       this.connected += 1;
       this.#topic.keep();
       return { producer: existing, known: true };

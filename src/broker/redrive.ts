@@ -1,4 +1,5 @@
 /** Moves dead letters back to the topic they came from. */
+import { chain } from "../engine/engine.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
@@ -18,9 +19,12 @@ export async function redrive(broker: Broker, name: string, limit: number): Prom
   let left = Math.min(limit, dead.ready);
   let moved = 0;
   while (left > 0) {
-    const taken = await dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB);
+    // Copied before anything is awaited: the parts are views of a log that others write.
+    const taken = await chain(dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB), (delivery) =>
+      delivery === null ? null : { ...delivery, batch: revive(concatBytes(delivery.parts)) },
+    );
     if (taken === null) break;
-    const batch = revive(concatBytes(taken.parts));
+    const { batch } = taken;
     try {
       // No room is asked for: the messages were charged where they were.
       await topic.store(batch, taken.count, 0);

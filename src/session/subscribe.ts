@@ -57,6 +57,8 @@ class SubscribeRpc implements Rpc {
   }
 
   end(): void {
+    // Again: it may have been added after its stream had ended, by an engine that took its time.
+    this.#stream.context.outbound.forget(this.#stream);
     this.#topic.subscribers -= 1;
     this.#topic.checkIdle();
   }

@@ -2,7 +2,7 @@
  * The server's end of a connection of the first version: one producer or one consumer, one message at a
  * time. It takes the same locks and the same log as everybody else.
  *
- * States: `opening` (before ConnInit), `producing`, `consuming`, `ended`.
+ * States: `opening` (before ConnInit), `joining` (an engine opens the topic), `producing`, `consuming`, `ended`.
  */
 import type { Consumer } from "../broker/consumer.ts";
 import { NO_OPTIONS } from "../broker/accept.ts";
@@ -40,7 +40,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   readonly #socket: FrameSocket;
   readonly #context: SessionContext;
   readonly #path: string;
-  #state: "opening" | "producing" | "consuming" | "ended" = "opening";
+  #state: "opening" | "joining" | "producing" | "consuming" | "ended" = "opening";
   #topic: Topic | null = null;
   #producer: Producer | null = null;
   #consumer: Consumer | null = null;
@@ -156,6 +156,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     requireToken(this.#context, init.authToken ?? "");
     const name = init.topic !== undefined && init.topic !== "" ? init.topic : this.#path;
     const { broker } = this.#context;
+    this.#state = "joining";
     if (init.role === ROLE_PRODUCER) {
       settle(
         () => broker.openProducer(name, new Uint8Array(0), 1, false, this),
@@ -233,7 +234,8 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
       return;
     }
     this.#socket.ping();
-    this.#timer = timers.after(Math.min(PING_MS, DEAD_AFTER_MS), () => this.#watch());
+    const silent = clock.now() - this.#lastReceived;
+    this.#timer = timers.after(Math.min(PING_MS, DEAD_AFTER_MS - silent), () => this.#watch());
   }
 
   #release(clean: boolean): void {
