@@ -247,17 +247,18 @@ export class Intake {
     return this.#prefetch - this.#lease.unsettled - this.#pulls.asked;
   }
 
-  /** For polls one refill at a time; for loops pulls of a quarter, so that some wait while one is used up. */
+  /**
+   * Pulls of half the prefetch, so that one is under way while another is used up, and never of less: small
+   * ones would be split again and again. For polls one refill at a time, for loops as many as there may be.
+   */
   #askAhead(): void {
+    const half = Math.max(1, this.#prefetch >>> 1);
     if (this.loops === 0) {
-      if (this.#pulls.refills === 0 && this.#credit > 0) {
-        this.#pull({ maxMessages: this.#credit, kind: "refill" }, 0);
-      }
+      if (this.#pulls.refills === 0 && this.#credit >= half) this.#pull({ maxMessages: half, kind: "refill" }, 0);
       return;
     }
-    const quarter = Math.max(1, this.#prefetch >>> 2);
-    while (this.#credit >= quarter && this.#pulls.count < this.#maxPulls) {
-      this.#pull({ maxMessages: quarter, kind: "standing" }, STANDING_WAIT_MS);
+    while (this.#credit >= half && this.#pulls.count < this.#maxPulls) {
+      this.#pull({ maxMessages: half, kind: "standing" }, STANDING_WAIT_MS);
     }
   }
 

@@ -6,11 +6,8 @@
  */
 import { TinyMQError } from "../errors.ts";
 import type { Headers } from "./encode.ts";
+import { textCoder } from "./text.ts";
 
-/** Up to this length building text character by character beats `TextDecoder` (measured in Bun and Node). */
-const SHORT_TEXT = 12;
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const NO_BYTES = new Uint8Array(0);
 
 /** A cursor over the messages of a batch: `next()`, then the getters tell of the message it stands on. */
@@ -60,7 +57,7 @@ export class BatchReader {
 
   /** The body of the current message as text; what is not UTF-8 becomes U+FFFD. */
   text(): string {
-    return readText(this.#bytes, this.#bodyStart, this.#bodyEnd);
+    return textCoder.read(this.#bytes, this.#bodyStart, this.#bodyEnd);
   }
 
   /** The headers of the current message, an object without a prototype, or undefined if it has none. */
@@ -109,7 +106,7 @@ export class BatchReader {
       }
       const textLength = this.#varint(end);
       const textStart = this.#at;
-      const text = readText(this.#bytes, textStart, this.#step(textLength, end));
+      const text = textCoder.read(this.#bytes, textStart, this.#step(textLength, end));
       if (tag === 0x0a) key = text;
       else value = text;
     }
@@ -158,17 +155,6 @@ export class BatchReader {
     }
     throw malformed("a number is cut off or longer than ten bytes");
   }
-}
-
-function readText(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start > SHORT_TEXT) return utf8.decode(bytes.subarray(start, end));
-  let text = "";
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!;
-    if (byte > 0x7f) return utf8.decode(bytes.subarray(start, end));
-    text += String.fromCharCode(byte);
-  }
-  return text;
 }
 
 function malformed(what: string): TinyMQError {

@@ -7,7 +7,8 @@
 import { MessageTooLarge, TinyMQError } from "../errors.ts";
 import { EncodedBatch, HEADROOM, newSlab, type Slab } from "./encoded-batch.ts";
 import { KiB, MAX_ID } from "./limits.ts";
-import { utf8Length, varintLength, writeVarint } from "./varint.ts";
+import { textCoder } from "./text.ts";
+import { varintLength, writeVarint } from "./varint.ts";
 
 /** Text to text. Any own enumerable key is sent, `__proto__` included. */
 export type Headers = Readonly<Record<string, string>>;
@@ -15,12 +16,8 @@ export type Headers = Readonly<Record<string, string>>;
 const FIRST_SLAB_BYTES = 16 * KiB;
 const SLAB_BYTES = 256 * KiB;
 const MAX_FREE_SLABS = 16;
-/** Up to this length a loop over the characters beats `encodeInto` (measured in Bun and Node). */
-const SHORT_TEXT = 40;
 /** Up to this length a loop beats `set`. */
 const SHORT_BYTES = 24;
-
-const utf8 = new TextEncoder();
 
 /** Writes messages one behind the other; `seal()` cuts off what was written as one batch. */
 export class BatchWriter {
@@ -87,53 +84,30 @@ export class BatchWriter {
   }
 
   #addText(id: number, body: string, idLength: number, headersLength: number, headers?: Headers): void {
-    // As if it were ASCII, one byte a character; if it is not, it is written again where it belongs.
-    let bodyLength = body.length;
-    let messageLength = idLength + lengthOfBody(bodyLength) + headersLength;
-    if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
-    this.#reserve(messageLength + 6);
-    let at = this.#writeHead(id, messageLength, bodyLength);
-    if (!this.#fill(body, at)) {
-      bodyLength = utf8Length(body);
-      messageLength = idLength + lengthOfBody(bodyLength) + headersLength;
-      if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
-      this.#reserve(messageLength + 6);
-      at = this.#writeHead(id, messageLength, bodyLength);
-      utf8.encodeInto(body, this.#slab.bytes.subarray(at, at + bodyLength));
-    }
+    // Characters are at most bytes: what is far too large is not measured first.
+    if (body.length > this.maxMessageBytes) throw tooLarge(body.length, this.maxMessageBytes);
+    const bodyLength = textCoder.byteLength(body);
+    const at = this.#place(id, bodyLength, idLength, headersLength);
+    textCoder.write(this.#slab.bytes, at, body, bodyLength);
     this.#end = this.#writeHeaders(at + bodyLength, headers);
-  }
-
-  /** Writes `body` at `at` if it is ASCII; otherwise returns false, with rubbish at `at`. */
-  #fill(body: string, at: number): boolean {
-    const bytes = this.#slab.bytes;
-    const length = body.length;
-    if (length > SHORT_TEXT) {
-      // All read into as many bytes as there are characters: each took one byte.
-      return utf8.encodeInto(body, bytes.subarray(at, at + length)).read === length;
-    }
-    for (let index = 0; index < length; index++) {
-      const character = body.charCodeAt(index);
-      if (character > 0x7f) return false;
-      bytes[at + index] = character;
-    }
-    return true;
   }
 
   #addBytes(id: number, body: Uint8Array, idLength: number, headersLength: number, headers?: Headers): void {
     const length = body.length;
-    const messageLength = idLength + lengthOfBody(length) + headersLength;
-    if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
-    this.#reserve(messageLength + 6);
-    const at = this.#writeHead(id, messageLength, length);
+    const at = this.#place(id, length, idLength, headersLength);
     const bytes = this.#slab.bytes;
     if (length <= SHORT_BYTES) for (let index = 0; index < length; index++) bytes[at + index] = body[index]!;
     else bytes.set(body, at);
     this.#end = this.#writeHeaders(at + length, headers);
   }
 
-  /** Entry tag and length, id, body tag and length; returns where the body goes. */
-  #writeHead(id: number, messageLength: number, bodyLength: number): number {
+  /** Makes room, and writes entry tag and length, id, body tag and length; returns where the body goes. */
+  #place(id: number, bodyLength: number, idLength: number, headersLength: number): number {
+    const ofBody = bodyLength === 0 ? 0 : 1 + varintLength(bodyLength) + bodyLength;
+    const messageLength = idLength + ofBody + headersLength;
+    if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
+    // Tag and length of the entry are up to six bytes more.
+    this.#reserve(messageLength + 6);
     const bytes = this.#slab.bytes;
     let at = this.#end;
     bytes[at++] = 0x0a;
@@ -155,17 +129,17 @@ export class BatchWriter {
     const bytes = this.#slab.bytes;
     for (const key of Object.keys(headers)) {
       const value = headers[key]!;
-      const keyLength = utf8Length(key);
-      const valueLength = utf8Length(value);
+      const keyLength = textCoder.byteLength(key);
+      const valueLength = textCoder.byteLength(value);
       bytes[at++] = 0x1a;
       at = writeVarint(bytes, at, encodedHeaderLength(keyLength, valueLength));
       bytes[at++] = 0x0a;
       at = writeVarint(bytes, at, keyLength);
-      utf8.encodeInto(key, bytes.subarray(at, at + keyLength));
+      textCoder.write(bytes, at, key, keyLength);
       at += keyLength;
       bytes[at++] = 0x12;
       at = writeVarint(bytes, at, valueLength);
-      utf8.encodeInto(value, bytes.subarray(at, at + valueLength));
+      textCoder.write(bytes, at, value, valueLength);
       at += valueLength;
     }
     return at;
@@ -189,10 +163,6 @@ export class BatchWriter {
   }
 }
 
-function lengthOfBody(length: number): number {
-  return length === 0 ? 0 : 1 + varintLength(length) + length;
-}
-
 function encodedHeadersLength(headers: Headers): number {
   let length = 0;
   for (const key of Object.keys(headers)) {
@@ -200,7 +170,7 @@ function encodedHeadersLength(headers: Headers): number {
     if (typeof value !== "string") {
       throw new TinyMQError("INVALID_ARGUMENT", `header ${JSON.stringify(key)} is text, not ${typeof value}`);
     }
-    const entry = encodedHeaderLength(utf8Length(key), utf8Length(value));
+    const entry = encodedHeaderLength(textCoder.byteLength(key), textCoder.byteLength(value));
     length += 1 + varintLength(entry) + entry;
   }
   return length;

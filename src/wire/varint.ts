@@ -27,23 +27,3 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
   bytes[position] = rest;
   return position + 1;
 }
-
-/** Bytes of `text` in UTF-8; a lone surrogate counts as U+FFFD, which `TextEncoder` makes of it. */
-export function utf8Length(text: string): number {
-  let length = text.length;
-  for (let index = 0; index < text.length; index++) {
-    const character = text.charCodeAt(index);
-    if (character < 0x80) continue;
-    if (character < 0x800) {
-      length += 1;
-      continue;
-    }
-    length += 2;
-    if (character >= 0xd800 && character < 0xdc00) {
-      const next = text.charCodeAt(index + 1);
-      // A pair is two characters and four bytes.
-      if (next >= 0xdc00 && next < 0xe000) index += 1;
-    }
-  }
-  return length;
-}

@@ -4,6 +4,7 @@ import { MessageTooLarge, TinyMQError } from "../../src/errors.ts";
 import { Batch, ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../../src/wire/decode.ts";
 import { BatchWriter } from "../../src/wire/encode.ts";
+import { bufferText, textCoder, webText } from "../../src/wire/text.ts";
 
 const text = fc.oneof(
   fc.string({ maxLength: 200 }),
@@ -149,4 +150,23 @@ test("unknown fields are skipped, the last of a repeated single field holds", ()
   expect(reader.id).toBe(2);
   expect(reader.text()).toBe("b");
   expect(reader.headers()).toBeUndefined();
+});
+
+test("Buffer's text and the web's are the same", () => {
+  expect(textCoder).not.toBe(webText);
+  expect(bufferText(undefined)).toBeUndefined();
+  fc.assert(
+    fc.property(text, fc.uint8Array({ maxLength: 40 }), (value, raw) => {
+      const wanted = utf8.encode(value);
+      for (const coder of [textCoder, webText]) {
+        expect(coder.byteLength(value)).toBe(wanted.length);
+        const bytes = new Uint8Array(wanted.length + 2).fill(7);
+        coder.write(bytes, 1, value, wanted.length);
+        expect(plain(bytes)).toBe(`07${plain(wanted)}07`);
+        expect(coder.read(bytes, 1, bytes.length - 1)).toBe(value.toWellFormed());
+        expect(coder.read(raw, 0, raw.length)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(raw));
+      }
+    }),
+    { numRuns: 1_000 },
+  );
 });
