@@ -60,7 +60,7 @@ demo: node_modules/.installed
 
 check: check-types check-lint check-unused check-package
 
-check-types: node_modules/.installed
+check-types: node_modules/.installed bench/node_modules/.installed
 	@echo "Checking types"
 	@$(BUN) run --silent tsc
 
@@ -68,7 +68,7 @@ check-lint: node_modules/.installed
 	@echo "Checking style"
 	@$(BUN) run --silent biome check --error-on-warnings
 
-check-unused: node_modules/.installed
+check-unused: node_modules/.installed bench/node_modules/.installed
 	@echo "Looking for unused code"
 	@$(BUN) run --silent knip
 
@@ -90,11 +90,17 @@ proto: node_modules/.installed
 	@$(BUN) proto/generate.ts
 
 clean:
-	rm -rf dist node_modules .tools
+	rm -rf dist node_modules bench/node_modules .tools
 
 node_modules/.installed: package.json bun.lock $(OWN_BUN)
 	@echo "Installing what package.json asks for"
 	@$(BUN) install --frozen-lockfile --silent
+	@touch $@
+
+# The benches compare with other queues, whose clients are none of the package's business.
+bench/node_modules/.installed: bench/package.json bench/bun.lock $(OWN_BUN)
+	@echo "Installing what bench/package.json asks for"
+	@$(BUN) install --cwd bench --frozen-lockfile --silent
 	@touch $@
 
 # Where npm does not run install scripts it leaves a stub, which Bun's own script replaces.
