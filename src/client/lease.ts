@@ -1,9 +1,15 @@
 /**
  * What one consume stream was delivered, by position, and what became of it.
  *
- * Always holds: every position below `#floor` is settled; `#above` are the settled ones from there on, so
- * `#floor` is not among them; `handed` and `#floor` are at most `end`.
+ * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending
+ * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`.
  */
+
+/** The positions from `from` on and below `to`. */
+interface Range {
+  from: number;
+  to: number;
+}
 
 /** Consecutive positions. */
 export interface PositionRange {
@@ -21,13 +27,15 @@ export class Lease {
   #floor = 0;
   /** The floor that the server was told. */
   #told = 0;
-  readonly #above = new Set<number>();
-  /** Positions that are done and that the server was not told of; those below the floor it need not be. */
-  #done: number[] = [];
+  readonly #above: Range[] = [];
+  /** Positions in `#above`. */
+  #settledAbove = 0;
+  /** What is done and the server was not told; what of it is below the floor it need not be. */
+  #done: Range[] = [];
 
   /** Received and not settled. */
   get unsettled(): number {
-    return this.end - this.#floor - this.#above.size;
+    return this.end - this.#floor - this.#settledAbove;
   }
 
   /** Whether there is something to tell the server. */
@@ -36,13 +44,18 @@ export class Lease {
   }
 
   isSettled(position: number): boolean {
-    return position < this.#floor || this.#above.has(position);
+    if (position < this.#floor) return true;
+    const range = this.#above[this.#indexOf(position)];
+    return range !== undefined && range.from <= position;
   }
 
   /** Whether anything in [from, to) is not settled. */
   hasUnsettled(from: number, to: number): boolean {
-    for (let position = Math.max(from, this.#floor); position < to; position++) {
-      if (!this.#above.has(position)) return true;
+    let position = Math.max(from, this.#floor);
+    for (let index = this.#indexOf(position); position < to; index++) {
+      const range = this.#above[index];
+      if (range === undefined || range.from > position) return true;
+      position = range.to;
     }
     return false;
   }
@@ -51,25 +64,35 @@ export class Lease {
   done(position: number): void {
     if (position === this.#floor) {
       this.#floor = position + 1;
-      if (this.#above.size > 0) this.#raise();
-    } else if (!this.isSettled(position)) {
-      this.#above.add(position);
-      this.#done.push(position);
+      this.#raise();
+      return;
     }
+    const newest = this.#above[this.#above.length - 1];
+    if (newest !== undefined && newest.to === position) {
+      // In order, behind a message that stays unsettled: the hot case of the rest.
+      newest.to += 1;
+      this.#settledAbove += 1;
+    } else {
+      if (this.isSettled(position)) return;
+      this.#insert(position, position + 1);
+    }
+    const last = this.#done[this.#done.length - 1];
+    if (last !== undefined && last.to === position) last.to += 1;
+    else this.#done.push({ from: position, to: position + 1 });
   }
 
   /** Everything unsettled below `count` is done. */
   doneBelow(count: number): void {
     if (count <= this.#floor) return;
     this.#floor = count;
-    if (this.#above.size === 0) return;
-    for (const position of this.#above) if (position < count) this.#above.delete(position);
     this.#raise();
   }
 
   /** [from, to) is settled, and the server knows or will be told in another way. */
   settled(from: number, to: number): void {
-    for (let position = Math.max(from, this.#floor); position < to; position++) this.#above.add(position);
+    const start = Math.max(from, this.#floor);
+    if (start >= to) return;
+    this.#insert(start, to);
     this.#raise();
   }
 
@@ -78,18 +101,64 @@ export class Lease {
     const count = this.#floor > this.#told ? this.#floor : undefined;
     this.#told = this.#floor;
     if (this.#done.length === 0) return { count, ranges: [] };
-    const above = this.#done.filter((position) => position >= this.#floor).sort((a, b) => a - b);
+    const done = this.#done.sort((a, b) => a.from - b.from);
     this.#done = [];
     const ranges: { position: number; count: number }[] = [];
-    for (const position of above) {
+    for (const { from, to } of done) {
+      const position = Math.max(from, this.#floor);
+      if (position >= to) continue;
       const last = ranges.at(-1);
-      if (last !== undefined && last.position + last.count === position) last.count += 1;
-      else ranges.push({ position, count: 1 });
+      if (last !== undefined && last.position + last.count === position) last.count += to - position;
+      else ranges.push({ position, count: to - position });
     }
     return { count, ranges };
   }
 
+  /** The index of the first range that ends above `position`. */
+  #indexOf(position: number): number {
+    const ranges = this.#above;
+    let low = 0;
+    let high = ranges.length;
+    // Most are asked for at the end.
+    if (high === 0 || ranges[high - 1]!.to <= position) return high;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ranges[middle]!.to <= position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Adds [from, to) to `#above`, joined with all that it touches. */
+  #insert(from: number, to: number): void {
+    const ranges = this.#above;
+    const first = this.#indexOf(from - 1);
+    let next = first;
+    let joinedFrom = from;
+    let joinedTo = to;
+    for (let range = ranges[next]; range !== undefined && range.from <= to; range = ranges[next]) {
+      joinedFrom = Math.min(joinedFrom, range.from);
+      joinedTo = Math.max(joinedTo, range.to);
+      this.#settledAbove -= range.to - range.from;
+      next += 1;
+    }
+    this.#settledAbove += joinedTo - joinedFrom;
+    const touched = ranges[first];
+    if (next - first === 1 && touched !== undefined) {
+      touched.from = joinedFrom;
+      touched.to = joinedTo;
+    } else {
+      ranges.splice(first, next - first, { from: joinedFrom, to: joinedTo });
+    }
+  }
+
+  /** Takes from `#above` what the floor has reached. */
   #raise(): void {
-    while (this.#above.delete(this.#floor)) this.#floor += 1;
+    const ranges = this.#above;
+    for (let range = ranges[0]; range !== undefined && range.from <= this.#floor; range = ranges[0]) {
+      this.#floor = Math.max(this.#floor, range.to);
+      this.#settledAbove -= range.to - range.from;
+      ranges.shift();
+    }
   }
 }

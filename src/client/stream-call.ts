@@ -1,4 +1,5 @@
 /** One streaming call on one WebSocket: requests to frames, frames to responses, its end to a status. */
+import { type BinaryReadOptions, BinaryReader, type BinaryWriteOptions, BinaryWriter } from "@protobuf-ts/runtime";
 import type { MethodInfo, RpcInputStream, RpcOptions, RpcStatus } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { CLOSE_NORMAL } from "../wire/close.ts";
@@ -7,9 +8,19 @@ import { closeError, refusedError } from "./close-error.ts";
 import { Responses } from "./responses.ts";
 import type { ClientSocket, SocketEvents } from "./sockets/socket.ts";
 
+type BinaryOptions = Partial<BinaryReadOptions & BinaryWriteOptions>;
+
 const FRAME = Symbol("frame");
 const SENT: Promise<void> = Promise.resolve();
-const READ_OPTIONS = { readUnknownField: false };
+const utf8Reader = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const utf8Writer = new TextEncoder();
+/** As protobuf-ts would do it, but for a new coder of text with every frame; and unknown fields are dropped. */
+const FRAME_OPTIONS: Required<BinaryOptions> = {
+  readUnknownField: false,
+  writeUnknownFields: false,
+  readerFactory: (bytes) => new BinaryReader(bytes, utf8Reader),
+  writerFactory: () => new BinaryWriter(utf8Writer),
+};
 
 /** A request that is encoded already: its frame goes out as it is, not through the generated writer. */
 export function encodedRequest<I extends object>(frame: Uint8Array<ArrayBuffer>): I {
@@ -23,7 +34,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
   /** Resolves at a close with 1000, rejects at any other end. */
   readonly status: Promise<RpcStatus>;
   readonly #method: MethodInfo<I, O>;
-  readonly #options: RpcOptions;
+  readonly #binaryOptions: BinaryOptions;
   readonly #address: string;
   readonly #socket: ClientSocket;
   readonly #signal: AbortSignal | undefined;
@@ -40,7 +51,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     open: (events: SocketEvents) => ClientSocket,
   ) {
     this.#method = method;
-    this.#options = options;
+    this.#binaryOptions = { ...FRAME_OPTIONS, ...options.binaryOptions };
     this.#address = address;
     this.responses = new Responses<O>((error) => this.#cancel(error));
     this.opened = new Promise((resolve, reject) => {
@@ -68,7 +79,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     if (!this.#isOpen) return this.opened.then(() => this.send(message));
     const frame = (message as { [FRAME]?: Uint8Array<ArrayBuffer> })[FRAME];
     this.#socket.send(
-      frame ?? (this.#method.I.toBinary(message, this.#options.binaryOptions) as Uint8Array<ArrayBuffer>),
+      frame ?? (this.#method.I.toBinary(message, this.#binaryOptions) as Uint8Array<ArrayBuffer>),
     );
     return SENT;
   }
@@ -91,7 +102,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     if (this.#end !== undefined) return;
     let message: O;
     try {
-      message = this.#method.O.fromBinary(bytes, this.#options.binaryOptions ?? READ_OPTIONS);
+      message = this.#method.O.fromBinary(bytes, this.#binaryOptions);
     } catch (thrown) {
       const cause = thrown instanceof Error ? thrown.message : String(thrown);
       this.#cancel(new TinyMQError("DATA_LOSS", `the server sent a malformed frame: ${cause}`, { cause: thrown }));

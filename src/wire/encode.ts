@@ -15,7 +15,8 @@ export type Headers = Readonly<Record<string, string>>;
 
 const FIRST_SLAB_BYTES = 16 * KiB;
 const SLAB_BYTES = 256 * KiB;
-const MAX_FREE_SLABS = 16;
+/** 8 MiB: what a fast producer has in flight. */
+const MAX_FREE_SLABS = 32;
 /** Up to this length a loop beats `set`. */
 const SHORT_BYTES = 24;
 
