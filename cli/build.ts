@@ -61,7 +61,10 @@ async function bundleNodeLibrary(): Promise<void> {
   });
 }
 
-/** The programs hold all they need (they start three times as fast), and so the licences of it. */
+/**
+ * The programs hold all they need, and so the licences of it: they start faster, and a server that waits
+ * for its first request finds the rest of its code though an upgrade has replaced the package meanwhile.
+ */
 async function bundlePrograms(): Promise<void> {
   const bun = await bundle({
     entrypoints: [source("cli/main.ts"), source("cli/daemon.ts")],
