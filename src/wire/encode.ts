@@ -54,12 +54,13 @@ export class BatchWriter {
     if (!Number.isSafeInteger(id) || id < 0) throw wrongId(id);
     const idLength = id === 0 ? 0 : 1 + varintLength(id);
     const headersLength = headers === undefined ? 0 : encodedHeadersLength(headers);
-    const before = this.#end;
+    // Not the end: the batch may move to another slab.
+    const before = this.size;
     if (typeof body === "string") this.#addText(id, body, idLength, headersLength, headers);
     else if (body instanceof Uint8Array) this.#addBytes(id, body, idLength, headersLength, headers);
     else throw new TinyMQError("INVALID_ARGUMENT", `a body is text or bytes, not ${typeof body}`);
     this.#count += 1;
-    return this.#end - before;
+    return this.size - before;
   }
 
   /** Ends the open batch and begins the next. The batch keeps its bytes until it is released. */
