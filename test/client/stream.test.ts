@@ -1,0 +1,135 @@
+/** One stream, on a socket without a network and a clock that the test moves. */
+import { expect, test } from "bun:test";
+import { Stream } from "../../src/client/stream.ts";
+import type { TinyMQError } from "../../src/errors.ts";
+import type { ClientSocket, SocketEvents } from "../../src/client/sockets/socket.ts";
+import { TinyMQTransport } from "../../src/client/transport.ts";
+import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
+import { ConsumeRequest, ConsumeResponse } from "../../src/gen/tinymq/v1/queue.ts";
+import { FakeClock, LIMITS } from "./fake-server.ts";
+
+const HEARTBEAT: ConsumeRequest = { kind: { oneofKind: "heartbeat", heartbeat: {} } };
+const OPEN: ConsumeRequest = {
+  kind: { oneofKind: "open", open: { topic: "t", token: "", mode: 0, consumerId: new Uint8Array(0) } },
+};
+
+function harness(openLimitMs = 1_000) {
+  let events!: SocketEvents;
+  const sent: string[] = [];
+  const calls: string[] = [];
+  const socket: ClientSocket = {
+    send: (frame) => sent.push(ConsumeRequest.fromBinary(frame).kind.oneofKind!),
+    close: (code) => sent.push(`close ${code}`),
+    terminate: () => sent.push("terminate"),
+  };
+  const transport = new TinyMQTransport({
+    host: "::1",
+    port: 9,
+    openSocket: (url, protocol, _tls, given) => {
+      sent.push(`${protocol} ${url}`);
+      events = given;
+      return socket;
+    },
+  });
+  const clock = new FakeClock();
+  let error: TinyMQError | undefined;
+  const stream = new Stream<ConsumeRequest, ConsumeResponse>(
+    (abort) => new TinyMQClient(transport).consume({ abort }),
+    { open: OPEN, heartbeat: HEARTBEAT },
+    {
+      opened: (response) => {
+        calls.push(`opened ${response.kind.oneofKind}`);
+        return { heartbeatMs: 100, deadAfterMs: 300 };
+      },
+      message: (response) => {
+        calls.push(response.kind.oneofKind!);
+      },
+      ended: (thrown, wasOpen) => {
+        error = thrown;
+        calls.push(`ended ${wasOpen}`);
+      },
+    },
+    clock,
+    openLimitMs,
+  );
+  const receive = (kind: ConsumeResponse["kind"]) => events.frame(ConsumeResponse.toBinary({ kind }));
+  const open = async () => {
+    events.open();
+    await Promise.resolve();
+    await Promise.resolve();
+    await Promise.resolve();
+    receive({ oneofKind: "opened", opened: { instance: "a", holder: true, limits: LIMITS } });
+  };
+  return { stream, clock, sent, calls, open, receive, events: () => events, error: () => error };
+}
+
+test("open frame first, then heartbeats whenever nothing else was sent", async () => {
+  const { stream, clock, sent, calls, open, receive } = harness();
+  await open();
+  expect(sent).toEqual(["tinymq.v1 ws://[::1]:9/tinymq.v1.TinyMQ/Consume", "open"]);
+  expect(calls).toEqual(["opened opened"]);
+  const beat = () => receive({ oneofKind: "heartbeat", heartbeat: {} });
+  clock.advance(99);
+  expect(sent).toHaveLength(2);
+  clock.advance(1);
+  expect(sent.splice(0)).toContain("heartbeat");
+  beat();
+  clock.advance(60);
+  stream.send(HEARTBEAT);
+  sent.length = 0;
+  clock.advance(99);
+  expect(sent).toEqual([]);
+  clock.advance(1);
+  expect(sent).toEqual(["heartbeat"]);
+  expect(clock.pending).toBe(1);
+});
+
+test("silence is the end, after one last look", async () => {
+  const { clock, sent, calls, open, receive, error } = harness();
+  await open();
+  clock.advance(299);
+  receive({ oneofKind: "heartbeat", heartbeat: {} });
+  clock.advance(299);
+  expect(calls.at(-1)).toBe("heartbeat");
+  // A late timer: what waits in the socket is read before the last look.
+  clock.advance(1);
+  receive({ oneofKind: "heartbeat", heartbeat: {} });
+  clock.advance(100);
+  expect(calls.at(-1)).toBe("heartbeat");
+  clock.advance(300);
+  expect(calls.at(-1)).toBe("ended true");
+  expect(error()).toMatchObject({ code: "UNAVAILABLE" });
+  expect(sent.at(-1)).toBe("terminate");
+  expect(clock.pending).toBe(0);
+});
+
+test("opening has a time limit", async () => {
+  const { clock, calls, sent, error } = harness(500);
+  clock.advance(500);
+  expect(calls).toEqual(["ended false"]);
+  expect(error()?.message).toBe("the server did not open the stream within 500 ms");
+  expect(sent.at(-1)).toBe("terminate");
+});
+
+test("close waits for the server, but not for ever; nothing is told after the end", async () => {
+  const { stream, clock, calls, sent, open, receive, events } = harness();
+  await open();
+  const closed = stream.close();
+  expect(sent.at(-1)).toBe("close 1000");
+  receive({ oneofKind: "heartbeat", heartbeat: {} });
+  clock.advance(2_000);
+  await closed;
+  expect(calls).toEqual(["opened opened", "ended true"]);
+  events().close(1000, "", "");
+  await stream.close();
+  stream.abort(new Error("late") as TinyMQError);
+  expect(calls).toHaveLength(2);
+});
+
+test("a frame that is none is DATA_LOSS", async () => {
+  const { calls, open, events, error } = harness();
+  await open();
+  events().frame(Uint8Array.of(0x0a, 0x05, 1));
+  expect(calls.at(-1)).toBe("ended true");
+  expect(error()).toMatchObject({ code: "DATA_LOSS" });
+});
