@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Consumer, Producer, TinyMQError } from "../../src/index.ts";
 import { TinyMQServer } from "../../src/server/index.ts";
-import { type Direction, Proxy } from "./proxy.ts";
+import { type Direction, FaultProxy } from "./proxy.ts";
 import { LONG, within } from "./until.ts";
 
 const HOST = "127.0.0.1";
@@ -16,11 +16,11 @@ const LIMIT = 5_000;
 const STEP = LONG ? 1 : 3;
 
 const server = new TinyMQServer();
-let proxy: Proxy;
+let proxy: FaultProxy;
 
 beforeAll(async () => {
   await server.start(HOST, 0);
-  proxy = await Proxy.to(() => server.port);
+  proxy = await FaultProxy.to(() => server.port);
 });
 
 afterAll(async () => {

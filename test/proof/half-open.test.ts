@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Consumer, Producer } from "../../src/index.ts";
 import { TinyMQServer } from "../../src/server/index.ts";
-import { Proxy } from "./proxy.ts";
+import { FaultProxy } from "./proxy.ts";
 import { until, within } from "./until.ts";
 
 const HOST = "127.0.0.1";
@@ -11,10 +11,10 @@ const HEARTBEAT = 100;
 const DEAD_AFTER = 3 * HEARTBEAT;
 const LATE = 2_000;
 
-async function serve(): Promise<{ server: TinyMQServer; proxy: Proxy } & AsyncDisposable> {
+async function serve(): Promise<{ server: TinyMQServer; proxy: FaultProxy } & AsyncDisposable> {
   const server = new TinyMQServer({ heartbeat: HEARTBEAT });
   await server.start(HOST, 0);
-  const proxy = await Proxy.to(() => server.port);
+  const proxy = await FaultProxy.to(() => server.port);
   return {
     server,
     proxy,
@@ -66,7 +66,9 @@ describe("a half-open link", () => {
     holder.ack();
     expect(await within("the take-over", DEAD_AFTER + LATE, take(standby, 1))).toEqual([4]);
     const took = performance.now() - begun;
-    console.log(`half-open holder: its standby took over after ${Math.round(took)} ms (${DEAD_AFTER} ms set)`);
+    console.log(
+      `half-open holder: its standby took over after ${Math.round(took)} ms (${DEAD_AFTER} ms set)`,
+    );
     expect(took).toBeGreaterThan(DEAD_AFTER - HEARTBEAT - 50);
 
     link.thaw();
@@ -88,7 +90,11 @@ describe("a half-open link", () => {
       const link = proxy.last;
       const before = proxy.links.length;
       link.freeze();
-      await within("an acknowledgement on the next link", DEAD_AFTER + LATE, producer.send(`message ${id}`, id));
+      await within(
+        "an acknowledgement on the next link",
+        DEAD_AFTER + LATE,
+        producer.send(`message ${id}`, id),
+      );
       expect(proxy.links.length).toBeGreaterThan(before);
       link.thaw();
     }

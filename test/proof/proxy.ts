@@ -105,7 +105,7 @@ export class ProxiedLink {
 }
 
 /** A proxy to one port of this machine. */
-export class Proxy {
+export class FaultProxy {
   readonly links: ProxiedLink[] = [];
   /** Connections that were cut. */
   cuts = 0;
@@ -125,8 +125,8 @@ export class Proxy {
   }
 
   /** A proxy in front of `target()`, on a port of its own. */
-  static async to(target: () => number): Promise<Proxy> {
-    const proxy = new Proxy(target);
+  static async to(target: () => number): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target);
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     proxy.port = (proxy.#server.address() as { port: number }).port;
     return proxy;

@@ -6,7 +6,7 @@
  */
 import { expect, test } from "bun:test";
 import { Consumer, Producer } from "../../src/index.ts";
-import { type Fate, Proxy } from "./proxy.ts";
+import { type Fate, FaultProxy } from "./proxy.ts";
 import { startServer } from "./server-process.ts";
 import { LONG, newSeed, randomFrom, until } from "./until.ts";
 
@@ -20,7 +20,7 @@ test("random cuts while messages flow: all arrive, in order, none is stored twic
   const seed = newSeed();
   const random = randomFrom(seed);
   const server = await startServer();
-  await using proxy = await Proxy.to(() => server.port);
+  await using proxy = await FaultProxy.to(() => server.port);
   proxy.fate = (): Fate => {
     if (proxy.cuts >= CUTS) return {};
     const direction = random() < 0.5 ? "up" : "down";
@@ -55,7 +55,7 @@ interface Progress {
 }
 
 /** Sends in ticks of ten, each acknowledged in the end; goes on until there were cuts enough. */
-async function produceAll(proxy: Proxy, progress: Progress, random: () => number): Promise<void> {
+async function produceAll(proxy: FaultProxy, progress: Progress, random: () => number): Promise<void> {
   const producer = new Producer("127.0.0.1", proxy.port, "cuts", { reconnect: RECONNECT });
   await producer.initConn();
   while (progress.sent < MESSAGES || proxy.cuts < CUTS) {
@@ -86,7 +86,7 @@ async function produceAll(proxy: Proxy, progress: Progress, random: () => number
 }
 
 /** Cuts a connection that is open, whatever it is doing. */
-function cutOne(proxy: Proxy, random: () => number): void {
+function cutOne(proxy: FaultProxy, random: () => number): void {
   if (proxy.cuts >= CUTS) return;
   const open = proxy.links.slice(-10).filter((link) => !link.closed);
   open[Math.floor(random() * open.length)]?.cut(random() < 0.5 ? "reset" : "end");
