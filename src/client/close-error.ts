@@ -4,6 +4,7 @@ import {
   CODE_NUMBERS,
   codeFromNumber,
   ConnectionRefusedError,
+  DeadConnectionUsed,
   InitFailed,
   InvalidTopic,
   MessageTooLarge,
@@ -54,6 +55,11 @@ export function rejectionError(code: number, message: string): TinyMQError {
   return errorOfCode(codeFromNumber(code), message || `the server rejected it with status ${code}`);
 }
 
+/** What is thrown at a frame that has no place in the protocol. `kind` is its `oneofKind`. */
+export function unexpectedAnswer(kind: string | undefined): TinyMQError {
+  return new TinyMQError("INTERNAL", `the server broke the protocol: ${kind ?? "an unknown kind of answer"}`);
+}
+
 /** Whether coming back later may help. */
 export function isPassing(error: TinyMQError): boolean {
   return error.code === "UNAVAILABLE" || error.code === "RESOURCE_EXHAUSTED" || error.code === "DEADLINE_EXCEEDED";
@@ -65,6 +71,13 @@ export function twirpError(code: string, message: string): TinyMQError {
   if (name === "BAD_ROUTE") return new TinyMQError("UNIMPLEMENTED", message);
   if (name === "MALFORMED") return new TinyMQError("INVALID_ARGUMENT", message);
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
+}
+
+/** What calls on a dead connection throw: why it died is the cause. CANCELLED stays itself. */
+export function deadConnection(error: TinyMQError | undefined): TinyMQError {
+  if (error === undefined) return new DeadConnectionUsed("the connection is closed");
+  if (error.code === "CANCELLED") return error;
+  return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
 }
 
 function errorOfCode(code: Code, message: string): TinyMQError {

@@ -8,7 +8,7 @@ import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
 import { abortError } from "./abort.ts";
 import type { Timer } from "./clock.ts";
-import { initError, isPassing } from "./close-error.ts";
+import { deadConnection, initError, isPassing } from "./close-error.ts";
 import type { ConnectionSettings, ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
 import { Stream, type StreamTimes } from "./stream.ts";
@@ -79,7 +79,10 @@ export class Connection<I extends object, O extends object> {
     }
   }
 
-  /** Connects, once. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`. */
+  /**
+   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may then be
+   * called again.
+   */
   async init(): Promise<void> {
     if (this.#state === "closed") throw deadConnection(this.#error);
     if (this.#state !== "idle") throw new TinyMQError("FAILED_PRECONDITION", "initConn() was called before");
@@ -91,9 +94,11 @@ export class Connection<I extends object, O extends object> {
       const error = await this.#attempt();
       if (error === undefined || !this.#is("connecting")) break;
       if (reconnect?.initial && isPassing(error) && (await this.#backOff())) continue;
-      this.#die(error);
+      this.#release();
+      if (this.#is("connecting")) this.#setState("idle", error);
+      throw initError(error);
     }
-    if (!this.isOpen) throw this.#error === undefined ? deadConnection(undefined) : initError(this.#error);
+    if (!this.isOpen) throw deadConnection(this.#error);
   }
 
   /** Sends one request. MUST be called only while `isOpen`. */
@@ -245,11 +250,4 @@ export class Connection<I extends object, O extends object> {
     // Later, so that what a listener throws is the program's own uncaught error and breaks nothing here.
     if (listener !== undefined) queueMicrotask(() => listener(state, error));
   }
-}
-
-/** What calls on a dead connection throw: why it died is the cause. CANCELLED stays itself. */
-export function deadConnection(error: TinyMQError | undefined): TinyMQError {
-  if (error === undefined) return new DeadConnectionUsed("the connection is closed");
-  if (error.code === "CANCELLED") return error;
-  return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
 }

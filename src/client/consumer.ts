@@ -2,8 +2,9 @@
 import { TinyMQError } from "../errors.ts";
 import { ConsumeMode, type ConsumeRequest, type ConsumeResponse } from "../gen/tinymq/v1/queue.ts";
 import type { Duration } from "../wire/units.ts";
+import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
-import { Connection, type ConnectionOwner, deadConnection } from "./connection.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
 import { ConsumerLoop } from "./consumer-loop.ts";
 import { Intake, type Waiter } from "./intake.ts";
 import type { Lease } from "./lease.ts";
@@ -207,7 +208,7 @@ export class Consumer<T = string> {
   }
 
   #opened(response: ConsumeResponse) {
-    if (response.kind.oneofKind !== "opened") throw unexpected(response);
+    if (response.kind.oneofKind !== "opened") throw unexpectedAnswer(response.kind.oneofKind);
     const { limits, holder } = response.kind.opened;
     // Not before the state says whether it holds the lock.
     queueMicrotask(() => this.#intake.resume(limits?.maxInFlight ?? 0));
@@ -229,7 +230,7 @@ export class Consumer<T = string> {
       case "heartbeat":
         return;
       default:
-        throw unexpected({ kind });
+        throw unexpectedAnswer(kind.oneofKind);
     }
   }
 }
@@ -245,8 +246,4 @@ function attempt(act: () => void, failed: (error: unknown) => void): void {
 function modeOf(mode: string): ConsumeMode {
   if (Object.hasOwn(MODES, mode)) return MODES[mode as keyof typeof MODES];
   throw new TinyMQError("INVALID_ARGUMENT", `mode is "exclusive", "standby" or "shared", not ${String(mode)}`);
-}
-
-function unexpected(response: ConsumeResponse): TinyMQError {
-  return new TinyMQError("INTERNAL", `unexpected answer: ${response.kind.oneofKind ?? "of an unknown kind"}`);
 }

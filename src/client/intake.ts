@@ -3,25 +3,18 @@
  * settled. It knows nothing of bodies.
  *
  * Always holds: who waits is served in the order of waiting; nobody waits while the inbox has messages;
- * `#lease`, `#pulls` and the inbox are of the current stream.
+ * lease, pulls and inbox are of the current stream.
  */
 import { TinyMQError, toTinyMQError } from "../errors.ts";
-import {
-  type ConsumeRequest,
-  type Delivered,
-  Outcome,
-  type Pull,
-  type Settle,
-} from "../gen/tinymq/v1/queue.ts";
+import { type Delivered, Outcome, type Pull } from "../gen/tinymq/v1/queue.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { Fifo } from "./fifo.ts";
 import { Inbox } from "./inbox.ts";
-import { Lease } from "./lease.ts";
+import type { Lease } from "./lease.ts";
 import { type PullRecord, Pulls } from "./pulls.ts";
+import { type SettlementLink, Settlements } from "./settlements.ts";
 
-/** Acknowledgements are told within 50 ms: this, and what a timer may be late. */
-const ACK_DELAY_MS = 25;
 /** How long a standing pull waits before it is asked again, in ms. */
 const STANDING_WAIT_MS = 60_000;
 /** At most so many bytes a pull: large messages must not multiply with `prefetch`. */
@@ -43,10 +36,8 @@ export interface Waiter {
 }
 
 /** What the intake needs of its connection. */
-export interface IntakeLink {
+export interface IntakeLink extends SettlementLink {
   readonly state: string;
-  readonly isOpen: boolean;
-  send(request: ConsumeRequest): void;
   /** Ends the connection. */
   fail(error: TinyMQError): void;
 }
@@ -61,25 +52,25 @@ export class Intake {
   readonly #shared: boolean;
   readonly #waiters = new Fifo<Waiter>();
   readonly #pulls = new Pulls();
-  #lease = new Lease();
+  readonly #settlements: Settlements;
   /** Rewinds without an answer: deliveries are of before and are discarded. */
   #rewinding = 0;
   /** Below so many messages in the inbox polls ask for more, ahead of need. */
   #refillBelow = 0;
   #maxPulls = MAX_PULLS_IN_FLIGHT;
-  #ackTimer: Timer;
 
   /** `prefetch`: messages that may be unsettled here at once. `shared`: order does not count. */
   constructor(link: IntakeLink, clock: Clock, prefetch: number, shared: boolean) {
     this.#link = link;
     this.#clock = clock;
+    this.#settlements = new Settlements(link, clock);
     this.#prefetch = prefetch;
     this.#shared = shared;
   }
 
-  /** What the current stream delivered. */
+  /** What the current stream delivered, and what became of it. */
   get lease(): Lease {
-    return this.#lease;
+    return this.#settlements.lease;
   }
 
   /** Steps the inbox to the next message, unless others wait or none is there. Throws DATA_LOSS. */
@@ -115,8 +106,7 @@ export class Intake {
 
   /** The stream is gone, and all that it delivered with it. Who waits goes on waiting. */
   reset(): void {
-    this.#lease.ended = true;
-    this.#lease = new Lease();
+    this.#settlements.reset();
     this.#pulls.clear();
     this.inbox.clear();
     this.#rewinding = 0;
@@ -127,14 +117,13 @@ export class Intake {
   /** The end: who waits fails with `error`. */
   fail(error: TinyMQError): void {
     this.reset();
-    this.#clock.clearTimer(this.#ackTimer);
-    this.#ackTimer = undefined;
+    this.#settlements.stop();
     for (const waiter of this.#waiters.drain()) waiter.fail(error);
   }
 
   /** Throws INTERNAL or DATA_LOSS where the server breaks the protocol. */
   delivered(delivery: Delivered): void {
-    const lease = this.#lease;
+    const { lease } = this;
     this.#answered(delivery.pullId);
     let count = 0;
     for (const run of delivery.runs) count += run.count;
@@ -171,15 +160,12 @@ export class Intake {
 
   /** `position` of `lease` is done. A second time, or on a lease that ended, nothing happens. */
   done(lease: Lease, position: number): void {
-    if (lease.ended) return;
-    lease.done(position);
-    if (this.#ackTimer === undefined) this.ackSoon();
+    this.#settlements.done(lease, position);
   }
 
   /** Everything that was handed out is done. */
   doneAll(): void {
-    this.#lease.doneBelow(this.#lease.handed);
-    this.ackSoon();
+    this.#settlements.doneAll();
   }
 
   /** Gives `position` back: it is delivered again, after `delayMs`. */
@@ -187,7 +173,7 @@ export class Intake {
     if (lease.ended || lease.isSettled(position)) return;
     // Order counts, unless the program works on a later message already: it must not lose that one.
     if (this.#shared || lease.hasUnsettled(position + 1, lease.handed)) {
-      this.#settle(lease, { position, count: 1, outcome: Outcome.RETRY, reason, delayMs });
+      this.#settlements.settle(position, Outcome.RETRY, reason, delayMs);
       return;
     }
     this.flush();
@@ -201,27 +187,13 @@ export class Intake {
   /** Sends `position` to the dead-letter topic. */
   reject(lease: Lease, position: number, reason: string): void {
     if (lease.ended || lease.isSettled(position)) return;
-    this.#settle(lease, { position, count: 1, outcome: Outcome.REJECT, reason, delayMs: 0 });
-  }
-
-  /** Sees to it that what is acknowledged is told soon. */
-  ackSoon(): void {
-    if (this.#ackTimer !== undefined || !this.#lease.isDirty) return;
-    this.#ackTimer = this.#clock.setTimer(this.#ackDue, ACK_DELAY_MS);
+    this.#settlements.settle(position, Outcome.REJECT, reason, 0);
   }
 
   /** Tells what is acknowledged, now. */
   flush(): void {
-    if (!this.#link.isOpen || !this.#lease.isDirty) return;
-    const { count, ranges } = this.#lease.take();
-    if (count !== undefined) this.#link.send({ kind: { oneofKind: "ack", ack: { count } } });
-    for (const range of ranges) this.#link.send({ kind: { oneofKind: "settle", settle: doneRange(range) } });
+    this.#settlements.flush();
   }
-
-  readonly #ackDue = (): void => {
-    this.#ackTimer = undefined;
-    this.flush();
-  };
 
   #step(): boolean {
     try {
@@ -232,19 +204,13 @@ export class Intake {
       this.#link.fail(error);
       throw error;
     }
-    this.#lease.handed = this.inbox.position + 1;
+    this.lease.handed = this.inbox.position + 1;
     return true;
-  }
-
-  #settle(lease: Lease, settle: Settle): void {
-    // What a later acknowledgement covers must have been settled otherwise before.
-    this.#link.send({ kind: { oneofKind: "settle", settle } });
-    lease.settled(settle.position, settle.position + settle.count);
   }
 
   /** How many more messages may come, beside those that were asked for. */
   get #credit(): number {
-    return this.#prefetch - this.#lease.unsettled - this.#pulls.asked;
+    return this.#prefetch - this.lease.unsettled - this.#pulls.asked;
   }
 
   /**
@@ -277,11 +243,7 @@ export class Intake {
       waitMs,
       settles: [],
     };
-    if (this.#lease.isDirty) {
-      const { count, ranges } = this.#lease.take();
-      if (count !== undefined) pull.ack = { count };
-      pull.settles = ranges.map(doneRange);
-    }
+    this.#settlements.ride(pull);
     this.#link.send({ kind: { oneofKind: "pull", pull } });
     return pull.pullId;
   }
@@ -303,10 +265,6 @@ export class Intake {
     for (const waiter of waiters) if (waiter.pullId !== pullId) this.#waiters.push(waiter);
     for (const waiter of waiters) if (waiter.pullId === pullId) waiter.empty();
   }
-}
-
-function doneRange(range: { position: number; count: number }): Settle {
-  return { ...range, outcome: Outcome.DONE, reason: "", delayMs: 0 };
 }
 
 function broken(what: string): TinyMQError {

@@ -1,13 +1,12 @@
 /** The producer: sends messages to one topic. */
-import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError, WrongAck } from "../errors.ts";
-import type { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
 import { Delivery, type ProduceRequest, type ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
 import { type Duration, parseDuration, parseSize, type Size } from "../wire/units.ts";
+import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
-import { Connection, type ConnectionOwner, deadConnection } from "./connection.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
 import {
   type ConnectionOptions,
   type ConnectionSettings,
@@ -101,8 +100,8 @@ export class Producer<T = string> {
   }
 
   /**
-   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`; a producer
-   * that failed stays dead. With `reconnect` it fails at the first refusal, too, unless `initial` is set.
+   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`, and may then
+   * be called again. With `reconnect` it fails at the first refusal, too, unless `initial` is set.
    */
   initConn(): Promise<void> {
     return this.#connection.init();
@@ -197,8 +196,7 @@ export class Producer<T = string> {
   #owner(): ConnectionOwner<ProduceRequest, ProduceResponse> {
     return {
       heartbeat: { kind: { oneofKind: "heartbeat", heartbeat: {} } },
-      call: (client: TinyMQClient, options: RpcOptions): DuplexStreamingCall<ProduceRequest, ProduceResponse> =>
-        client.produce(options),
+      call: (client, options) => client.produce(options),
       openFrame: () => this.#openFrame(),
       opened: (response) => this.#opened(response),
       receive: (response) => this.#receive(response),
@@ -222,7 +220,7 @@ export class Producer<T = string> {
   }
 
   #opened(response: ProduceResponse) {
-    if (response.kind.oneofKind !== "opened") throw unexpected(response);
+    if (response.kind.oneofKind !== "opened") throw unexpectedAnswer(response.kind.oneofKind);
     const { instance, known, limits } = response.kind.opened;
     // Only a server that kept its memory can have stored what it does not remember being sent.
     if (this.#instance !== "" && !known && instance === this.#instance) this.#outbox.forget();
@@ -244,7 +242,7 @@ export class Producer<T = string> {
       case "heartbeat":
         return;
       default:
-        throw unexpected(response);
+        throw unexpectedAnswer(response.kind.oneofKind);
     }
   }
 }
@@ -253,8 +251,4 @@ function deliveryOf(delivery: "queue" | "broadcast" | undefined): Delivery {
   if (delivery === undefined || delivery === "queue") return Delivery.QUEUE;
   if (delivery === "broadcast") return Delivery.BROADCAST;
   throw new TinyMQError("INVALID_ARGUMENT", `delivery is "queue" or "broadcast", not ${String(delivery)}`);
-}
-
-function unexpected(response: ProduceResponse): TinyMQError {
-  return new TinyMQError("INTERNAL", `unexpected answer: ${response.kind.oneofKind ?? "of an unknown kind"}`);
 }

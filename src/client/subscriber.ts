@@ -4,8 +4,9 @@ import type { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue
 import { BatchReader } from "../wire/decode.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
+import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
-import { Connection, type ConnectionOwner, deadConnection } from "./connection.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Fifo } from "./fifo.ts";
 import { NO_HEADERS } from "./message.ts";
 import { MissedCounter } from "./missed.ts";
@@ -184,7 +185,7 @@ export class Subscriber<T = string> {
   }
 
   #opened({ kind }: SubscribeResponse) {
-    if (kind.oneofKind !== "opened") throw unexpected(kind.oneofKind);
+    if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
     this.#missed.opened(kind.opened.epoch, kind.opened.published);
     const { heartbeatMs = 0, deadAfterMs = 0 } = kind.opened.limits ?? {};
     return { times: { heartbeatMs, deadAfterMs }, state: "open" as const };
@@ -200,11 +201,7 @@ export class Subscriber<T = string> {
       case "count":
         return this.#missed.seen(kind.count.epoch, kind.count.published, 0);
       default:
-        throw unexpected(kind.oneofKind);
+        throw unexpectedAnswer(kind.oneofKind);
     }
   }
-}
-
-function unexpected(kind: string | undefined): TinyMQError {
-  return new TinyMQError("INTERNAL", `unexpected answer: ${kind ?? "of an unknown kind"}`);
 }

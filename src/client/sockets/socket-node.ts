@@ -53,7 +53,6 @@ function connect(url: string, protocol: string, tls: TlsOptions | undefined): We
     ...(tls as object | undefined),
     perMessageDeflate: false,
     skipUTF8Validation: true,
-    maxPayload: 0,
     // A mask is there to keep scripts in browsers from writing chosen bytes to proxies (RFC 6455, section
     // 10.3). This is no browser, and `ws` masks in JavaScript: it skips that, and a copy, for a mask of
     // zeros.
