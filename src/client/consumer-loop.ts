@@ -30,10 +30,16 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     const { intake, autoAck } = this.#source;
     if (autoAck && this.#last !== undefined) this.#last.ack();
     this.#last = undefined;
+    if (this.#state === "ended") return Promise.resolve({ value: undefined, done: true });
     try {
-      if (this.#state !== "running") this.#begin();
-      if (this.#state === "ended") return Promise.resolve({ value: undefined, done: true });
+      if (this.#state === "new") {
+        this.#state = "running";
+        intake.loops += 1;
+      }
       if (intake.take()) return Promise.resolve(this.#hand());
+      // Nothing comes any more: it would wait for ever.
+      const trouble = this.#source.trouble();
+      if (trouble !== undefined) return this.#fail(trouble);
     } catch (thrown) {
       return this.#fail(thrown);
     }
@@ -64,18 +70,6 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
 
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  #begin(): void {
-    if (this.#state === "ended") return;
-    const trouble = this.#source.trouble();
-    if (trouble !== undefined) {
-      this.#state = "ended";
-      if (this.#source.isClosed()) return;
-      throw trouble;
-    }
-    this.#state = "running";
-    this.#source.intake.loops += 1;
   }
 
   #hand(): IteratorResult<ConsumedMessage<T>> {

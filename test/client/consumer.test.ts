@@ -369,6 +369,24 @@ test("close ends loops quietly and polls loudly, twice is once", async () => {
   expect(() => consumer.ack()).toThrow(DeadConnectionUsed);
 });
 
+test("closing within a loop, or losing the connection there, ends it", async () => {
+  for (const how of ["close", "lose"]) {
+    const { consumer, stream } = await connected();
+    const looping = (async () => {
+      for await (const _ of consumer) {
+        if (how === "close") void consumer.close();
+        else {
+          stream.cut();
+          while (consumer.state === "open") await Bun.sleep(1);
+        }
+      }
+    })();
+    deliver(stream, (await stream.expect("pull")).pullId, 0, ["a", "b"]);
+    if (how === "close") await looping;
+    else expect(await failure(looping)).toBeInstanceOf(DeadConnectionUsed);
+  }
+});
+
 test("close tells what is acknowledged and adds nothing", async () => {
   const { consumer, stream } = await connected();
   const first = consumer.poll();
