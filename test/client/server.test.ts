@@ -108,6 +108,7 @@ test("exclusive, standby, shared", async () => {
   await consumer.close();
   expect(await poll).toEqual([1, "a"]);
   expect(standby.state).toBe("open");
+  standby.ack();
   await standby.close();
   const shared = [at("shared"), at("shared")];
   await Promise.all(shared.map((one) => one.initConn()));
