@@ -1,0 +1,96 @@
+/** The client in Node: bundled as the package is, on the package `ws`, against the real server. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TinyMQServer } from "../../src/server/index.ts";
+
+const root = join(import.meta.dir, "../..");
+/** Within the repository, so that Node finds the packages. */
+const folder = mkdtempSync(join(root, "node_modules/.tinymq-node-"));
+let server: TinyMQServer;
+
+beforeAll(async () => {
+  const built = await Bun.build({
+    entrypoints: [join(root, "src/index.node.ts")],
+    target: "node",
+    external: ["@protobuf-ts/runtime", "@protobuf-ts/runtime-rpc", "ws"],
+    outdir: folder,
+    naming: "client.mjs",
+  });
+  expect(built.success).toBe(true);
+  server = new TinyMQServer({ token: "secret" });
+  await server.start("127.0.0.1", 0);
+});
+afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What the program prints, as JSON. */
+async function inNode(program: string): Promise<unknown> {
+  const file = join(folder, "program.mjs");
+  writeFileSync(file, `import * as tinymq from "./client.mjs";\nconst port = ${server.port};\n${program}`);
+  const child = Bun.spawn(["node", file], { stdout: "pipe", stderr: "pipe" });
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (child.exitCode !== 0) throw new Error(errors);
+  return JSON.parse(output);
+}
+
+test("send, poll, loop, errors", async () => {
+  const result = await inNode(`
+    const options = { token: "secret" };
+    const producer = new tinymq.Producer("localhost", port, "node", options);
+    const consumer = new tinymq.Consumer("localhost", port, "node", options);
+    await Promise.all([producer.initConn(), consumer.initConn()]);
+    await Promise.all(Array.from({ length: 3_000 }, (_, id) => producer.send("ä" + id, id, { headers: { n: String(id) } })));
+    const polled = [await consumer.poll(), await consumer.poll({ wait: "1s" })];
+    let sum = 0;
+    for await (const message of consumer) {
+      if (message.body !== "ä" + message.id || message.headers.n !== String(message.id)) throw new Error("wrong");
+      sum += message.id;
+      if (message.id === 2_999) break;
+    }
+    consumer.ack();
+    const large = "x".repeat(900_000);
+    await producer.send(large, 1);
+    const equal = (await consumer.poll())[1] === large;
+    const codes = [];
+    const second = new tinymq.Consumer("localhost", port, "node", options);
+    await second.initConn().catch((error) => codes.push(error.name));
+    await new tinymq.Producer("localhost", port, "t").initConn().catch((error) => codes.push(error.name));
+    await new tinymq.Producer("localhost", 1, "t").initConn().catch((error) => codes.push(error.name));
+    const topics = await tinymq.adminClient("localhost", port, options).listTopics({ prefix: "node", limit: 0, after: "" }).response;
+    await Promise.all([producer.close(), consumer.close()]);
+    await producer.send("late").catch((error) => codes.push(error.name));
+    console.log(JSON.stringify({ polled, sum, equal, codes, total: topics.total }));
+  `);
+  expect(result).toEqual({
+    polled: [
+      [0, "ä0"],
+      [1, "ä1"],
+    ],
+    sum: (2_999 * 3_000) / 2 - 1,
+    equal: true,
+    codes: ["InitFailed", "Unauthenticated", "ConnectionRefusedError", "DeadConnectionUsed"],
+    total: 1,
+  });
+});
+
+test("the program ends by itself once everything is closed", async () => {
+  const result = await inNode(`
+    const states = [];
+    const producer = new tinymq.Producer("localhost", port, "t", {
+      token: "secret",
+      reconnect: { minDelay: 1 },
+      onStateChange: (state) => states.push(state),
+    });
+    await producer.initConn();
+    const consumer = new tinymq.Consumer("localhost", port, "t", { token: "secret" });
+    await consumer.initConn();
+    await producer.send("a");
+    await producer.close();
+    await consumer.close();
+    console.log(JSON.stringify(states));
+  `);
+  expect(result).toEqual(["connecting", "open", "closed"]);
+});
