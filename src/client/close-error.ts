@@ -1,9 +1,9 @@
 /** What the server's refusals mean to a program: close codes and statuses as errors. */
 import {
-  type Code,
   CODE_NUMBERS,
-  codeFromNumber,
+  type Code,
   ConnectionRefusedError,
+  codeFromNumber,
   DeadConnectionUsed,
   InitFailed,
   InvalidTopic,
@@ -62,7 +62,9 @@ export function unexpectedAnswer(kind: string | undefined): TinyMQError {
 
 /** Whether coming back later may help. */
 export function isPassing(error: TinyMQError): boolean {
-  return error.code === "UNAVAILABLE" || error.code === "RESOURCE_EXHAUSTED" || error.code === "DEADLINE_EXCEEDED";
+  return (
+    error.code === "UNAVAILABLE" || error.code === "RESOURCE_EXHAUSTED" || error.code === "DEADLINE_EXCEEDED"
+  );
 }
 
 /** The error of a Twirp answer: its code is gRPC's name in lower case (source: Twirp's wire protocol). */

@@ -84,7 +84,8 @@ export function json<In = unknown, Out = In>(schema?: StandardSchema<In, Out>): 
 export function protobuf<T extends object>(type: IMessageType<T>): Codec<T> {
   return {
     encode(body) {
-      if (typeof body !== "object" || body === null) throw wrongBody("the protobuf codec", type.typeName, body);
+      if (typeof body !== "object" || body === null)
+        throw wrongBody("the protobuf codec", type.typeName, body);
       return type.toBinary(body);
     },
     // Bytes fields of the message are views, so it gets a copy that nobody else has.
@@ -97,10 +98,16 @@ function validate<Out>(schema: StandardSchema<unknown, Out>, value: unknown): Ou
   if (result instanceof Promise) {
     // Its outcome is of no use to anyone.
     result.catch(() => {});
-    throw new TinyMQError("INVALID_ARGUMENT", "the schema validates asynchronously; tinyMQ needs a synchronous one");
+    throw new TinyMQError(
+      "INVALID_ARGUMENT",
+      "the schema validates asynchronously; tinyMQ needs a synchronous one",
+    );
   }
   if (result.issues === undefined) return result.value;
-  throw new TinyMQError("INVALID_ARGUMENT", `the body is not valid: ${result.issues.map(describe).join("; ")}`);
+  throw new TinyMQError(
+    "INVALID_ARGUMENT",
+    `the body is not valid: ${result.issues.map(describe).join("; ")}`,
+  );
 }
 
 function describe(issue: SchemaIssue): string {
@@ -109,6 +116,7 @@ function describe(issue: SchemaIssue): string {
 }
 
 function wrongBody(who: string, wanted: string, body: unknown): TinyMQError {
-  const got = body === null ? "null" : typeof body === "object" ? (body.constructor?.name ?? "object") : typeof body;
+  const got =
+    body === null ? "null" : typeof body === "object" ? (body.constructor?.name ?? "object") : typeof body;
   return new TinyMQError("INVALID_ARGUMENT", `${who} takes ${wanted}, not ${got}`);
 }

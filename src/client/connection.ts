@@ -68,15 +68,9 @@ export class Connection<I extends object, O extends object> {
 
   /** What a call on a connection that is not in use throws; undefined if it is in use. */
   get trouble(): TinyMQError | undefined {
-    switch (this.#state) {
-      case "idle":
-      case "connecting":
-        return new DeadConnectionUsed("not connected: await initConn() first");
-      case "closed":
-        return deadConnection(this.#error);
-      default:
-        return undefined;
-    }
+    if (this.#state === "closed") return deadConnection(this.#error);
+    if (this.isOpen || this.#state === "reconnecting") return undefined;
+    return new DeadConnectionUsed("not connected: await initConn() first");
   }
 
   /**
@@ -98,7 +92,8 @@ export class Connection<I extends object, O extends object> {
       if (this.#is("connecting")) this.#setState("idle", error);
       throw initError(error);
     }
-    if (!this.isOpen) throw deadConnection(this.#error);
+    // Opened and lost in one breath, it may be on its way back: that is no failure.
+    if (this.#is("closed")) throw deadConnection(this.#error);
   }
 
   /** Sends one request. MUST be called only while `isOpen`. */

@@ -1,54 +1,22 @@
 /** The consumer: takes messages from one topic. */
 import { TinyMQError } from "../errors.ts";
 import { ConsumeMode, type ConsumeRequest, type ConsumeResponse } from "../gen/tinymq/v1/queue.ts";
-import type { Duration } from "../wire/units.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { ConsumerLoop } from "./consumer-loop.ts";
-import { Intake, type Waiter } from "./intake.ts";
+import { type ConsumerOptions, modeOf, type PollOptions, prefetchOf } from "./consumer-options.ts";
+import { Intake } from "./intake.ts";
 import type { Lease } from "./lease.ts";
 import { ConsumedMessage } from "./message.ts";
 import {
-  type ConnectionOptions,
   type ConnectionSettings,
   type ConnectionState,
   connectionSettings,
   milliseconds,
   randomId,
 } from "./options.ts";
-
-/** Enough to hide the way to the server and back behind the work on half of them. */
-const DEFAULT_PREFETCH = 2_048;
-/** Competing consumers share a backlog evenly only if none holds much of it. */
-const DEFAULT_SHARED_PREFETCH = 64;
-
-const MODES = {
-  exclusive: ConsumeMode.EXCLUSIVE,
-  standby: ConsumeMode.STANDBY,
-  shared: ConsumeMode.SHARED,
-} as const;
-
-/** Options of a consumer. */
-export interface ConsumerOptions<T = string> extends ConnectionOptions {
-  /** What bodies are. Default `text`: strings. */
-  codec?: Decoder<T>;
-  /**
-   * `exclusive` (default): the topic's only consumer, or `InitFailed`. `standby`: waits in line for that.
-   * `shared`: competes with other shared consumers.
-   */
-  mode?: keyof typeof MODES;
-  /** Messages that may be here and not settled at once. Default 2,048, in shared mode 64. */
-  prefetch?: number;
-  /** false: neither `poll()` nor the next step of a loop acknowledges; `ack()` does. Default true. */
-  autoAck?: boolean;
-}
-
-/** Options of one poll. */
-export interface PollOptions {
-  /** How long to wait for a message. Default: not at all. */
-  wait?: Duration;
-}
+import type { Waiter } from "./waiters.ts";
 
 /** Takes messages from one topic of one server. `initConn()` first, `close()` last. */
 export class Consumer<T = string> {
@@ -72,11 +40,12 @@ export class Consumer<T = string> {
     this.#autoAck = options.autoAck ?? true;
     this.#connection = new Connection(this.#settings, this.#owner());
     const shared = this.#mode === ConsumeMode.SHARED;
-    const prefetch = options.prefetch ?? (shared ? DEFAULT_SHARED_PREFETCH : DEFAULT_PREFETCH);
-    if (!Number.isSafeInteger(prefetch) || prefetch < 1) {
-      throw new TinyMQError("INVALID_ARGUMENT", `prefetch is an integer from 1, not ${String(prefetch)}`);
-    }
-    this.#intake = new Intake(this.#connection, this.#settings.clock, prefetch, shared);
+    this.#intake = new Intake(
+      this.#connection,
+      this.#settings.clock,
+      prefetchOf(options.prefetch, shared),
+      shared,
+    );
   }
 
   /** How the connection is; `standby` in line for the lock. */
@@ -105,7 +74,8 @@ export class Consumer<T = string> {
       if (this.#polled.length > 0) this.#ackPolled();
       if (this.#intake.take()) return Promise.resolve(this.#takePolled());
       const wait = options?.wait;
-      const deadline = wait === undefined ? undefined : this.#settings.clock.now() + milliseconds(wait, "wait");
+      const deadline =
+        wait === undefined ? undefined : this.#settings.clock.now() + milliseconds(wait, "wait");
       return new Promise((resolve, reject) => {
         const waiter: Waiter = {
           take: () => attempt(() => resolve(this.#takePolled()), reject),
@@ -241,9 +211,4 @@ function attempt(act: () => void, failed: (error: unknown) => void): void {
   } catch (thrown) {
     failed(thrown);
   }
-}
-
-function modeOf(mode: string): ConsumeMode {
-  if (Object.hasOwn(MODES, mode)) return MODES[mode as keyof typeof MODES];
-  throw new TinyMQError("INVALID_ARGUMENT", `mode is "exclusive", "standby" or "shared", not ${String(mode)}`);
 }

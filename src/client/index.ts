@@ -14,10 +14,12 @@ export {
   type StandardSchema,
   text,
 } from "./codecs.ts";
-export { Consumer, type ConsumerOptions, type PollOptions } from "./consumer.ts";
+export { Consumer } from "./consumer.ts";
+export type { ConsumerOptions, PollOptions } from "./consumer-options.ts";
 export type { ConsumedMessage, RetryOptions } from "./message.ts";
 export type { ConnectionOptions, ConnectionState } from "./options.ts";
-export { type OutgoingMessage, Producer, type ProducerOptions, type SendOptions } from "./producer.ts";
+export { Producer } from "./producer.ts";
+export type { OutgoingMessage, ProducerOptions, SendOptions } from "./producer-options.ts";
 export type { ReconnectOptions } from "./reconnect.ts";
 export type { TlsOptions } from "./sockets/socket.ts";
 export { type PublishedMessage, Subscriber, type SubscriberOptions } from "./subscriber.ts";

@@ -9,11 +9,11 @@ import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { type Delivered, Outcome, type Pull } from "../gen/tinymq/v1/queue.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
 import type { Clock } from "./clock.ts";
-import { Fifo } from "./fifo.ts";
 import { Inbox } from "./inbox.ts";
 import type { Lease } from "./lease.ts";
 import { type PullRecord, Pulls } from "./pulls.ts";
 import { type SettlementLink, Settlements } from "./settlements.ts";
+import { type Waiter, Waiters } from "./waiters.ts";
 
 /** How long a standing pull waits before it is asked again, in ms. */
 const STANDING_WAIT_MS = 60_000;
@@ -21,19 +21,6 @@ const STANDING_WAIT_MS = 60_000;
 const PULL_BYTES = MiB;
 /** A delivery of fewer messages shows no backlog that would be worth a refill. */
 const BACKLOG = 16;
-
-/** Somebody who waits for a message. */
-export interface Waiter {
-  /** A message is there: `inbox` stands on it. */
-  take(): void;
-  /** Its own pull was answered with nothing. Only of polls. */
-  empty(): void;
-  fail(error: TinyMQError): void;
-  /** By the clock, when to give up; undefined: at once, but not before the lock is there; Infinity: never. */
-  readonly deadline: number | undefined;
-  /** Its own pull, 0 for none. */
-  pullId: number;
-}
 
 /** What the intake needs of its connection. */
 export interface IntakeLink extends SettlementLink {
@@ -50,7 +37,7 @@ export class Intake {
   readonly #clock: Clock;
   readonly #prefetch: number;
   readonly #shared: boolean;
-  readonly #waiters = new Fifo<Waiter>();
+  readonly #waiters = new Waiters();
   readonly #pulls = new Pulls();
   readonly #settlements: Settlements;
   /** Rewinds without an answer: deliveries are of before and are discarded. */
@@ -111,7 +98,7 @@ export class Intake {
     this.inbox.clear();
     this.#rewinding = 0;
     this.#refillBelow = 0;
-    for (const waiter of this.#waiters) waiter.pullId = 0;
+    this.#waiters.forgetPulls();
   }
 
   /** The end: who waits fails with `error`. */
@@ -127,15 +114,16 @@ export class Intake {
     this.#answered(delivery.pullId);
     let count = 0;
     for (const run of delivery.runs) count += run.count;
-    if (delivery.firstPosition < lease.end) throw broken(`position ${delivery.firstPosition} was used before`);
+    if (delivery.firstPosition < lease.end)
+      throw broken(`position ${delivery.firstPosition} was used before`);
     const end = delivery.firstPosition + count;
     lease.settled(lease.end, delivery.firstPosition);
     lease.end = end;
     if (this.#rewinding > 0) {
       lease.settled(delivery.firstPosition, end);
       lease.handed = end;
-      this.#unanswered(delivery.pullId);
-    } else if (count > 0) {
+      this.#waiters.unanswered(delivery.pullId);
+    } else {
       this.inbox.push(delivery, count);
       this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch) >>> 1;
     }
@@ -147,8 +135,8 @@ export class Intake {
   empty(pullId: number): void {
     const pull = this.#answered(pullId);
     if (pull.kind === "refill") this.#refillBelow = 0;
-    if (this.#rewinding > 0) this.#unanswered(pullId);
-    else if (pull.kind === "poll") this.#giveUp(pullId);
+    if (this.#rewinding > 0) this.#waiters.unanswered(pullId);
+    else if (pull.kind === "poll") this.#waiters.giveUp(pullId);
     this.ask();
   }
 
@@ -220,7 +208,8 @@ export class Intake {
   #askAhead(): void {
     const half = Math.max(1, this.#prefetch >>> 1);
     if (this.loops === 0) {
-      if (this.#pulls.refills === 0 && this.#credit >= half) this.#pull({ maxMessages: half, kind: "refill" }, 0);
+      if (this.#pulls.refills === 0 && this.#credit >= half)
+        this.#pull({ maxMessages: half, kind: "refill" }, 0);
       return;
     }
     while (this.#credit >= half && this.#pulls.count < this.#maxPulls) {
@@ -230,7 +219,8 @@ export class Intake {
 
   #askFor(waiter: Waiter, first: boolean): void {
     if (waiter.deadline === undefined && this.#link.state === "standby") return;
-    const waitMs = waiter.deadline === undefined ? 0 : Math.max(0, Math.ceil(waiter.deadline - this.#clock.now()));
+    const waitMs =
+      waiter.deadline === undefined ? 0 : Math.max(0, Math.ceil(waiter.deadline - this.#clock.now()));
     const maxMessages = first ? Math.max(1, this.#credit) : 1;
     waiter.pullId = this.#pull({ maxMessages, kind: "poll" }, waitMs);
   }
@@ -252,18 +242,6 @@ export class Intake {
     const record = this.#pulls.answer(pullId);
     if (record === undefined) throw broken(`pull ${pullId} was answered and not asked`);
     return record;
-  }
-
-  /** The pull of a waiting poll, if it is one, was answered by nothing that counts: it asks again. */
-  #unanswered(pullId: number): void {
-    for (const waiter of this.#waiters) if (waiter.pullId === pullId) waiter.pullId = 0;
-  }
-
-  /** The poll of this pull waited in vain; if it was served meanwhile, nothing happens. */
-  #giveUp(pullId: number): void {
-    const waiters = this.#waiters.drain();
-    for (const waiter of waiters) if (waiter.pullId !== pullId) this.#waiters.push(waiter);
-    for (const waiter of waiters) if (waiter.pullId === pullId) waiter.empty();
   }
 }
 

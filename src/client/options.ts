@@ -1,6 +1,7 @@
 /** What producers, consumers and subscribers have in common: how to connect. */
-import { checkTopicName } from "../wire/topic-name.ts";
+
 import { TinyMQError } from "../errors.ts";
+import { checkTopicName } from "../wire/topic-name.ts";
 import { type Duration, parseDuration } from "../wire/units.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type ReconnectOptions, type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";
@@ -54,7 +55,8 @@ export function connectionSettings(
   topic: string,
   options: ConnectionOptions,
 ): ConnectionSettings {
-  if (typeof host !== "string" || host === "") throw new TinyMQError("INVALID_ARGUMENT", "the host is missing");
+  if (typeof host !== "string" || host === "")
+    throw new TinyMQError("INVALID_ARGUMENT", "the host is missing");
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new TinyMQError("INVALID_ARGUMENT", `a port is 1 to 65535, not ${String(port)}`);
   }

@@ -93,7 +93,8 @@ export class Outbox {
     this.#maxBatchMessages = limits.maxBatchMessages || MAX_BATCH_MESSAGES;
     this.#maxInFlight = limits.maxInFlight || MAX_BATCHES_IN_FLIGHT;
     // What is below this and one more message must fit into a frame.
-    const room = maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
+    const room =
+      maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
     this.#flushBytes = Math.max(1, Math.min(FLUSH_BYTES, room));
   }
 
@@ -152,7 +153,11 @@ export class Outbox {
   /** Every batch up to `seq` is stored. Throws `WrongAck` if none of them is in flight. */
   acked(seq: number): void {
     this.#expect(seq);
-    for (let batch = this.#inFlight.peek(); batch !== undefined && batch.seq <= seq; batch = this.#inFlight.peek()) {
+    for (
+      let batch = this.#inFlight.peek();
+      batch !== undefined && batch.seq <= seq;
+      batch = this.#inFlight.peek()
+    ) {
       this.#inFlight.shift();
       this.#settle(batch, undefined);
     }

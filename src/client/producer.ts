@@ -1,14 +1,12 @@
 /** The producer: sends messages to one topic. */
-import { TinyMQError, WrongAck } from "../errors.ts";
-import { Delivery, type ProduceRequest, type ProduceResponse } from "../gen/tinymq/v1/queue.ts";
+import { WrongAck } from "../errors.ts";
+import type { Delivery, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import type { Headers } from "../wire/encode.ts";
-import { MiB } from "../wire/limits.ts";
-import { type Duration, parseDuration, parseSize, type Size } from "../wire/units.ts";
+import { parseDuration, parseSize } from "../wire/units.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import {
-  type ConnectionOptions,
   type ConnectionSettings,
   type ConnectionState,
   connectionSettings,
@@ -16,41 +14,15 @@ import {
   randomId,
 } from "./options.ts";
 import { Outbox } from "./outbox.ts";
+import {
+  DEFAULT_CLOSE_TIMEOUT_MS,
+  DEFAULT_MAX_UNACKNOWLEDGED,
+  deliveryOf,
+  type OutgoingMessage,
+  type ProducerOptions,
+  type SendOptions,
+} from "./producer-options.ts";
 import { encodedRequest } from "./stream-call.ts";
-
-const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;
-const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
-
-/** Options of a producer. */
-export interface ProducerOptions<T = string> extends ConnectionOptions {
-  /** What bodies are. Default `text`: strings. */
-  codec?: Encoder<T>;
-  /** `queue`: stored until consumed (default). `broadcast`: only handed to who is subscribed now. */
-  delivery?: "queue" | "broadcast";
-  /** The server drops a message whose id it took on this topic less than this long ago. Default: it does not. */
-  unique?: Duration;
-  /** Bytes that may be unacknowledged; beyond, `send()` fails with `SendBufferFull`. Default 64 MiB. */
-  maxUnacknowledged?: Size;
-  /** How long `close()` waits for acknowledgements. Default 5 s. */
-  closeTimeout?: Duration;
-}
-
-/** Options of one send, or of all messages of one `sendBatch`. */
-export interface SendOptions {
-  headers?: Headers;
-  /** Not delivered before this much time is over. */
-  delay?: Duration;
-  /** Not delivered after this much time is over. */
-  ttl?: Duration;
-}
-
-/** One message of `sendBatch`. */
-export interface OutgoingMessage<T = string> {
-  body: T;
-  /** Left out: the producer numbers it. */
-  id?: number;
-  headers?: Headers;
-}
 
 /**
  * Sends messages to one topic of one server. `initConn()` first, `close()` last. The order of sends is the
@@ -245,10 +217,4 @@ export class Producer<T = string> {
         throw unexpectedAnswer(response.kind.oneofKind);
     }
   }
-}
-
-function deliveryOf(delivery: "queue" | "broadcast" | undefined): Delivery {
-  if (delivery === undefined || delivery === "queue") return Delivery.QUEUE;
-  if (delivery === "broadcast") return Delivery.BROADCAST;
-  throw new TinyMQError("INVALID_ARGUMENT", `delivery is "queue" or "broadcast", not ${String(delivery)}`);
 }

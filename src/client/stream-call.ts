@@ -1,5 +1,10 @@
 /** One streaming call on one WebSocket: requests to frames, frames to responses, its end to a status. */
-import { type BinaryReadOptions, BinaryReader, type BinaryWriteOptions, BinaryWriter } from "@protobuf-ts/runtime";
+import {
+  BinaryReader,
+  type BinaryReadOptions,
+  type BinaryWriteOptions,
+  BinaryWriter,
+} from "@protobuf-ts/runtime";
 import type { MethodInfo, RpcInputStream, RpcOptions, RpcStatus } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { CLOSE_NORMAL } from "../wire/close.ts";
@@ -105,7 +110,9 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
       message = this.#method.O.fromBinary(bytes, this.#binaryOptions);
     } catch (thrown) {
       const cause = thrown instanceof Error ? thrown.message : String(thrown);
-      this.#cancel(new TinyMQError("DATA_LOSS", `the server sent a malformed frame: ${cause}`, { cause: thrown }));
+      this.#cancel(
+        new TinyMQError("DATA_LOSS", `the server sent a malformed frame: ${cause}`, { cause: thrown }),
+      );
       return;
     }
     try {

@@ -76,7 +76,9 @@ export class Stream<I extends object, O extends object> {
       () => {},
     );
     const tooLong = () =>
-      this.abort(new TinyMQError("UNAVAILABLE", `the server did not open the stream within ${openLimitMs} ms`));
+      this.abort(
+        new TinyMQError("UNAVAILABLE", `the server did not open the stream within ${openLimitMs} ms`),
+      );
     this.#timer = clock.setTimer(tooLong, openLimitMs);
   }
 
@@ -155,7 +157,10 @@ export class Stream<I extends object, O extends object> {
     this.#lastChance = now >= deadAt;
     if (now >= this.#sentAt + this.#times.heartbeatMs) this.send(this.#frames.heartbeat);
     const next = Math.min(deadAt, this.#sentAt + this.#times.heartbeatMs);
-    this.#timer = this.#clock.setTimer(this.#watch, this.#lastChance ? LAST_CHANCE_MS : Math.max(1, next - now));
+    this.#timer = this.#clock.setTimer(
+      this.#watch,
+      this.#lastChance ? LAST_CHANCE_MS : Math.max(1, next - now),
+    );
   };
 
   #finish(error: TinyMQError): void {

@@ -10,7 +10,12 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Fifo } from "./fifo.ts";
 import { NO_HEADERS } from "./message.ts";
 import { MissedCounter } from "./missed.ts";
-import { type ConnectionOptions, type ConnectionSettings, type ConnectionState, connectionSettings } from "./options.ts";
+import {
+  type ConnectionOptions,
+  type ConnectionSettings,
+  type ConnectionState,
+  connectionSettings,
+} from "./options.ts";
 
 const DEFAULT_BUFFER = 10_000;
 /** Bytes that wait for a slow loop, whatever `buffer` says. */
@@ -123,11 +128,17 @@ export class Subscriber<T = string> {
   #take(): Promise<IteratorResult<PublishedMessage<T>>> {
     try {
       const reader = this.#step();
-      const message = { id: reader.id, body: this.#codec.decode(reader), headers: reader.headers() ?? NO_HEADERS };
+      const message = {
+        id: reader.id,
+        body: this.#codec.decode(reader),
+        headers: reader.headers() ?? NO_HEADERS,
+      };
       return Promise.resolve({ value: message, done: false });
     } catch (thrown) {
       const why = thrown instanceof Error ? thrown.message : String(thrown);
-      return Promise.reject(new TinyMQError("DATA_LOSS", `a message cannot be decoded: ${why}`, { cause: thrown }));
+      return Promise.reject(
+        new TinyMQError("DATA_LOSS", `a message cannot be decoded: ${why}`, { cause: thrown }),
+      );
     }
   }
 

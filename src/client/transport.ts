@@ -54,7 +54,14 @@ export class TinyMQTransport implements RpcTransport {
     options: RpcOptions,
   ): UnaryCall<I, O> {
     const { tls, token } = this.#options;
-    return unaryCall(`${tls ? "https" : "http"}://${this.address}`, token, this.#tls(), method, input, options);
+    return unaryCall(
+      `${tls ? "https" : "http"}://${this.address}`,
+      token,
+      this.#tls(),
+      method,
+      input,
+      options,
+    );
   }
 
   /**
@@ -93,5 +100,8 @@ export class TinyMQTransport implements RpcTransport {
 }
 
 function noSuchKind(method: MethodInfo): TinyMQError {
-  return new TinyMQError("UNIMPLEMENTED", `${method.name} streams one way only, and tinyMQ has no such calls`);
+  return new TinyMQError(
+    "UNIMPLEMENTED",
+    `${method.name} streams one way only, and tinyMQ has no such calls`,
+  );
 }

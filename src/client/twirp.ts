@@ -19,7 +19,7 @@ export function unaryCall<I extends object, O extends object>(
 ): UnaryCall<I, O> {
   const none: RpcMetadata = {};
   const headers: Record<string, string> = { "content-type": "application/protobuf" };
-  if (token) headers["authorization"] = `Bearer ${token}`;
+  if (token) headers.authorization = `Bearer ${token}`;
   const response = post(`${origin}/twirp/${method.service.typeName}/${method.name}`, {
     method: "POST",
     headers,

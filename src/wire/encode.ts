@@ -187,5 +187,7 @@ function wrongId(id: unknown): TinyMQError {
 }
 
 function tooLarge(length: number, limit: number): MessageTooLarge {
-  return new MessageTooLarge(`the message has ${length} bytes of body and headers, the server takes ${limit}`);
+  return new MessageTooLarge(
+    `the message has ${length} bytes of body and headers, the server takes ${limit}`,
+  );
 }

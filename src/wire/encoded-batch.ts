@@ -60,7 +60,11 @@ export class EncodedBatch {
     const bytes = this.#bytes();
     const size = this.#end - this.#start;
     const header =
-      fieldLength(seq) + fieldLength(delayMs) + fieldLength(ttlMs) + fieldLength(uniqueMs) + fieldLength(size);
+      fieldLength(seq) +
+      fieldLength(delayMs) +
+      fieldLength(ttlMs) +
+      fieldLength(uniqueMs) +
+      fieldLength(size);
     const first = this.#start - header - 1 - varintLength(header + size);
     let at = first;
     bytes[at++] = 0x12;

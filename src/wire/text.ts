@@ -40,7 +40,8 @@ export const webText: TextCoder = {
     return length;
   },
   write(bytes, at, text, length) {
-    if (length > SHORT_WRITE || length !== text.length) encoder.encodeInto(text, bytes.subarray(at, at + length));
+    if (length > SHORT_WRITE || length !== text.length)
+      encoder.encodeInto(text, bytes.subarray(at, at + length));
     else writeAscii(bytes, at, text);
   },
   read(bytes, start, end) {

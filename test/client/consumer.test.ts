@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
-  Consumer,
   type ConsumedMessage,
+  Consumer,
   type ConsumerOptions,
   DeadConnectionUsed,
   InitFailed,
@@ -21,7 +21,8 @@ async function connected(options: ConsumerOptions = {}, opened: Parameters<FakeS
   return { consumer, ...accepted };
 }
 
-const empty = (stream: ConsumeStream, pullId: number) => stream.send({ oneofKind: "empty", empty: { pullId } });
+const empty = (stream: ConsumeStream, pullId: number) =>
+  stream.send({ oneofKind: "empty", empty: { pullId } });
 const rewound = (stream: ConsumeStream, position: number) =>
   stream.send({ oneofKind: "rewound", rewound: { position } });
 const FAST = { minDelay: 1, maxDelay: 1 };
@@ -185,7 +186,12 @@ test("messages are settled one by one, in any order, as ranges", async () => {
   expect(await stream.expect("settle")).toMatchObject({ position: 1, count: 2, outcome: 0 });
   messages[2]!.retry();
   messages[3]!.reject("broken");
-  expect(await stream.expect("settle")).toMatchObject({ position: 3, count: 1, outcome: 2, reason: "broken" });
+  expect(await stream.expect("settle")).toMatchObject({
+    position: 3,
+    count: 1,
+    outcome: 2,
+    reason: "broken",
+  });
   messages[3]!.ack();
   messages[0]!.ack();
   clock.advance(50);
@@ -289,6 +295,27 @@ test("reconnect: a poll on its way asks again on the new stream", async () => {
   expect(await poll).toBeNull();
 });
 
+test("opened and lost in one breath: it comes back, or initConn fails", async () => {
+  for (const reconnect of [FAST, false]) {
+    const consumer = new Consumer("127.0.0.1", server.port, "t", { reconnect });
+    const connecting = consumer.initConn().then(
+      () => "fine",
+      (error) => error.name,
+    );
+    const { stream } = await server.consume();
+    stream.close(1012);
+    expect(["fine", reconnect ? "fine" : "DeadConnectionUsed"]).toContain(await connecting);
+    if (reconnect) {
+      const poll = consumer.poll();
+      const again = await server.consume();
+      empty(again.stream, (await again.stream.expect("pull")).pullId);
+      expect(await poll).toBeNull();
+    } else {
+      while (consumer.state !== "closed") await Bun.sleep(1);
+    }
+  }
+});
+
 test("a standby stands in line, its polls wait for the lock, and it hears of its promotion", async () => {
   const states: string[] = [];
   const { consumer, stream } = await connected(
@@ -313,7 +340,9 @@ test("a standby stands in line, its polls wait for the lock, and it hears of its
 });
 
 test("a body that the codec refuses goes to the dead-letter topic, and is told", async () => {
-  const consumer = new Consumer<{ n: number }>("127.0.0.1", server.port, "t", { codec: json<{ n: number }>() });
+  const consumer = new Consumer<{ n: number }>("127.0.0.1", server.port, "t", {
+    codec: json<{ n: number }>(),
+  });
   const [{ stream }] = await Promise.all([server.consume(), consumer.initConn()]);
   const poll = consumer.poll();
   deliver(stream, (await stream.expect("pull")).pullId, 0, ["{", '{"n":1}', "{"]);
@@ -330,6 +359,7 @@ test("a delivery that breaks the protocol ends the connection", async () => {
     (stream) => deliver(stream, 99, 0, ["a"]),
     (stream) => empty(stream, 99),
     (stream) => rewound(stream, 0),
+    (stream, pullId) => deliver(stream, pullId, 0, []),
     (stream) => stream.socket.sendBinary(Uint8Array.of(0x0a, 0xff)),
     (stream) => stream.socket.send("text"),
     (stream) => stream.send({ oneofKind: undefined }),

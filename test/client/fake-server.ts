@@ -23,7 +23,8 @@ export const LIMITS: Limits = {
 };
 
 /** What the frame of one kind holds. */
-type Content<Kinds, K> = Extract<Kinds, { oneofKind: K }> extends infer Frame ? Frame[K & keyof Frame] : never;
+type Content<Kinds, K> =
+  Extract<Kinds, { oneofKind: K }> extends infer Frame ? Frame[K & keyof Frame] : never;
 type Kind = { oneofKind: string | undefined };
 
 /** The server's end of one stream. `In` is what the client sends, `Out` what the server sends. */
@@ -177,12 +178,17 @@ export function messagesOf(batch: Uint8Array): [number, string][] {
 /** An encoded batch of messages with ids from `first` on and the bodies given. */
 export function batchOf(first: number, bodies: readonly string[]): Uint8Array {
   const writer = new BatchWriter();
-  bodies.forEach((body, index) => writer.add(first + index, body));
+  for (const [index, body] of bodies.entries()) writer.add(first + index, body);
   return writer.seal().messages.slice();
 }
 
 /** Answers a pull with messages of consecutive offsets that equal their positions. */
-export function deliver(stream: ConsumeStream, pullId: number, firstPosition: number, bodies: readonly string[]): void {
+export function deliver(
+  stream: ConsumeStream,
+  pullId: number,
+  firstPosition: number,
+  bodies: readonly string[],
+): void {
   stream.send({
     oneofKind: "delivered",
     delivered: {
@@ -231,7 +237,9 @@ export class FakeClock {
 }
 
 /** What a promise rejects with. */
-export async function failure(promise: Promise<unknown>): Promise<Error & { code?: string; cause?: unknown }> {
+export async function failure(
+  promise: Promise<unknown>,
+): Promise<Error & { code?: string; cause?: unknown }> {
   try {
     await promise;
   } catch (thrown) {

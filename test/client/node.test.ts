@@ -31,7 +31,11 @@ async function inNode(program: string): Promise<unknown> {
   const file = join(folder, "program.mjs");
   writeFileSync(file, `import * as tinymq from "./client.mjs";\nconst port = ${server.port};\n${program}`);
   const child = Bun.spawn(["node", file], { stdout: "pipe", stderr: "pipe" });
-  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const [output, errors] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
   if (child.exitCode !== 0) throw new Error(errors);
   return JSON.parse(output);
 }

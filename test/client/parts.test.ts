@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { bytes, type Codec, json, protobuf, type StandardSchema, text } from "../../src/client/codecs.ts";
 import { Fifo } from "../../src/client/fifo.ts";
 import { Inbox } from "../../src/client/inbox.ts";
-import { Lease } from "../../src/client/lease.ts";
 import { MissedCounter } from "../../src/client/missed.ts";
 import { milliseconds } from "../../src/client/options.ts";
 import { delayBefore, reconnectPolicy } from "../../src/client/reconnect.ts";
@@ -12,56 +11,6 @@ import { Limits } from "../../src/gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../../src/wire/decode.ts";
 import { BatchWriter } from "../../src/wire/encode.ts";
 import { batchOf } from "./fake-server.ts";
-
-test("a lease equals a naive one, whatever is settled in whatever order", () => {
-  const step = fc.record({
-    kind: fc.constantFrom("receive", "done", "done", "done", "below", "settled", "take"),
-    at: fc.nat(40),
-    length: fc.integer({ min: 1, max: 6 }),
-  });
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const lease = new Lease();
-      const settled = new Set<number>();
-      /** What the server knows to be settled. */
-      const told = new Set<number>();
-      for (const { kind, at, length } of steps) {
-        const to = Math.min(lease.end, at + length);
-        if (kind === "receive") lease.end += length;
-        else if (kind === "done" && at < lease.end) {
-          lease.done(at);
-          settled.add(at);
-        } else if (kind === "below" && to > at) {
-          lease.doneBelow(at);
-          for (let position = 0; position < at; position++) settled.add(position);
-        } else if (kind === "settled") {
-          lease.settled(at, to);
-          for (let position = at; position < to; position++) {
-            settled.add(position);
-            told.add(position);
-          }
-        } else if (kind === "take") {
-          const { count = 0, ranges } = lease.take();
-          for (let position = 0; position < count; position++) told.add(position);
-          for (const range of ranges) {
-            for (let offset = 0; offset < range.count; offset++) told.add(range.position + offset);
-          }
-          expect(told).toEqual(settled);
-          expect(lease.isDirty).toBe(false);
-        }
-        for (let position = 0; position < lease.end; position++) {
-          expect(lease.isSettled(position)).toBe(settled.has(position));
-        }
-        expect(lease.unsettled).toBe(lease.end - settled.size);
-        const anyUnsettled = Array.from({ length: Math.max(0, to - at) }, (_, index) => at + index).some(
-          (position) => !settled.has(position),
-        );
-        if (to > at) expect(lease.hasUnsettled(at, to)).toBe(anyUnsettled);
-      }
-    }),
-    { numRuns: 500 },
-  );
-});
 
 test("a fifo equals an array", () => {
   fc.assert(
@@ -89,8 +38,15 @@ test("a fifo equals an array", () => {
 
 test("an inbox steps through runs and deliveries, and refuses what does not add up", () => {
   const inbox = new Inbox();
-  const run = (firstOffset: number, count: number, redelivered = false) => ({ firstOffset, count, redelivered });
-  inbox.push({ firstPosition: 5, runs: [run(10, 1, true), run(20, 2)], messages: batchOf(0, ["a", "b", "c"]) }, 3);
+  const run = (firstOffset: number, count: number, redelivered = false) => ({
+    firstOffset,
+    count,
+    redelivered,
+  });
+  inbox.push(
+    { firstPosition: 5, runs: [run(10, 1, true), run(20, 2)], messages: batchOf(0, ["a", "b", "c"]) },
+    3,
+  );
   inbox.push({ firstPosition: 9, runs: [run(30, 1)], messages: batchOf(7, ["d"]) }, 1);
   const seen = [];
   while (inbox.next()) seen.push([inbox.position, inbox.offset, inbox.redelivered, inbox.reader.text()]);
@@ -129,7 +85,8 @@ test("durations of sends", () => {
   expect([undefined, 0, 5, "5", "1.5s", "10m"].map((value) => milliseconds(value, "d"))).toEqual([
     0, 0, 5, 5, 1_500, 600_000,
   ]);
-  for (const wrong of [-1, Number.NaN, "x", 2 ** 60]) expect(() => milliseconds(wrong, "delay")).toThrow("delay");
+  for (const wrong of [-1, Number.NaN, "x", 2 ** 60])
+    expect(() => milliseconds(wrong, "delay")).toThrow("delay");
 });
 
 test("missed messages are counted exactly", () => {
@@ -199,6 +156,8 @@ test("json with a Standard Schema checks both ways, and gives the schema's outpu
   const codec = json(schema);
   expect(roundTrip(codec, { n: 1 })).toEqual({ n: 1, seen: true });
   expect(() => codec.encode({ n: "1" } as never)).toThrow("the body is not valid: n.0: no number; sorry");
-  const later = json({ "~standard": { ...schema["~standard"], validate: async () => ({ value: 1 as never }) } });
+  const later = json({
+    "~standard": { ...schema["~standard"], validate: async () => ({ value: 1 as never }) },
+  });
   expect(() => later.encode({ n: 1 })).toThrow("asynchronously");
 });

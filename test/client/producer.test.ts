@@ -84,7 +84,12 @@ test("a batch is split where options differ, and order is kept", async () => {
     [3, 0, 2_000, 600_000],
     [4, 0, 0, 600_000],
   ]);
-  expect(batches.map((b) => messagesOf(b.messages).map(([, body]) => body))).toEqual([["a"], ["b", "c"], ["d"], ["e"]]);
+  expect(batches.map((b) => messagesOf(b.messages).map(([, body]) => body))).toEqual([
+    ["a"],
+    ["b", "c"],
+    ["d"],
+    ["e"],
+  ]);
   ack(stream, 4);
   await Promise.all(sent);
 });
@@ -105,7 +110,10 @@ test("a batch ends at the server's limits, in flight and in messages", async () 
 });
 
 test("64 KiB go out at once, and no frame is above the limit", async () => {
-  const { producer, stream } = await connected({}, { limits: { maxMessageBytes: 50_000, maxFrameBytes: 100_000 } });
+  const { producer, stream } = await connected(
+    {},
+    { limits: { maxMessageBytes: 50_000, maxFrameBytes: 100_000 } },
+  );
   const body = "x".repeat(30_000);
   const sent = [producer.send(body), producer.send(body), producer.send(body), producer.send(body)];
   for (const seq of [1, 2]) {
@@ -153,7 +161,9 @@ test("an answer for a batch that is not in flight is WrongAck and the end", asyn
 
 test("what the program gives wrongly rejects, and changes nothing", async () => {
   const { producer, stream } = await connected({ maxUnacknowledged: 10 });
-  expect((await failure(producer.send(5 as never))).message).toBe("the text codec takes a string, not number");
+  expect((await failure(producer.send(5 as never))).message).toBe(
+    "the text codec takes a string, not number",
+  );
   expect((await failure(producer.send(new Uint8Array(1) as never))).message).toContain("not Uint8Array");
   expect(await failure(producer.send("a", -1))).toMatchObject({ code: "INVALID_ARGUMENT" });
   expect(await failure(producer.send("a", 1, { delay: "soon" }))).toMatchObject({ code: "INVALID_ARGUMENT" });
@@ -166,7 +176,10 @@ test("what the program gives wrongly rejects, and changes nothing", async () => 
 });
 
 test("sendBatch waits for room, and stops at the first rejection", async () => {
-  const { producer, stream } = await connected({ maxUnacknowledged: 400 }, { limits: { maxBatchMessages: 2 } });
+  const { producer, stream } = await connected(
+    { maxUnacknowledged: 400 },
+    { limits: { maxBatchMessages: 2 } },
+  );
   const messages = Array.from({ length: 20 }, (_, index) => ({ id: index, body: "x".repeat(50) }));
   const sent = producer.sendBatch(messages, { headers: { h: "1" } });
   let received = 0;
@@ -289,9 +302,13 @@ test("what initConn throws", async () => {
   expect(await closing(4008)).toMatchObject({ name: "InitFailed", code: "RESOURCE_EXHAUSTED" });
   expect(await closing(1012)).toMatchObject({ name: "InitFailed", code: "UNAVAILABLE" });
   await server.stop();
-  expect(await failure(refused.initConn())).toBeInstanceOf(ConnectionRefusedError);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    expect(await failure(refused.initConn())).toBeInstanceOf(ConnectionRefusedError);
+  }
   expect(await failure(refused.send("a"))).toBeInstanceOf(DeadConnectionUsed);
-  expect(await failure(new Producer("localhost", server.port, "t").initConn())).toBeInstanceOf(ConnectionRefusedError);
+  expect(await failure(new Producer("localhost", server.port, "t").initConn())).toBeInstanceOf(
+    ConnectionRefusedError,
+  );
 });
 
 test("reconnect.initial goes on trying at initConn, too", async () => {
@@ -317,7 +334,9 @@ test("what cannot be is refused at once", async () => {
   expect(() => new Producer("h", 1, "t", { delivery: "other" as never })).toThrow("delivery is");
   expect(() => new Producer("h", 1, "t", { unique: "x" })).toThrow("unique");
   const producer = new Producer("h", 1, "t");
-  expect(await failure(producer.send("a"))).toMatchObject({ message: "not connected: await initConn() first" });
+  expect(await failure(producer.send("a"))).toMatchObject({
+    message: "not connected: await initConn() first",
+  });
   expect(await failure(new Producer("not a host", 1, "t").initConn())).toBeInstanceOf(TinyMQError);
 });
 
@@ -361,7 +380,9 @@ test("a signal ends it at once", async () => {
 });
 
 test("codecs carry the type", async () => {
-  const producer = new Producer<{ n: number }>("127.0.0.1", server.port, "t", { codec: json<{ n: number }>() });
+  const producer = new Producer<{ n: number }>("127.0.0.1", server.port, "t", {
+    codec: json<{ n: number }>(),
+  });
   const [{ stream }] = await Promise.all([server.produce(), producer.initConn()]);
   const sent = producer.send({ n: 1 });
   expect(messagesOf((await stream.expect("batch")).messages)).toEqual([[0, '{"n":1}']]);

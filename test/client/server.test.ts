@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   adminClient,
-  Consumer,
   type ConsumedMessage,
+  Consumer,
   InitFailed,
   json,
   Producer,
@@ -45,7 +45,8 @@ test("order and content hold over many messages, by poll and by loop", async () 
   for (const way of ["poll", "loop"]) {
     const sending = producer.sendBatch(
       (function* () {
-        for (let id = 0; id < count; id++) yield { id, body: `${way} ${id}`, headers: id % 100 ? undefined : { n: `${id}` } };
+        for (let id = 0; id < count; id++)
+          yield { id, body: `${way} ${id}`, headers: id % 100 ? undefined : { n: `${id}` } };
       })(),
     );
     let next = 0;
@@ -57,7 +58,8 @@ test("order and content hold over many messages, by poll and by loop", async () 
       }
     } else {
       for await (const message of consumer) {
-        if (message.id !== next || message.body !== `loop ${next}`) throw new Error(`out of order at ${next}`);
+        if (message.id !== next || message.body !== `loop ${next}`)
+          throw new Error(`out of order at ${next}`);
         if (next % 100 === 0) expect({ ...message.headers }).toEqual({ n: `${next}` });
         next += 1;
         if (next === count) break;
@@ -148,7 +150,9 @@ test("dead letters, delays, ttl, unique", async () => {
 });
 
 test("broadcast reaches subscribers", async () => {
-  const subscriber = new Subscriber<{ n: number }>("127.0.0.1", server.port, "news", { codec: json<{ n: number }>() });
+  const subscriber = new Subscriber<{ n: number }>("127.0.0.1", server.port, "news", {
+    codec: json<{ n: number }>(),
+  });
   await subscriber.initConn();
   const producer = new Producer<{ n: number }>("127.0.0.1", server.port, "news", {
     codec: json<{ n: number }>(),
@@ -169,7 +173,9 @@ test("broadcast reaches subscribers", async () => {
 test("a full server says QueueFull; a token is asked for; the admin client works", async () => {
   const small = new TinyMQServer({ maxMemory: "2MiB", token: "secret" });
   await small.start("127.0.0.1", 0);
-  expect(await failure(new Producer("127.0.0.1", small.port, "t").initConn())).toBeInstanceOf(Unauthenticated);
+  expect(await failure(new Producer("127.0.0.1", small.port, "t").initConn())).toBeInstanceOf(
+    Unauthenticated,
+  );
   const producer = new Producer("127.0.0.1", small.port, "t", { token: "secret" });
   await producer.initConn();
   const body = "x".repeat(100_000);

@@ -1,9 +1,9 @@
 /** One stream, on a socket without a network and a clock that the test moves. */
 import { expect, test } from "bun:test";
-import { Stream } from "../../src/client/stream.ts";
-import type { TinyMQError } from "../../src/errors.ts";
 import type { ClientSocket, SocketEvents } from "../../src/client/sockets/socket.ts";
+import { Stream } from "../../src/client/stream.ts";
 import { TinyMQTransport } from "../../src/client/transport.ts";
+import type { TinyMQError } from "../../src/errors.ts";
 import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
 import { ConsumeRequest, ConsumeResponse } from "../../src/gen/tinymq/v1/queue.ts";
 import { FakeClock, LIMITS } from "./fake-server.ts";

@@ -1,10 +1,10 @@
 /** The transport under the generated clients, against servers made by hand. */
 import { afterEach, expect, test } from "bun:test";
 import type { Server } from "bun";
-import { adminClient, ConnectionRefusedError, TinyMQTransport, Unauthenticated } from "../../src/index.ts";
 import { ListTopicsRequest, ListTopicsResponse } from "../../src/gen/tinymq/v1/admin.ts";
 import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
 import type { ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
+import { adminClient, ConnectionRefusedError, TinyMQTransport, Unauthenticated } from "../../src/index.ts";
 import { FakeServer, failure, type ProduceStream } from "./fake-server.ts";
 
 let http: Server<unknown> | undefined;
@@ -40,11 +40,17 @@ test("a unary call is a POST of protobuf with the token in its header", async ()
 
 test("errors of unary calls", async () => {
   const answers: [Response, object][] = [
-    [Response.json({ code: "not_found", msg: "no topic" }, { status: 404 }), { code: "NOT_FOUND", message: "no topic" }],
+    [
+      Response.json({ code: "not_found", msg: "no topic" }, { status: 404 }),
+      { code: "NOT_FOUND", message: "no topic" },
+    ],
     [Response.json({ code: "bad_route", msg: "what" }, { status: 404 }), { code: "UNIMPLEMENTED" }],
     [Response.json({ code: "malformed", msg: "what" }, { status: 400 }), { code: "INVALID_ARGUMENT" }],
     [Response.json({ code: "constructor", msg: "what" }, { status: 500 }), { code: "UNKNOWN" }],
-    [new Response("<html>", { status: 502 }), { code: "UNKNOWN", message: expect.stringContaining("502: <html>") }],
+    [
+      new Response("<html>", { status: 502 }),
+      { code: "UNKNOWN", message: expect.stringContaining("502: <html>") },
+    ],
     [Response.json({ code: "unauthenticated", msg: "no" }, { status: 401 }), { name: "Unauthenticated" }],
   ];
   let index = 0;

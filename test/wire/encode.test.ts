@@ -10,7 +10,9 @@ const text = fc.oneof(
   fc.string({ maxLength: 200 }),
   fc.string({ unit: "binary", maxLength: 100 }),
   // Lone surrogates too.
-  fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 60 }).map((units) => String.fromCharCode(...units)),
+  fc
+    .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 60 })
+    .map((units) => String.fromCharCode(...units)),
 );
 const id = fc.oneof(
   fc.constantFrom(0, 1, 127, 128, 2 ** 28, 2 ** 32, 2 ** 35, 2 ** 42, 2 ** 49, Number.MAX_SAFE_INTEGER),
@@ -28,25 +30,34 @@ const plain = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 test("a batch and its frame equal what the generated code writes", () => {
   const writer = new BatchWriter();
   fc.assert(
-    fc.property(fc.array(message, { minLength: 1, maxLength: 20 }), id, id, id, id, (messages, seq, d, t, u) => {
-      const sizes = messages.map((m) => writer.add(m.id, m.body, m.headers));
-      expect(writer.count).toBe(messages.length);
-      expect(writer.size).toBe(sizes.reduce((sum, size) => sum + size, 0));
-      const batch = writer.seal();
-      const wanted = Batch.toBinary({
-        messages: messages.map((m) => ({ id: m.id, body: asBytes(m.body), headers: m.headers ?? {} })),
-      });
-      expect(plain(batch.messages)).toBe(plain(wanted));
-      expect(plain(batch.frame(seq, d, t, u))).toBe(
-        plain(ProduceRequest.toBinary({
-          kind: {
-            oneofKind: "batch",
-            batch: { seq, delayMs: d, ttlMs: t, uniqueMs: u, messages: wanted },
-          },
-        })),
-      );
-      batch.release();
-    }),
+    fc.property(
+      fc.array(message, { minLength: 1, maxLength: 20 }),
+      id,
+      id,
+      id,
+      id,
+      (messages, seq, d, t, u) => {
+        const sizes = messages.map((m) => writer.add(m.id, m.body, m.headers));
+        expect(writer.count).toBe(messages.length);
+        expect(writer.size).toBe(sizes.reduce((sum, size) => sum + size, 0));
+        const batch = writer.seal();
+        const wanted = Batch.toBinary({
+          messages: messages.map((m) => ({ id: m.id, body: asBytes(m.body), headers: m.headers ?? {} })),
+        });
+        expect(plain(batch.messages)).toBe(plain(wanted));
+        expect(plain(batch.frame(seq, d, t, u))).toBe(
+          plain(
+            ProduceRequest.toBinary({
+              kind: {
+                oneofKind: "batch",
+                batch: { seq, delayMs: d, ttlMs: t, uniqueMs: u, messages: wanted },
+              },
+            }),
+          ),
+        );
+        batch.release();
+      },
+    ),
   );
 });
 
@@ -78,7 +89,10 @@ test("a header named __proto__ survives", () => {
   reader.next();
   const headers = reader.headers()!;
   expect(Object.keys(headers)).toEqual(["__proto__", "b"]);
-  expect(headers["__proto__"]).toBe("x" as never);
+  expect(Object.entries(headers)).toEqual([
+    ["__proto__", "x"],
+    ["b", ""],
+  ]);
   expect(Object.getPrototypeOf(headers)).toBeNull();
 });
 
@@ -97,7 +111,8 @@ test("many batches in flight keep their bytes while slabs are reused", () => {
   const writer = new BatchWriter();
   const flying: { batch: ReturnType<BatchWriter["seal"]>; copy: Uint8Array }[] = [];
   for (let round = 0; round < 400; round++) {
-    for (let index = 0; index < 1 + (round % 50); index++) writer.add(round, `${round}-${index}`.padEnd(600, "x"));
+    for (let index = 0; index < 1 + (round % 50); index++)
+      writer.add(round, `${round}-${index}`.padEnd(600, "x"));
     const batch = writer.seal();
     flying.push({ batch, copy: batch.frame(round, 1, 2, 3).slice() });
     if (round % 3 !== 0) flying.shift()!.batch.release();
@@ -144,7 +159,9 @@ test("arbitrary bytes are read to their end or are DATA_LOSS", () => {
 });
 
 test("unknown fields are skipped, the last of a repeated single field holds", () => {
-  const entry = [0x08, 1, 0x20, 5, 0x12, 1, 0x61, 0x2a, 1, 0, 0x08, 2, 0x31, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 1, 0x62];
+  const entry = [
+    0x08, 1, 0x20, 5, 0x12, 1, 0x61, 0x2a, 1, 0, 0x08, 2, 0x31, 0, 0, 0, 0, 0, 0, 0, 0, 0x12, 1, 0x62,
+  ];
   const reader = new BatchReader(Uint8Array.of(0x0a, entry.length, ...entry));
   expect(reader.next()).toBe(true);
   expect(reader.id).toBe(2);
@@ -164,7 +181,9 @@ test("Buffer's text and the web's are the same", () => {
         coder.write(bytes, 1, value, wanted.length);
         expect(plain(bytes)).toBe(`07${plain(wanted)}07`);
         expect(coder.read(bytes, 1, bytes.length - 1)).toBe(value.toWellFormed());
-        expect(coder.read(raw, 0, raw.length)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(raw));
+        expect(coder.read(raw, 0, raw.length)).toBe(
+          new TextDecoder("utf-8", { ignoreBOM: true }).decode(raw),
+        );
       }
     }),
     { numRuns: 1_000 },
