@@ -114,13 +114,14 @@ export class Intake {
     this.#answered(delivery.pullId);
     let count = 0;
     for (const run of delivery.runs) count += run.count;
-    if (delivery.firstPosition < lease.end)
-      throw broken(`position ${delivery.firstPosition} was used before`);
-    const end = delivery.firstPosition + count;
-    lease.settled(lease.end, delivery.firstPosition);
+    const first = delivery.firstPosition;
+    if (count === 0) throw broken("a delivery without messages");
+    if (first < lease.end) throw broken(`position ${first} was used before`);
+    const end = first + count;
+    lease.settled(lease.end, first);
     lease.end = end;
     if (this.#rewinding > 0) {
-      lease.settled(delivery.firstPosition, end);
+      lease.settled(first, end);
       lease.handed = end;
       this.#waiters.unanswered(delivery.pullId);
     } else {
