@@ -6,7 +6,6 @@ const TIME_UNITS = [
   ["h", 3_600_000],
   ["m", 60_000],
   ["s", 1_000],
-  ["ms", 1],
 ] as const;
 
 /** Bytes: "64 MiB", "1.5 KiB". */
@@ -16,16 +15,18 @@ export function formatSize(bytes: number): string {
   return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${SIZE_UNITS[unit]}`;
 }
 
-/** Milliseconds, by their two largest units: "250 ms", "15 s", "3 m 20 s", "2 d 4 h". */
+/** Milliseconds: "250 ms", "1.5 s", and from a minute on by the two largest units: "3 m 20 s", "2 d 4 h". */
 export function formatDuration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${Number((ms / 1_000).toFixed(1))} s`;
   const largest = TIME_UNITS.findIndex(([, size]) => ms >= size);
-  let rest = Math.round(ms);
+  let rest = ms;
   const parts = TIME_UNITS.slice(largest, largest + 2).flatMap(([name, size]) => {
     const count = Math.floor(rest / size);
     rest -= count * size;
     return count === 0 ? [] : [`${count} ${name}`];
   });
-  return parts.length === 0 ? "0 ms" : parts.join(" ");
+  return parts.join(" ");
 }
 
 /** "1,234,567". */

@@ -18,5 +18,8 @@ export const root = command({
     stop: async () => (await import("./commands/stop.ts")).stop,
     status: async () => (await import("./commands/status.ts")).status,
     topics: async () => (await import("./commands/topics.ts")).topics,
+    produce: async () => (await import("./commands/produce.ts")).produce,
+    consume: async () => (await import("./commands/consume.ts")).consume,
+    tail: async () => (await import("./commands/tail.ts")).tail,
   },
 });

@@ -2,7 +2,7 @@
  * The life of one server process, in the background or not: one server per state folder, a PID file once
  * it is bound, a graceful stop on a signal, and no PID file afterwards.
  */
-import { utimesSync } from "node:fs";
+import { rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TinyMQError } from "../src/errors.ts";
 import type { Logger } from "../src/server/logger.ts";
@@ -12,7 +12,7 @@ import { PidFile } from "./pid-file.ts";
 import { identifyThisProcess } from "./process-identity.ts";
 import { describeServer, type ServerRecord } from "./server-record.ts";
 import { watchSignals } from "./signals.ts";
-import { makeStateFolder, PID_FILE, STARTING_FILE } from "./state-folder.ts";
+import { makeStateFolder, PID_FILE, STARTING_FILE, STOP_ERROR_FILE } from "./state-folder.ts";
 
 /** What `start` hands to the process that is to serve. Every path is absolute. */
 export interface Handover {
@@ -31,10 +31,12 @@ export interface Server {
   readonly port: number;
   readonly addresses: readonly string[];
   start(): Promise<unknown>;
-  stop(options: { onProgress(): void }): Promise<unknown>;
+  stop(): Promise<unknown>;
 }
 
-export type MakeServer = (options: ServerOptions & { logger: Logger }) => Server;
+export type MakeServer = (
+  options: ServerOptions & { logger: Logger; onSnapshotProgress: () => void },
+) => Server;
 
 /** A start of another process that takes longer than this (ms) is not waited for. */
 const OTHER_START_MS = 60_000;
@@ -61,12 +63,16 @@ export async function serve(
   const signals = watchSignals(background ? ["SIGHUP"] : [], () => pidFile.release(own));
   const stopLogging = logUnexpectedErrors(logger);
   try {
-    const server = makeServer({ ...handover.options, logger });
+    const server = makeServer({
+      ...handover.options,
+      logger,
+      onSnapshotProgress: () => showProgress(pidFile.path, logger),
+    });
     const record = await startAlone(handover.folder, own, server, pidFile);
     logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
     onReady(record);
     logger.info(`ended by ${await signals.first}`);
-    await server.stop({ onProgress: () => showProgress(pidFile.path, logger) });
+    await stopServer(server, join(handover.folder, STOP_ERROR_FILE), logger);
   } finally {
     pidFile.release(own);
     signals.dispose();
@@ -87,8 +93,11 @@ async function startAlone(
     await server.start();
     const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
     const holder = pidFile.claim(record);
-    if (holder === null) return record;
-    await server.stop({ onProgress() {} });
+    if (holder === null) {
+      rmSync(join(folder, STOP_ERROR_FILE), { force: true });
+      return record;
+    }
+    await server.stop();
     throw alreadyRunning(holder);
   } finally {
     starting.release(own);
@@ -132,6 +141,18 @@ function makeRecord(handover: Handover): ServerRecord {
     log: handover.log,
     startedAt: new Date().toISOString(),
   };
+}
+
+/** What goes wrong here, a snapshot that cannot be written for one, is left for `stop` to tell. */
+async function stopServer(server: Server, errorPath: string, logger: Logger): Promise<void> {
+  try {
+    await server.stop();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    logger.error(`the stop failed: ${message}`);
+    writeFileSync(errorPath, message, { mode: 0o600 });
+    throw error;
+  }
 }
 
 /** Tells a waiting `stop` that the stop is getting on: it looks at the time of the PID file. */

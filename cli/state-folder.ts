@@ -59,4 +59,6 @@ function refused(
 /** The files of a state folder. */
 export const PID_FILE = "tinymq.pid";
 export const STARTING_FILE = "tinymq.starting";
+/** Why the last stop was not as it should be; there only if it was not. */
+export const STOP_ERROR_FILE = "tinymq.stop-error";
 export const LOG_FILE = "tinymq.log";

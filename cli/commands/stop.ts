@@ -1,5 +1,5 @@
 /** `stop`: the graceful end of the server of this state folder. */
-import { statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TinyMQError } from "../../src/errors.ts";
 import { command, parseValue } from "../command.ts";
@@ -7,7 +7,7 @@ import { formatDuration } from "../format.ts";
 import { PROGRAM } from "../help.ts";
 import { PidFile } from "../pid-file.ts";
 import { isLive, type ServerRecord } from "../server-record.ts";
-import { checkStateFolder, PID_FILE, stateFolder } from "../state-folder.ts";
+import { checkStateFolder, PID_FILE, STOP_ERROR_FILE, stateFolder } from "../state-folder.ts";
 import { print, talk } from "../talk.ts";
 
 const LOOK_MS = 5;
@@ -33,6 +33,10 @@ export const stop = command({
     if (record === null) throw notRunning(folder, pidFile);
     await end(record, pidFile, timeout);
     pidFile.release(record);
+    const trouble = takeStopError(join(folder, STOP_ERROR_FILE));
+    if (trouble !== null) {
+      throw new TinyMQError("DATA_LOSS", `tinyMQ is stopped (pid ${record.pid}), but not well: ${trouble}`);
+    }
     print(`tinyMQ is stopped (pid ${record.pid}).\n`);
   },
 });
@@ -41,6 +45,14 @@ function notRunning(folder: string, pidFile: PidFile): TinyMQError {
   const left = checkStateFolder(folder) && pidFile.removeStale();
   const note = left ? " (a server that is gone had left its PID file, which is removed)" : "";
   return new TinyMQError("FAILED_PRECONDITION", `tinyMQ is not running${note}`);
+}
+
+/** What the server left to be told; null if all was well. */
+function takeStopError(path: string): string | null {
+  if (!existsSync(path)) return null;
+  const trouble = readFileSync(path, "utf8");
+  rmSync(path);
+  return trouble;
 }
 
 async function end(record: ServerRecord, pidFile: PidFile, timeout: number): Promise<void> {

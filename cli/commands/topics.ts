@@ -44,7 +44,10 @@ export const topics = command({
 
 const purge = command({
   meta: { name: "purge", description: "drops every message of a topic that no consumer holds" },
-  args: { topic: { type: "positional", description: "the topic's name" }, ...TARGET_ARGUMENTS },
+  args: {
+    topic: { type: "positional", required: true, description: "the topic's name" },
+    ...TARGET_ARGUMENTS,
+  },
   examples: [`${PROGRAM} topics purge orders`],
   async run({ args }) {
     const { purged } = await callServer(findTarget(args), "PurgeTopic", { topic: args.topic });
@@ -55,7 +58,7 @@ const purge = command({
 const redrive = command({
   meta: { name: "redrive", description: "moves the messages of TOPIC.dead back to TOPIC" },
   args: {
-    topic: { type: "positional", description: "the name of the topic they go back to" },
+    topic: { type: "positional", required: true, description: "the name of the topic they go back to" },
     limit: { type: "string", valueHint: "NUMBER", description: "at most so many (all)" },
     ...TARGET_ARGUMENTS,
   },

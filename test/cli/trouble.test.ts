@@ -156,6 +156,15 @@ describe("stop", () => {
     expect(await slow.exited).toBe(0);
   });
 
+  test("tells what went wrong in a stop, once", async () => {
+    const state = makeState();
+    standIn(state, "unsaved");
+    const { pid } = await until("the stand-in", () => state.record());
+    const message = `error: tinyMQ is stopped (pid ${pid}), but not well: the disk is full\n`;
+    expect(await state.run(["stop"])).toEqual({ code: 1, stdout: "", stderr: message });
+    expect(readdirSync(state.home)).toEqual([]);
+  });
+
   test("a second signal ends a server at once", async () => {
     const state = makeState();
     const deaf = standIn(state, "never");

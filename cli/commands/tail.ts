@@ -1,0 +1,66 @@
+/** `tail`: shows the messages of a topic as they are sent, and consumes none. */
+import { bytes, type PublishedMessage, Subscriber } from "../../src/index.ts";
+import { clientOptions } from "../client-options.ts";
+import { command, parseCount } from "../command.ts";
+import { formatCount } from "../format.ts";
+import { PROGRAM } from "../help.ts";
+import { interrupted } from "../interrupted.ts";
+import { bodyLine, jsonLine } from "../json-message.ts";
+import { printMessages } from "../print-messages.ts";
+import { MessageOutput } from "../standard-output.ts";
+import { talk } from "../talk.ts";
+import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
+
+/** Messages that are written together at most. */
+const BLOCK_MESSAGES = 1_024;
+/** How often it is told what was missed, in ms. */
+const REPORT_MS = 1_000;
+
+export const tail = command({
+  meta: { name: "tail", description: "prints messages as they are sent, and consumes none" },
+  args: {
+    topic: { type: "positional", required: true, description: "the topic's name" },
+    limit: { type: "string", valueHint: "NUMBER", description: "end after so many messages" },
+    json: {
+      type: "boolean",
+      default: false,
+      description: "print objects: id, body (or bodyBase64), headers",
+    },
+    ...TARGET_ARGUMENTS,
+  },
+  examples: [`${PROGRAM} tail orders`, `${PROGRAM} tail orders --json --limit 10`],
+  async run({ args }) {
+    const limit = args.limit === undefined ? undefined : parseCount("limit", args.limit, 0, { least: 1 });
+    const target = findTarget(args);
+    const options = { ...clientOptions(target), codec: bytes };
+    const subscriber = new Subscriber(target.host, target.port, args.topic, options);
+    await subscriber.initConn();
+    const report = missedReporter(subscriber);
+    const timer = setInterval(report, REPORT_MS);
+    const printing = printMessages<PublishedMessage<Uint8Array>>({
+      messages: subscriber[Symbol.asyncIterator](),
+      output: new MessageOutput(BLOCK_MESSAGES, () => {}),
+      limit,
+      encode: args.json ? jsonLine : bodyLine,
+      isEnd: async () => false,
+    });
+    try {
+      await Promise.race([printing, interrupted()]);
+    } finally {
+      clearInterval(timer);
+      report();
+      await subscriber.close();
+    }
+  },
+});
+
+/** Says how many messages were missed since it was called last, if any were. */
+function missedReporter(subscriber: { readonly missed: number }): () => void {
+  let told = 0;
+  return () => {
+    const missed = subscriber.missed - told;
+    if (missed === 0) return;
+    told += missed;
+    talk.warn(`${formatCount(missed)} ${missed === 1 ? "message" : "messages"} missed`);
+  };
+}
