@@ -23,6 +23,7 @@ export class ProxiedLink {
   readonly #fate: Fate;
   readonly #held: { to: Socket; bytes: Buffer }[] = [];
   #frozen = false;
+  #frozenDown = false;
   /** The last bytes are on their way out, and nothing follows them. */
   #cutting = false;
   closed = false;
@@ -49,9 +50,15 @@ export class ProxiedLink {
     this.#frozen = true;
   }
 
+  /** Stops passing on what the server sends. */
+  freezeDown(): void {
+    this.#frozenDown = true;
+  }
+
   /** Passes on what came meanwhile, and all that follows. */
   thaw(): void {
     this.#frozen = false;
+    this.#frozenDown = false;
     for (const { to, bytes } of this.#held.splice(0)) if (!to.destroyed) to.write(bytes);
   }
 
@@ -85,7 +92,7 @@ export class ProxiedLink {
       else to.write(piece, () => this.cut(cut?.how));
       return;
     }
-    if (this.#frozen) this.#held.push({ to, bytes: piece });
+    if (this.#frozen || (this.#frozenDown && direction === "down")) this.#held.push({ to, bytes: piece });
     else this.#later(() => to.write(piece));
   }
 
@@ -97,7 +104,7 @@ export class ProxiedLink {
 
   #end(): void {
     if (this.#cutting) return this.cut();
-    if (this.closed || this.#frozen) return;
+    if (this.closed || this.#frozen || this.#frozenDown) return;
     this.closed = true;
     this.#client.destroy();
     this.#server.destroy();
