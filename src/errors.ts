@@ -38,12 +38,13 @@ export function codeFromNumber(number: number): Code {
 
 /** Every error that tinyMQ throws on purpose. `code` says what kind of trouble, `message` what to do. */
 export class TinyMQError extends Error {
+  /** Not taken from the class: bundlers rename classes. */
+  override name = "TinyMQError";
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
-    this.name = new.target.name;
   }
 }
 

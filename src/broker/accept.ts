@@ -1,10 +1,18 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
-import { chain, type MaybePromise } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { Delays } from "./delays.ts";
 import type { BatchOptions } from "./ports.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 import { UniqueIds } from "./unique.ts";
+
+/** A topic that batches come into; what it does not use is null. */
+export interface AcceptingTopic extends TopicView {
+  delays: Delays | null;
+  /** While an engine opens the log of `delays`. */
+  openingDelays: Promise<Delays> | null;
+  unique: UniqueIds | null;
+}
 
 export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 
@@ -13,7 +21,7 @@ const LONGEST_MS = 100 * 365 * 86_400_000;
 
 /** Takes a checked batch into a queue topic. Throws, or rejects, where it is not taken. */
 export function acceptQueued(
-  topic: Topic,
+  topic: AcceptingTopic,
   batch: Uint8Array,
   count: number,
   options: BatchOptions,
@@ -23,7 +31,7 @@ export function acceptQueued(
 }
 
 /** Hands a checked batch to the subscribers of a topic, and keeps nothing. */
-export function acceptBroadcast(topic: Topic, batch: Uint8Array, count: number, options: BatchOptions): void {
+export function acceptBroadcast(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): void {
   if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
     throw new TinyMQError(
       "INVALID_ARGUMENT",
@@ -33,7 +41,7 @@ export function acceptBroadcast(topic: Topic, batch: Uint8Array, count: number, 
   topic.publish(batch, count);
 }
 
-function acceptUnique(topic: Topic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
+function acceptUnique(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
   topic.unique ??= new UniqueIds(topic);
   const { unique } = topic;
   const filtered = unique.filter(batch, count);
@@ -53,7 +61,7 @@ function acceptUnique(topic: Topic, batch: Uint8Array, count: number, options: B
   }
 }
 
-function keep(topic: Topic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
+function keep(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
   const { host } = topic;
   const ttlMs = effectiveTtl(topic, options.ttlMs);
   if (options.delayMs > 0) {
@@ -64,19 +72,21 @@ function keep(topic: Topic, batch: Uint8Array, count: number, options: BatchOpti
     // The bytes are the socket's: they are good only until control returns to it.
     const own = opened instanceof Promise ? batch.slice() : batch;
     return chain(opened, (delays) => {
-      host.makeRoom(topic, delays.log, own.length);
+      topic.makeRoom(delays.log, own.length);
       return chain(delays.add(own, count, due, expires), () => topic.count("produced", count));
     });
   }
-  host.makeRoom(topic, topic.log, batch.length);
-  return chain(topic.store(batch, count, ttlMs), () => {
+  topic.makeRoom(topic.log, batch.length);
+  const stored = topic.store(batch, count, ttlMs);
+  const own = stored instanceof Promise ? batch.slice() : batch;
+  return chain(stored, () => {
     topic.count("produced", count);
-    topic.publish(batch, count);
+    topic.publish(own, count);
   });
 }
 
 /** The delays of a topic, made on first use. */
-export function delaysOf(topic: Topic): MaybePromise<Delays> {
+export function delaysOf(topic: AcceptingTopic): MaybePromise<Delays> {
   const existing = topic.delays ?? topic.openingDelays;
   if (existing !== null) return existing;
   const opened = chain(topic.host.openDelayedLog(topic.name), (log) => {
@@ -90,7 +100,7 @@ export function delaysOf(topic: Topic): MaybePromise<Delays> {
   return topic.openingDelays;
 }
 
-function effectiveTtl(topic: Topic, wantedMs: number): number {
+function effectiveTtl(topic: AcceptingTopic, wantedMs: number): number {
   const { defaultTtlMs, maxTtlMs } = topic.host.limits;
   const wanted = wantedMs > 0 ? wantedMs : defaultTtlMs;
   const limited = maxTtlMs > 0 && (wanted === 0 || wanted > maxTtlMs) ? maxTtlMs : wanted;

@@ -3,21 +3,20 @@
  *
  * Always holds: `memoryUsed` is the sum of all topics' memory and of what sessions charged for buffers.
  */
-import { chain, type Engine, type Log, type MaybePromise } from "../engine/engine.ts";
+import type { Engine, Log } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { QueueFull, TinyMQError } from "../errors.ts";
-import type { Counters } from "../gen/tinymq/v1/admin.ts";
 import { toHex } from "../wire/bytes.ts";
 import { formatSize } from "../wire/units.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import type { Clock } from "./clock.ts";
 import type { Consumer, ConsumerMode } from "./consumer.ts";
-import type { TopicHost } from "./host.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
 import type { OpenedProducer } from "./producers.ts";
-import { zeroCounters } from "./stats.ts";
+import { type Counters, zeroCounters } from "./stats.ts";
 import { Timers } from "./timers.ts";
-import { Topic } from "./topic.ts";
+import { Topic, type TopicBroker } from "./topic.ts";
 
 export interface BrokerParts {
   readonly engine: Engine;
@@ -33,7 +32,7 @@ const COMPACT_ALL_EVERY_MS = 1_000;
 /** Dropping a message frees memory only when its slab is empty or sparse: so many are dropped at a time. */
 const DROPS_BETWEEN_COMPACTIONS = 256;
 
-export class Broker implements TopicHost {
+export class Broker implements TopicBroker {
   /** Names this memory: new whenever memory was lost. */
   instance = randomName();
   readonly limits: BrokerLimits;

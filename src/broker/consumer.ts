@@ -3,7 +3,7 @@ import { TinyMQError } from "../errors.ts";
 import { Lease } from "./lease.ts";
 import type { ConsumerPort } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";
@@ -23,8 +23,19 @@ export interface WaitingPull {
   done: boolean;
 }
 
+/** What a consumer needs of its topic's dispatcher. */
+export interface ConsumerDispatcher {
+  pull(consumer: Consumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void;
+  cancelPulls(consumer: Consumer): void;
+  resumed(consumer: Consumer): void;
+  close(consumer: Consumer, clean: boolean): void;
+  pause(delayMs: number): void;
+  pump(): void;
+}
+
 export class Consumer {
-  readonly topic: Topic;
+  readonly topic: TopicView;
+  readonly #dispatcher: ConsumerDispatcher;
   readonly id: string;
   readonly mode: ConsumerMode;
   readonly port: ConsumerPort;
@@ -37,11 +48,27 @@ export class Consumer {
   /** Those that cannot be answered now. */
   readonly parked: WaitingPull[] = [];
 
-  constructor(topic: Topic, id: string, mode: ConsumerMode, port: ConsumerPort) {
+  constructor(topic: TopicView, dispatcher: ConsumerDispatcher, id: string, mode: ConsumerMode, port: ConsumerPort) {
     this.topic = topic;
+    this.#dispatcher = dispatcher;
     this.id = id;
     this.mode = mode;
     this.port = port;
+  }
+
+  /** Takes a pull; the port hears the answer, in this turn or later. Throws at the 65th without an answer. */
+  pull(pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
+    this.#dispatcher.pull(this, pullId, maxMessages, maxBytes, waitMs);
+  }
+
+  /** Its client reads again. */
+  resumed(): void {
+    this.#dispatcher.resumed(this);
+  }
+
+  /** Its stream ended: what it did not settle returns, and the next in line holds the lock. */
+  close(clean: boolean): void {
+    this.#dispatcher.close(this, clean);
   }
 
   /** Every unsettled position below `count` is done. Throws INVALID_ARGUMENT above what was delivered. */
@@ -59,7 +86,7 @@ export class Consumer {
       else if (outcome === "reject") this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
       else this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, delayMs);
     }
-    if (outcome === "retry") this.topic.dispatcher.pump();
+    if (outcome === "retry") this.#dispatcher.pump();
   }
 
   /**
@@ -69,7 +96,7 @@ export class Consumer {
    */
   rewind(position: number, delayMs: number): void {
     this.#checkDelivered(position);
-    this.topic.dispatcher.cancelPulls(this);
+    this.#dispatcher.cancelPulls(this);
     for (const run of this.lease.take(position, this.lease.nextPosition)) {
       let { firstOffset, count } = run;
       if (run.position === position) {
@@ -79,7 +106,7 @@ export class Consumer {
       }
       if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
     }
-    if (delayMs > 0) this.topic.dispatcher.pause(delayMs);
+    if (delayMs > 0) this.#dispatcher.pause(delayMs);
   }
 
   /**

@@ -3,14 +3,14 @@
  * headers that tell from where, why, when, and after how many deliveries. Bodies are never decoded: a
  * header is a field of the encoded message, and fields may stand in any order.
  */
-import { chain, type MaybePromise } from "../engine/engine.ts";
-import { Message } from "../gen/tinymq/v1/queue.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { concatBytes } from "../wire/bytes.ts";
+import { encodeHeaders } from "../wire/headers.ts";
 import { truncateUtf8 } from "../wire/close.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
 import { eachField, ENTRY_TAG, entryEnd, messageStart } from "../wire/scan.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 const PREFIX = "tinymq-dead-";
 const HEADERS_TAG = 0x1a;
@@ -19,22 +19,18 @@ const utf8 = new TextDecoder();
 
 /** Copies leased messages to the dead-letter topic of `topic`. */
 export function deadLetters(
-  topic: Topic,
+  topic: TopicView,
   firstOffset: number,
   count: number,
   deliveries: number,
   reason: string,
 ): MaybePromise<void> {
   const { host } = topic;
-  const headers = Message.toBinary({
-    id: 0,
-    body: new Uint8Array(0),
-    headers: {
-      [`${PREFIX}topic`]: topic.name,
-      [`${PREFIX}reason`]: truncateUtf8(reason, MAX_REASON_BYTES),
-      [`${PREFIX}time`]: new Date(host.clock.wall()).toISOString(),
-      [`${PREFIX}deliveries`]: String(deliveries),
-    },
+  const headers = encodeHeaders({
+    [`${PREFIX}topic`]: topic.name,
+    [`${PREFIX}reason`]: truncateUtf8(reason, MAX_REASON_BYTES),
+    [`${PREFIX}time`]: new Date(host.clock.wall()).toISOString(),
+    [`${PREFIX}deliveries`]: String(deliveries),
   });
   return chain(host.topicForDeadLetters(topic.name + DEAD_LETTER_SUFFIX), (dead) => {
     const end = firstOffset + count;

@@ -2,11 +2,12 @@
  * Messages of one topic that are not due yet. They wait in a log of their own, which is charged like any
  * other, and move to the topic's log when they are due: in due order, of those due together the first sent.
  */
-import { chain, type Log, type MaybePromise, settle } from "../engine/engine.ts";
+import type { Log } from "../engine/engine.ts";
+import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { DueHeap } from "./due-heap.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 /** How long messages wait that an engine could not move. */
 const RETRY_MS = 1_000;
@@ -20,13 +21,13 @@ interface Delayed {
 }
 
 export class Delays {
-  readonly #topic: Topic;
+  readonly #topic: TopicView;
   readonly log: Log;
   readonly #heap = new DueHeap<Delayed>();
   #timer: Timer | null = null;
   #moving = false;
 
-  constructor(topic: Topic, log: Log) {
+  constructor(topic: TopicView, log: Log) {
     this.#topic = topic;
     this.log = log;
   }

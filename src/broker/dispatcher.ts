@@ -6,17 +6,18 @@
  * pulls that may be answered, oldest first; a consumer's `parked` pulls cannot be answered yet, because it
  * stands in line or does not read.
  */
-import { chain, type Lock, type MaybePromise, settle } from "../engine/engine.ts";
+import type { Lock } from "../engine/engine.ts";
+import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { MAX_PULLS_IN_FLIGHT } from "../wire/limits.ts";
 import { Consumer, type ConsumerMode, type WaitingPull } from "./consumer.ts";
 import { Deque } from "./deque.ts";
 import type { ConsumerPort, Delivery } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 export class Dispatcher {
-  readonly #topic: Topic;
+  readonly #topic: TopicView;
   readonly #lock: Lock;
   #holder: Consumer | null = null;
   #standbys: Consumer[] = [];
@@ -35,7 +36,7 @@ export class Dispatcher {
   #pausedUntil = 0;
   #resume: Timer | null = null;
 
-  constructor(topic: Topic, lock: Lock) {
+  constructor(topic: TopicView, lock: Lock) {
     this.#topic = topic;
     this.#lock = lock;
   }
@@ -169,9 +170,10 @@ export class Dispatcher {
     } catch (error) {
       // The place that its ghost had goes to the next in line.
       this.#moveUp();
+      this.pump();
       throw error;
     }
-    return this.#join(new Consumer(this.#topic, id, mode, port));
+    return this.#join(new Consumer(this.#topic, this, id, mode, port));
   }
 
   /** The same consumer on another connection gives its place up, so that its ghost does not refuse it. */

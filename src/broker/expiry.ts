@@ -7,7 +7,7 @@
 import { DueHeap } from "./due-heap.ts";
 import { RangeSet } from "./range-set.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 interface Expiring {
   readonly due: number;
@@ -20,14 +20,14 @@ const ENTRY_BYTES = 96;
 const PRUNE_FROM = 1_024;
 
 export class Expiry {
-  readonly #topic: Topic;
+  readonly #topic: TopicView;
   readonly #heap = new DueHeap<Expiring>();
   readonly #late = new RangeSet();
   #newest: Expiring | null = null;
   #timer: Timer | null = null;
   #pruneAt = PRUNE_FROM;
 
-  constructor(topic: Topic) {
+  constructor(topic: TopicView) {
     this.#topic = topic;
   }
 

@@ -5,14 +5,14 @@
  */
 import { type OffsetRange, RangeSet } from "./range-set.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 export class HeldBack {
-  readonly #topic: Topic;
+  readonly #topic: TopicView;
   readonly #ranges = new RangeSet();
   readonly #waiting = new Map<Timer, { readonly first: number; readonly end: number }>();
 
-  constructor(topic: Topic) {
+  constructor(topic: TopicView) {
     this.#topic = topic;
   }
 

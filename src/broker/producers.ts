@@ -5,13 +5,12 @@
  * same way again and not stored again.
  */
 import { TinyMQError, toTinyMQError } from "../errors.ts";
-import type { MaybePromise } from "../engine/engine.ts";
+import type { MaybePromise } from "../wire/maybe-promise.ts";
 import { MAX_BATCHES_IN_FLIGHT, MAX_BATCH_MESSAGES } from "../wire/limits.ts";
 import { checkBatch } from "../wire/scan.ts";
-import { acceptBroadcast, acceptQueued } from "./accept.ts";
+import { type AcceptingTopic, acceptBroadcast, acceptQueued } from "./accept.ts";
 import type { BatchOptions, ProducerPort } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
 
 /** A batch whose answer is not known yet, or waits for an earlier one. */
 interface Pending {
@@ -25,7 +24,8 @@ interface Pending {
  * `#pending` have no answer yet, ascending; `#rejected` has the rejected ones of the last 256.
  */
 export class Producer {
-  readonly #topic: Topic;
+  readonly #table: ProducerTable;
+  readonly #topic: AcceptingTopic;
   #broadcast: boolean;
   readonly id: string;
   port: ProducerPort | null;
@@ -36,8 +36,9 @@ export class Producer {
   readonly #pending: Pending[] = [];
   readonly #rejected = new Map<number, TinyMQError>();
 
-  constructor(topic: Topic, id: string, lastSeq: number, broadcast: boolean, port: ProducerPort | null) {
-    this.#topic = topic;
+  constructor(table: ProducerTable, id: string, lastSeq: number, broadcast: boolean, port: ProducerPort | null) {
+    this.#table = table;
+    this.#topic = table.topic;
     this.id = id;
     this.lastSeq = lastSeq;
     this.#seenSeq = lastSeq;
@@ -51,6 +52,11 @@ export class Producer {
     this.#seenSeq = firstSeq - 1;
     this.#broadcast = broadcast;
     this.port = port;
+  }
+
+  /** A stream of it ended; a clean end forgets it at once. */
+  close(port: ProducerPort, clean: boolean): void {
+    this.#table.close(this, port, clean);
   }
 
   /** The last seq that was answered. */
@@ -177,13 +183,13 @@ export interface OpenedProducer {
 }
 
 export class ProducerTable {
-  readonly #topic: Topic;
+  readonly topic: AcceptingTopic;
   #byId: Map<string, Producer> | null = null;
   /** Producers with a connection. */
   connected = 0;
 
-  constructor(topic: Topic) {
-    this.#topic = topic;
+  constructor(topic: AcceptingTopic) {
+    this.topic = topic;
   }
 
   /** Producers with an id, connected or not. */
@@ -200,17 +206,17 @@ export class ProducerTable {
         this.#detach(existing, older);
         older.close(new TinyMQError("ABORTED", "this producer opened another connection"));
       }
-      this.#topic.host.timers.cancel(existing.forgetting);
+      this.topic.host.timers.cancel(existing.forgetting);
       existing.forgetting = null;
       existing.reopen(firstSeq, broadcast, port);
       this.connected += 1;
-      this.#topic.keep();
+      this.topic.keep();
       return { producer: existing, known: true };
     }
-    const producer = new Producer(this.#topic, id, firstSeq - 1, broadcast, port);
+    const producer = new Producer(this, id, firstSeq - 1, broadcast, port);
     if (id !== "") this.#remember(producer);
     this.connected += 1;
-    this.#topic.keep();
+    this.topic.keep();
     return { producer, known: false };
   }
 
@@ -230,7 +236,7 @@ export class ProducerTable {
 
   /** A producer of a snapshot: not connected, forgotten later. */
   restore(id: string, lastSeq: number): Producer {
-    const producer = new Producer(this.#topic, id, lastSeq, false, null);
+    const producer = new Producer(this, id, lastSeq, false, null);
     this.#remember(producer);
     this.#forgetLater(producer);
     return producer;
@@ -241,7 +247,7 @@ export class ProducerTable {
   }
 
   #remember(producer: Producer): void {
-    const { limits, remembered } = this.#topic.host;
+    const { limits, remembered } = this.topic.host;
     if (remembered.producers >= limits.maxProducers) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
@@ -256,21 +262,21 @@ export class ProducerTable {
   #detach(producer: Producer, port: ProducerPort): void {
     producer.detach(port);
     this.connected -= 1;
-    this.#topic.checkIdle();
+    this.topic.checkIdle();
   }
 
   #forgetLater(producer: Producer): void {
-    const { timers, limits } = this.#topic.host;
+    const { timers, limits } = this.topic.host;
     producer.forgetting = timers.after(limits.producerMemoryMs, () => {
       this.#forget(producer);
-      this.#topic.checkIdle();
+      this.topic.checkIdle();
     });
   }
 
   #forget(producer: Producer): void {
-    this.#topic.host.timers.cancel(producer.forgetting);
+    this.topic.host.timers.cancel(producer.forgetting);
     producer.forgetting = null;
-    if (this.#byId?.delete(producer.id)) this.#topic.host.remembered.producers -= 1;
-    this.#topic.checkIdle();
+    if (this.#byId?.delete(producer.id)) this.topic.host.remembered.producers -= 1;
+    this.topic.checkIdle();
   }
 }

@@ -1,5 +1,5 @@
 /** Moves dead letters back to the topic they came from. */
-import { chain } from "../engine/engine.ts";
+import { chain } from "../wire/maybe-promise.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";

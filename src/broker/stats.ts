@@ -1,5 +1,18 @@
-/** Running counts of messages, of one topic and of the whole server at once. */
-import type { Counters } from "../gen/tinymq/v1/admin.ts";
+/** Running counts of messages, of one topic and of the whole server at once. What each counts: admin.proto. */
+
+export interface Counters {
+  produced: number;
+  delivered: number;
+  acked: number;
+  redelivered: number;
+  deadLettered: number;
+  expired: number;
+  dropped: number;
+  rejected: number;
+  published: number;
+  purged: number;
+  duplicates: number;
+}
 
 export type CounterName = keyof Counters;
 

@@ -9,12 +9,12 @@
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
 import { toTinyMQError } from "../errors.ts";
-import type { Chunk, Log, Lock, MaybePromise } from "../engine/engine.ts";
-import { chain, settle } from "../engine/engine.ts";
-import type { Counters } from "../gen/tinymq/v1/admin.ts";
+import type { Chunk, Log, Lock } from "../engine/engine.ts";
+import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
+import type { AcceptingTopic } from "./accept.ts";
 import { deadLetters } from "./dead-letter.ts";
-import { Delays } from "./delays.ts";
+import type { Delays } from "./delays.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Expiry } from "./expiry.ts";
 import { HeldBack } from "./held-back.ts";
@@ -22,9 +22,9 @@ import type { TopicHost } from "./host.ts";
 import type { DeliveredRun, Delivery } from "./ports.ts";
 import { ProducerTable } from "./producers.ts";
 import { type OffsetRange, RangeSet } from "./range-set.ts";
-import { type CounterName, zeroCounters } from "./stats.ts";
+import { type CounterName, type Counters, zeroCounters } from "./stats.ts";
 import type { Timer } from "./timers.ts";
-import { UniqueIds } from "./unique.ts";
+import type { UniqueIds } from "./unique.ts";
 
 /** Why a message became a dead letter when nobody gave a reason. */
 const TOO_MANY_DELIVERIES = "max-deliveries";
@@ -36,9 +36,16 @@ interface Taken extends Delivery {
   byteLength: number;
 }
 
-export class Topic {
+/** What a topic needs of its broker. */
+export interface TopicBroker extends TopicHost {
+  /** Makes room for an append of so many bytes to a log of the topic, or throws RESOURCE_EXHAUSTED. */
+  makeRoom(topic: Topic, log: Log, byteLength: number): void;
+  remove(topic: Topic): void;
+}
+
+export class Topic implements AcceptingTopic {
   readonly name: string;
-  readonly host: TopicHost;
+  readonly host: TopicBroker;
   readonly log: Log;
   readonly counters: Counters = zeroCounters();
   readonly returned = new RangeSet();
@@ -66,7 +73,7 @@ export class Topic {
   #changes = 0;
   #idle: Timer | null = null;
 
-  constructor(name: string, log: Log, lock: Lock, host: TopicHost) {
+  constructor(name: string, log: Log, lock: Lock, host: TopicBroker) {
     this.name = name;
     this.log = log;
     this.host = host;
@@ -98,12 +105,19 @@ export class Topic {
     this.host.counters[counter] += messages;
   }
 
+  /** Makes room for an append to one of the topic's logs, or throws RESOURCE_EXHAUSTED. */
+  makeRoom(log: Log, byteLength: number): void {
+    this.host.makeRoom(this, log, byteLength);
+  }
+
   /** Stores a checked batch at the end of the topic; `ttlMs` 0: for ever. Room is the caller's care. */
   store(batch: Uint8Array, count: number, ttlMs: number): MaybePromise<void> {
+    this.keep();
+    const expires = this.host.clock.now() + ttlMs;
     return chain(this.log.append(batch, count), (runs) => {
       if (ttlMs > 0) {
         this.expiry ??= new Expiry(this);
-        for (const run of runs) this.expiry.add(run.firstOffset, run.count, this.host.clock.now() + ttlMs);
+        for (const run of runs) this.expiry.add(run.firstOffset, run.count, expires);
       }
       this.updateMemory();
     });

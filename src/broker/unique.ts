@@ -7,7 +7,7 @@ import { QueueFull } from "../errors.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { entryEnd, messageId } from "../wire/scan.ts";
 import type { Timer } from "./timers.ts";
-import type { Topic } from "./topic.ts";
+import type { TopicView } from "./host.ts";
 
 /** What one remembered id costs, in bytes, measured roughly. */
 const ID_BYTES = 48;
@@ -20,12 +20,12 @@ interface Filtered {
 }
 
 export class UniqueIds {
-  readonly #topic: Topic;
+  readonly #topic: TopicView;
   /** To the time when it is forgotten, by the broker's clock. */
   readonly #ids = new Map<number, number>();
   #timer: Timer | null = null;
 
-  constructor(topic: Topic) {
+  constructor(topic: TopicView) {
     this.#topic = topic;
   }
 
@@ -72,6 +72,7 @@ export class UniqueIds {
   /** The topic did not take them after all. */
   forget(ids: readonly number[]): void {
     for (const id of ids) if (this.#ids.delete(id)) this.#topic.host.remembered.uniqueIds -= 1;
+    this.#topic.updateMemory();
   }
 
   items(): Iterable<[id: number, until: number]> {

@@ -6,7 +6,7 @@
  * not done, nothing changed.
  */
 
-export type MaybePromise<T> = T | Promise<T>;
+import type { MaybePromise } from "../wire/maybe-promise.ts";
 
 /** Messages with consecutive offsets. */
 export interface OffsetRun {
@@ -87,26 +87,4 @@ export interface Engine {
   openLock(topic: string): Lock;
   /** MUST be idempotent, and finish. */
   close(): MaybePromise<void>;
-}
-
-/** Goes on with a value, or with what a promise brings: in the same turn where it can. */
-export function chain<T, U>(result: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
-  return result instanceof Promise ? result.then(next) : next(result);
-}
-
-/** Ends a chain: exactly one of `done` and `failed` is called, in the same turn where it can. */
-export function settle<T>(
-  attempt: () => MaybePromise<T>,
-  done: (value: T) => void,
-  failed: (error: unknown) => void,
-): void {
-  let result: MaybePromise<T>;
-  try {
-    result = attempt();
-  } catch (error) {
-    failed(error);
-    return;
-  }
-  if (result instanceof Promise) result.then(done, failed);
-  else done(result);
 }

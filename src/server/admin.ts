@@ -3,7 +3,7 @@ import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
 import { redrive } from "../broker/redrive.ts";
 import type { Topic } from "../broker/topic.ts";
-import type { MaybePromise } from "../engine/engine.ts";
+import type { MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { IAdminClient } from "../gen/tinymq/v1/admin.client.ts";
 import {

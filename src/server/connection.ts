@@ -1,5 +1,6 @@
 /** A WebSocket of Bun as a session sees it, and the handlers that Bun calls. */
 import type { ServerWebSocket } from "bun";
+import type { Timer } from "../broker/timers.ts";
 import { toTinyMQError } from "../errors.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
 import type { FrameSocket, Session } from "../session/socket.ts";
@@ -22,15 +23,21 @@ export interface ConnectionHost {
   readonly connections: Set<Connection>;
 }
 
+/** How long a closed connection may take to take its close frame. */
+const LINGER_MS = 5_000;
+
 export class Connection implements FrameSocket {
   readonly #socket: ServerWebSocket<ConnectionData>;
   readonly session: Session;
   readonly #unopened: Unopened;
+  readonly #host: ConnectionHost;
   #closing = false;
+  #lingering: Timer | null = null;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
+    this.#host = host;
     this.#unopened = host.doorway.watch(FIRST_FRAME_MS, () => {
       this.close(closeCodeOf("DEADLINE_EXCEEDED"), `no first frame within ${FIRST_FRAME_MS / 1000} s`);
     });
@@ -56,6 +63,8 @@ export class Connection implements FrameSocket {
     if (this.#closing) return;
     this.#closing = true;
     this.#socket.close(code, reason);
+    // A client that does not read would keep its socket for ever.
+    this.#lingering = this.#host.context.broker.timers.after(LINGER_MS, () => this.#socket.terminate());
   }
 
   terminate(): void {
@@ -73,6 +82,12 @@ export class Connection implements FrameSocket {
 
   opened(): void {
     this.#unopened.leave();
+  }
+
+  /** The socket is gone. */
+  gone(): void {
+    this.#unopened.leave();
+    this.#host.context.broker.timers.cancel(this.#lingering);
   }
 }
 
@@ -117,7 +132,7 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       if (connection === null) return;
       socket.data.connection = null;
       host.connections.delete(connection);
-      connection.opened();
+      connection.gone();
       connection.session.closed(code, reason);
     },
   };

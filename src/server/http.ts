@@ -1,6 +1,6 @@
 /** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
 import type { Server } from "bun";
-import { chain, type MaybePromise } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
 import { isLoopback, refusal } from "./access.ts";

@@ -7,7 +7,7 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Broker } from "../broker/broker.ts";
-import { SnapshotReader, takeSnapshot } from "../broker/snapshot.ts";
+import { SnapshotReader, takeSnapshot } from "./snapshot.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { SnapshotRecord } from "../gen/tinymq/v1/snapshot.ts";
 import { MiB } from "../wire/limits.ts";

@@ -1,7 +1,7 @@
 /** The server's side of `TinyMQ.Consume`. */
 import type { Consumer, ConsumerMode, Outcome } from "../broker/consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
-import { chain, type MaybePromise } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   ConsumeMode,
@@ -127,14 +127,14 @@ class ConsumeRpc implements Rpc, ConsumerPort {
   }
 
   drained(): void {
-    this.#consumer?.topic.dispatcher.resumed(this.#consumer);
+    this.#consumer?.resumed();
   }
 
   end(how: StreamEnd): void {
     const consumer = this.#consumer;
     this.#consumer = null;
     // A server that stops is no fault of the message that was being worked on.
-    consumer?.topic.dispatcher.close(consumer, how !== "lost");
+    consumer?.close(how !== "lost");
   }
 
   #pull(consumer: Consumer, pull: Pull): void {
@@ -142,8 +142,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     requireCount(pull.waitMs, "wait_ms");
     if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
     for (const settle of pull.settles) this.#settle(consumer, settle);
-    consumer.topic.dispatcher.pull(
-      consumer,
+    consumer.pull(
       pull.pullId,
       pull.maxMessages === 0 ? DEFAULT_MESSAGES : pull.maxMessages,
       Math.min(this.#maxBytes, pull.maxBytes === 0 ? DEFAULT_BYTES : pull.maxBytes),

@@ -1,8 +1,7 @@
 /** The server's side of `TinyMQ.Produce`. */
 import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
 import type { Producer } from "../broker/producers.ts";
-import type { Topic } from "../broker/topic.ts";
-import { chain, type MaybePromise } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import { Delivery, type ProduceBatch, type ProduceOpen, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import { readProduceBatch, requireCount } from "../wire/frames.ts";
@@ -27,22 +26,20 @@ export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromis
   const broadcast = open.delivery === Delivery.BROADCAST;
   const { broker } = stream.context;
   return chain(broker.openProducer(open.topic, id, firstSeq, broadcast, rpc), (opened) => {
-    rpc.opened(opened.topic, opened.producer, opened.known, open);
+    rpc.opened(opened.producer, opened.known, open);
     return rpc;
   });
 }
 
 class ProduceRpc implements Rpc, ProducerPort {
   readonly #stream: Stream;
-  #topic: Topic | null = null;
   #producer: Producer | null = null;
 
   constructor(stream: Stream) {
     this.#stream = stream;
   }
 
-  opened(topic: Topic, producer: Producer, known: boolean, open: ProduceOpen): void {
-    this.#topic = topic;
+  opened(producer: Producer, known: boolean, open: ProduceOpen): void {
     this.#producer = producer;
     const { context } = this.#stream;
     this.#send({
@@ -101,7 +98,7 @@ class ProduceRpc implements Rpc, ProducerPort {
   }
 
   end(how: StreamEnd): void {
-    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, how === "closed");
+    this.#producer?.close(this, how === "closed");
     this.#producer = null;
   }
 

@@ -2,8 +2,7 @@
  * The server's end of one v1 stream: what every RPC has in common. The first frame opens it; heartbeats go
  * both ways; errors become close codes; and what it used is given back exactly once, when it ends.
  */
-import { settle } from "../engine/engine.ts";
-import type { MaybePromise } from "../engine/engine.ts";
+import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Timer } from "../broker/timers.ts";
 import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";

@@ -3,7 +3,7 @@
  * frame that a subscriber has no room for is missed, and the running counts tell it how many.
  */
 import type { Topic } from "../broker/topic.ts";
-import { chain, type MaybePromise } from "../engine/engine.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
 import { decodeFrame, requireToken } from "./open.ts";

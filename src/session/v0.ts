@@ -9,8 +9,7 @@ import { NO_OPTIONS } from "../broker/accept.ts";
 import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
 import type { Producer } from "../broker/producers.ts";
 import type { Timer } from "../broker/timers.ts";
-import type { Topic } from "../broker/topic.ts";
-import { settle } from "../engine/engine.ts";
+import { settle } from "../wire/maybe-promise.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
 import { Batch } from "../gen/tinymq/v1/queue.ts";
@@ -41,7 +40,6 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   readonly #context: SessionContext;
   readonly #path: string;
   #state: "opening" | "joining" | "producing" | "consuming" | "ended" = "opening";
-  #topic: Topic | null = null;
   #producer: Producer | null = null;
   #consumer: Consumer | null = null;
   /** The last ContentWrite's number on this connection, and its id. */
@@ -89,7 +87,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   drained(): void {
     this.#blocked = this.#socket.bufferedBytes > 0;
     this.#context.outbound.update(this);
-    if (!this.#blocked && this.#consumer !== null) this.#consumer.topic.dispatcher.resumed(this.#consumer);
+    if (!this.#blocked) this.#consumer?.resumed();
   }
 
   closed(code: number): void {
@@ -137,7 +135,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     }
     const why = id > MAX_ID ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
     const error = new TinyMQError("OUT_OF_RANGE", `the next message is not for a first-version client: ${why}`);
-    this.#context.misbehaved(`topic "${this.#topic?.name}": ${error.message}`);
+    this.#context.misbehaved(`topic "${this.#consumer?.topic.name}": ${error.message}`);
     // It was not told, so no delivery is counted.
     this.#release(true);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
@@ -160,9 +158,9 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     if (init.role === ROLE_PRODUCER) {
       settle(
         () => broker.openProducer(name, new Uint8Array(0), 1, false, this),
-        ({ topic, producer }) => {
+        ({ producer }) => {
           this.#producer = producer;
-          this.#opened(topic, "producing");
+          this.#opened("producing");
         },
         (error) => this.fail(toTinyMQError(error)),
       );
@@ -171,7 +169,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
         () => broker.openConsumer(name, new Uint8Array(0), "exclusive", this),
         (consumer) => {
           this.#consumer = consumer;
-          this.#opened(consumer.topic, "consuming");
+          this.#opened("consuming");
         },
         (error) => this.#refused(toTinyMQError(error)),
       );
@@ -180,8 +178,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     }
   }
 
-  #opened(topic: Topic, state: "producing" | "consuming"): void {
-    this.#topic = topic;
+  #opened(state: "producing" | "consuming"): void {
     if (this.#state === "ended") {
       this.#leave(false);
       return;
@@ -210,7 +207,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     const consumer = this.#consumer;
     if (consumer === null) return;
     consumer.ack(consumer.lease.nextPosition);
-    consumer.topic.dispatcher.pull(consumer, 0, 1, MAX_READ_BYTES, 0);
+    consumer.pull(0, 1, MAX_READ_BYTES, 0);
   }
 
   #send(frame: Uint8Array): void {
@@ -247,10 +244,10 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   #leave(clean: boolean): void {
-    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, clean);
+    this.#producer?.close(this, clean);
     const consumer = this.#consumer;
     this.#producer = null;
     this.#consumer = null;
-    consumer?.topic.dispatcher.close(consumer, clean);
+    consumer?.close(clean);
   }
 }

@@ -63,7 +63,8 @@ export class World {
   readonly context: SessionContext;
   #links = 0;
 
-  constructor(limits: Partial<BrokerLimits> = {}, engine: Engine = new MemoryEngine()) {
+  /** `outboundBytes`: what may wait to be sent; a quarter of the memory, as in a server, where it is left out. */
+  constructor(limits: Partial<BrokerLimits> = {}, engine: Engine = new MemoryEngine(), outboundBytes?: number) {
     const published = new FrameWriter();
     const utf8 = new TextEncoder();
     this.broker = new Broker({
@@ -81,7 +82,9 @@ export class World {
       },
       failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
     });
-    this.outbound = new Outbound(this.broker.limits.maxMemory / 4, (bytes) => this.broker.charge(bytes));
+    this.outbound = new Outbound(outboundBytes ?? this.broker.limits.maxMemory / 4, (bytes) => {
+      this.broker.charge(bytes);
+    });
     this.context = {
       broker: this.broker,
       outbound: this.outbound,

@@ -13,13 +13,13 @@ import type {
 } from "../gen/tinymq/v1/snapshot.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
-import { delaysOf } from "./accept.ts";
-import type { Broker } from "./broker.ts";
-import { Expiry } from "./expiry.ts";
-import { HeldBack } from "./held-back.ts";
-import type { Producer } from "./producers.ts";
-import type { Topic } from "./topic.ts";
-import { UniqueIds } from "./unique.ts";
+import { delaysOf } from "../broker/accept.ts";
+import type { Broker } from "../broker/broker.ts";
+import { Expiry } from "../broker/expiry.ts";
+import { HeldBack } from "../broker/held-back.ts";
+import type { Producer } from "../broker/producers.ts";
+import type { Topic } from "../broker/topic.ts";
+import { UniqueIds } from "../broker/unique.ts";
 
 const CHUNK_MESSAGES = 8_192;
 const CHUNK_BYTES = MiB;
