@@ -2,11 +2,11 @@
 import type { ServerWebSocket } from "bun";
 import type { Timer } from "../broker/timers.ts";
 import { toTinyMQError } from "../errors.ts";
+import type { SessionContext } from "../session/context.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
 import type { FrameSocket, Session } from "../session/socket.ts";
-import type { SessionContext } from "../session/context.ts";
 import { closeCodeOf, closeReason } from "../wire/close.ts";
-import { FIRST_FRAME_MS } from "../wire/limits.ts";
+import { FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Doorway, Unopened } from "./doorway.ts";
 
 /** What a WebSocket carries from its upgrade on. */
@@ -117,8 +117,9 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
     message(socket, message) {
       const connection = socket.data.connection;
       if (connection === null) return;
-      if (typeof message === "string") connection.session.text();
-      else connection.session.message(message);
+      if (typeof message === "string") return connection.session.text();
+      connection.session.message(message);
+      free(message);
     },
     drain(socket) {
       socket.data.connection?.session.drained();
@@ -136,4 +137,16 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       connection.session.closed(code, reason);
     },
   };
+}
+
+/** Smaller frames are left to the garbage collector. */
+const SMALLEST_FREED = 4 * KiB;
+
+/**
+ * Nobody keeps a frame: its memory is given back now. The collector would come when as much as the whole
+ * cap is waiting for it.
+ */
+function free(frame: Uint8Array): void {
+  const { buffer, byteLength } = frame;
+  if (byteLength >= SMALLEST_FREED && byteLength === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
 }
