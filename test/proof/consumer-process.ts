@@ -6,15 +6,18 @@
  * Started with a JSON object as argument.
  */
 import { openSync, writeSync } from "node:fs";
-import { Consumer, type ConsumerOptions } from "../../src/index.ts";
+import { Consumer, type ConsumerOptions, Subscriber } from "../../src/index.ts";
 
 export interface ConsumerJob {
   port: number;
   topic: string;
   mode: NonNullable<ConsumerOptions["mode"]>;
   file: string;
-  /** `one-by-one`: a round trip each. `hold`: polls `count`, acknowledges `ack` of them, and then waits. */
-  way: "one-by-one" | "loop" | "hold";
+  /**
+   * `one-by-one`: a round trip each. `hold`: polls `count`, acknowledges `ack` of them, and then waits.
+   * `subscribe`: subscribes, and consumes nothing.
+   */
+  way: "one-by-one" | "loop" | "hold" | "subscribe";
   count?: number;
   ack?: number;
 }
@@ -24,6 +27,7 @@ if (import.meta.main) await work(JSON.parse(process.argv[2]!) as ConsumerJob);
 async function work(job: ConsumerJob): Promise<void> {
   const file = openSync(job.file, "a");
   const note = (line: string) => writeSync(file, `${line}\n`);
+  if (job.way === "subscribe") return subscribe(job, note);
   const prefetch = job.way === "one-by-one" ? 1 : undefined;
   const consumer = new Consumer("127.0.0.1", job.port, job.topic, {
     mode: job.mode,
@@ -47,6 +51,13 @@ async function oneByOne(consumer: Consumer, note: (line: string) => void): Promi
     last = next[0];
     note(`seen ${last} ${Date.now()}`);
   }
+}
+
+async function subscribe(job: ConsumerJob, note: (line: string) => void): Promise<void> {
+  const subscriber = new Subscriber("127.0.0.1", job.port, job.topic);
+  await subscriber.initConn();
+  note("open");
+  for await (const { id } of subscriber) note(`seen ${id} ${Date.now()}`);
 }
 
 async function loop(consumer: Consumer, note: (line: string) => void): Promise<void> {

@@ -55,6 +55,15 @@ export class ProxiedLink {
     this.#frozenDown = true;
   }
 
+  /** Reads no more of what the server sends: its buffers fill up. */
+  pauseDown(): void {
+    this.#server.pause();
+  }
+
+  resumeDown(): void {
+    this.#server.resume();
+  }
+
   /** Passes on what came meanwhile, and all that follows. */
   thaw(): void {
     this.#frozen = false;
