@@ -20,6 +20,8 @@ export interface RunOptions {
   stdin?: string | Uint8Array<ArrayBuffer>;
   env?: Record<string, string | undefined>;
   cwd?: string;
+  /** A descriptor for standard output, instead of a pipe that Bun reads ahead. */
+  stdout?: number;
 }
 
 /** A state folder of its own, below a folder that is removed in the end, when its server is gone. */
@@ -46,10 +48,10 @@ export function makeState(): State {
   const state: State = {
     folder,
     home,
-    spawn(words, { stdin, env, cwd } = {}) {
+    spawn(words, { stdin, env, cwd, stdout } = {}) {
       const program = Bun.spawn([process.execPath, join(CLI, "main.ts"), ...words], {
         stdin: stdin === undefined ? "ignore" : new Blob([stdin]),
-        stdout: "pipe",
+        stdout: (stdout as "pipe" | undefined) ?? "pipe",
         stderr: "pipe",
         cwd: cwd ?? folder,
         env: { ...cleanEnvironment(), TINYMQ_HOME: home, ...env },
