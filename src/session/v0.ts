@@ -4,18 +4,19 @@
  *
  * States: `opening` (before ConnInit), `joining` (an engine opens the topic), `producing`, `consuming`, `ended`.
  */
-import type { Consumer } from "../broker/consumer.ts";
+
 import { NO_OPTIONS } from "../broker/accept.ts";
+import type { Consumer } from "../broker/consumer.ts";
 import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
 import type { Producer } from "../broker/producers.ts";
 import type { Timer } from "../broker/timers.ts";
-import { settle } from "../wire/maybe-promise.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
 import { Batch } from "../gen/tinymq/v1/queue.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
+import { settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
 import { decodeFrame, requireToken } from "./open.ts";
 import type { FrameSocket, Session } from "./socket.ts";
@@ -106,7 +107,8 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   /** Ends the connection with an error; the first version's clients see it closed. */
   fail(error: TinyMQError): void {
     if (this.#state === "ended") return;
-    if (error.code === "INTERNAL") this.#context.broker.failed("a connection of the first version failed", error);
+    if (error.code === "INTERNAL")
+      this.#context.broker.failed("a connection of the first version failed", error);
     else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
     this.#release(false);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
@@ -128,13 +130,17 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {
     const { messages } = Batch.fromBinary(concatBytes(delivery.parts));
     const { id, body } = messages[0]!;
-    const frame = ContentRead.toBinary({ id, status: STATUS_SUCCESS, body });
-    if (id <= MAX_ID && frame.length <= MAX_READ_BYTES) {
+    // The generated code throws for an id that fixed32 cannot hold.
+    const frame = id <= MAX_ID ? ContentRead.toBinary({ id, status: STATUS_SUCCESS, body }) : null;
+    if (frame !== null && frame.length <= MAX_READ_BYTES) {
       this.#send(frame);
       return;
     }
-    const why = id > MAX_ID ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
-    const error = new TinyMQError("OUT_OF_RANGE", `the next message is not for a first-version client: ${why}`);
+    const why = frame === null ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
+    const error = new TinyMQError(
+      "OUT_OF_RANGE",
+      `the next message is not for a first-version client: ${why}`,
+    );
     this.#context.misbehaved(`topic "${this.#consumer?.topic.name}": ${error.message}`);
     // It was not told, so no delivery is counted.
     this.#release(true);
@@ -174,7 +180,10 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
         (error) => this.#refused(toTinyMQError(error)),
       );
     } else {
-      throw new TinyMQError("INVALID_ARGUMENT", `ConnInit has role ${init.role}; 1 is a producer, 2 a consumer`);
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `ConnInit has role ${init.role}; 1 is a producer, 2 a consumer`,
+      );
     }
   }
 
@@ -190,13 +199,15 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   #refused(error: TinyMQError): void {
-    if (error.code === "FAILED_PRECONDITION") this.#send(ConnStatus.toBinary({ status: STATUS_UNCONSUMABLE }));
+    if (error.code === "FAILED_PRECONDITION")
+      this.#send(ConnStatus.toBinary({ status: STATUS_UNCONSUMABLE }));
     this.fail(error);
   }
 
   #write(frame: Uint8Array): void {
     const { id, body } = decodeFrame(ContentWrite, frame);
-    if (id === undefined || body === undefined) throw new TinyMQError("INVALID_ARGUMENT", "ContentWrite lacks id or body");
+    if (id === undefined || body === undefined)
+      throw new TinyMQError("INVALID_ARGUMENT", "ContentWrite lacks id or body");
     this.#writtenId = id;
     this.#seq += 1;
     this.#producer?.produce(this.#seq, Batch.toBinary({ messages: [{ id, body, headers: {} }] }), NO_OPTIONS);
