@@ -61,7 +61,8 @@ export class TinyMQServer {
    * DATA_LOSS if the snapshot is damaged.
    */
   async start(host = this.options.host, port = this.options.port): Promise<void> {
-    if (this.#state !== "new") throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
+    if (this.#state !== "new")
+      throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
     this.#state = "starting";
     try {
       const token = await readToken(this.options);
@@ -76,7 +77,9 @@ export class TinyMQServer {
       throw error;
     }
     this.#state = "running";
-    this.#logger.info(`listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`);
+    this.#logger.info(
+      `listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`,
+    );
   }
 
   /**
@@ -131,7 +134,8 @@ export class TinyMQServer {
 
   async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    checkWritable(path);
     const restored = await readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
     if (restored === null) return;

@@ -4,13 +4,23 @@
  * Format: the eight bytes "tinymq-1", records (`SnapshotRecord`, each behind its length as four bytes,
  * little-endian), and the SHA-256 of all that stands before it.
  */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import type { Broker } from "../broker/broker.ts";
-import { SnapshotReader, takeSnapshot } from "./snapshot.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { SnapshotRecord } from "../gen/tinymq/v1/snapshot.ts";
 import { MiB } from "../wire/limits.ts";
+import { SnapshotReader, takeSnapshot } from "./snapshot.ts";
 import { VERSION } from "./version.ts";
 
 const MAGIC = new TextEncoder().encode("tinymq-1");
@@ -56,7 +66,9 @@ export async function readSnapshot(broker: Broker, path: string): Promise<number
     file = openSync(path, constants.O_RDONLY);
   } catch (cause) {
     if ((cause as { code?: string }).code === "ENOENT") return null;
-    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: cannot read ${path}: ${String(cause)}`, { cause });
+    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: cannot read ${path}: ${String(cause)}`, {
+      cause,
+    });
   }
   try {
     const end = checkFile(file);
@@ -74,6 +86,20 @@ export async function readSnapshot(broker: Broker, path: string): Promise<number
     );
   } finally {
     closeSync(file);
+  }
+}
+
+/** Throws FAILED_PRECONDITION if no snapshot could be written to `path`: better now than at the stop. */
+export function checkWritable(path: string): void {
+  const trial = `${path}.writing-${process.pid}`;
+  try {
+    rmSync(trial, { force: true });
+    closeSync(openSync(trial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600));
+    rmSync(trial);
+  } catch (cause) {
+    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${path} could not be written: ${String(cause)}`, {
+      cause,
+    });
   }
 }
 

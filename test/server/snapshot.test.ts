@@ -1,6 +1,6 @@
 /** Snapshots: what a stop writes, what a start restores, and what happens to files that are damaged. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Consumer, Producer } from "../../src/index.ts";
 import { type ServerOptions, TinyMQServer } from "../../src/server/index.ts";
@@ -249,15 +249,24 @@ describe("a server process", () => {
     expect(log).toContain(`snapshot: ${file} is damaged`);
   }, 30_000);
 
-  test("that cannot write its snapshot says so and exits with 1", async () => {
+  test("that could not write its snapshot does not start, says so and exits with 1", async () => {
     const folder = makeFolder();
     const file = join(folder, "missing", "queue");
-    const server = new ServerProcess({ snapshot: file }, folder);
-    // Told at the start already, or at the stop at the latest.
-    const started = await server.ready().catch(() => null);
-    const { code, log } = started === null ? await server.ended() : await started.stop();
+    const { code, log } = await new ServerProcess({ snapshot: file }, folder).ended();
     expect(code).toBe(1);
-    expect(log).toContain(file);
+    expect(log).toContain(`snapshot: ${file} could not be written`);
+  }, 30_000);
+
+  test("that cannot write its snapshot any more says so and exits with 1", async () => {
+    const folder = makeFolder();
+    const parent = join(folder, "parent");
+    mkdirSync(parent);
+    const server = await startServer({ snapshot: join(parent, "queue") }, folder);
+    await send(server.port, "lost", [1]);
+    rmSync(parent, { recursive: true });
+    const { code, log } = await server.stop();
+    expect(code).toBe(1);
+    expect(log).toContain(join(parent, "queue"));
   }, 30_000);
 });
 
