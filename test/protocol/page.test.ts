@@ -1,0 +1,140 @@
+/** docs/protocol.md does not say what is not so: its bytes, its limits, its close codes, its links. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DEFAULT_LIMITS } from "../../src/broker/limits.ts";
+import { CODE_NUMBERS } from "../../src/errors.ts";
+import { Admin } from "../../src/gen/tinymq/v1/admin.ts";
+import { TinyMQ } from "../../src/gen/tinymq/v1/queue.ts";
+import { OPTIONS } from "../../src/server/index.ts";
+import * as limits from "../../src/wire/limits.ts";
+import { MAX_TOPIC_BYTES } from "../../src/wire/topic-name.ts";
+import { ROOT } from "../repo/sources.ts";
+import { startServer, toHex, Wire } from "./support.ts";
+import { conversations, refused } from "./vectors.ts";
+
+const page = readFileSync(join(ROOT, "docs/protocol.md"), "utf8");
+
+/** Whole frames of the worked examples: those whose first line is bytes and nothing else. */
+const examples = [...page.matchAll(/^(C→S|S→C) {2}((?:[0-9a-f]{2} |… )*[0-9a-f]{2})(?: {2,}.*)?$/gm)].map(
+  (match) => ({
+    from: match[1] === "C→S" ? "client" : "server",
+    bytes: match[2]!,
+  }),
+);
+
+describe("the worked examples", () => {
+  test("are there", () => expect(examples.length).toBeGreaterThanOrEqual(16));
+
+  test("are what the vectors' conversations send and receive, in that order", () => {
+    const [v1, v0] = ["v1: two messages in, two messages out", "v0: one message in, one message out"].map(
+      (name) =>
+        conversations
+          .find((each) => each.name === name)!
+          .steps.flatMap(({ send, receive, receiveLike }) => {
+            if (send !== undefined) return [{ from: "client", hex: send }];
+            if (receive !== undefined) return [{ from: "server", hex: receive }];
+            return receiveLike === undefined ? [] : [{ from: "server", hex: "" }];
+          }),
+    );
+    const wanted = [...v1!, ...v0!];
+    expect(examples.map(({ from }) => from)).toEqual(wanted.map(({ from }) => from));
+    for (const [index, { bytes }] of examples.entries()) {
+      if (wanted[index]!.hex !== "") expect(bytes.replaceAll(" ", "")).toBe(wanted[index]!.hex);
+    }
+  });
+
+  test("opened looks as they show it", async () => {
+    await using server = await startServer();
+    const opened = examples.filter(({ bytes }) => bytes.includes("…"));
+    expect(opened).toHaveLength(2);
+    for (const [index, method] of ["Produce", "Consume"].entries()) {
+      const wire = await Wire.open(server.port, `/tinymq.v1.TinyMQ/${method}`, { protocol: "tinymq.v1" });
+      const [before, behind] = opened[index]!.bytes.split("…").map((part) => part.replaceAll(" ", ""));
+      const frame = await wire.send("0a0b0a096772656574696e6773").nextHex();
+      expect(frame).toStartWith(before!);
+      expect(frame).toEndWith(behind!);
+      expect(frame.length).toBe(before!.length + 64 + behind!.length);
+    }
+  });
+});
+
+test("every number of the tables is the code's", () => {
+  const number = (value: number) => value.toLocaleString("en-US");
+  const seconds = (ms: number) => `${ms / 1000} s`;
+  const maxFrame = limits.MAX_MESSAGE_BYTES + limits.BATCH_SLACK_BYTES + limits.FRAME_SLACK_BYTES;
+  const fallback = (name: string) => number(Number(OPTIONS.find((option) => option.name === name)!.fallback));
+  const rows: [limit: string, value: string][] = [
+    ["message, as encoded", number(limits.MAX_MESSAGE_BYTES)],
+    ["frame", number(maxFrame)],
+    ["messages a batch", number(limits.MAX_BATCH_MESSAGES)],
+    ["batches without an answer", number(limits.MAX_BATCHES_IN_FLIGHT)],
+    ["pulls without an answer", number(limits.MAX_PULLS_IN_FLIGHT)],
+    ["first frame", seconds(limits.FIRST_FRAME_MS)],
+    ["heartbeat", seconds(limits.HEARTBEAT_MS)],
+    ["given up", seconds(limits.HEARTBEAT_MS * limits.DEAD_AFTER_HEARTBEATS)],
+    ["producers remembered", number(DEFAULT_LIMITS.maxProducers)],
+    ["unique ids remembered", number(DEFAULT_LIMITS.maxUniqueIds)],
+    ["memory for messages", `${DEFAULT_LIMITS.maxMemory / limits.MiB} MiB`],
+    ["topics", fallback("max-topics")],
+    ["connections", fallback("max-connections")],
+    ["topic name", `${MAX_TOPIC_BYTES} bytes`],
+    ["reason of a settle", number(limits.MAX_REASON_BYTES)],
+  ];
+  const table = page.slice(page.indexOf("## Limits")).split("\n");
+  for (const [limit, value] of rows) {
+    const row = table.find((line) => line.startsWith(`| ${limit} | `));
+    expect(row, limit).toContain(value);
+  }
+});
+
+test("every close code is explained: those that vectors earn, and all others as not sent", () => {
+  const explained = [...page.matchAll(/^\| (\d{4}) \| ([A-Z_]*)/gm)].map(([, code, name]) => ({
+    code: Number(code),
+    name,
+  }));
+  for (const { close, name } of refused)
+    expect(
+      explained.map(({ code }) => code),
+      name,
+    ).toContain(close);
+  const notSent = page
+    .match(/This version does not send ([\d, and]+)\./)![1]!
+    .match(/\d+/g)!
+    .map(Number);
+  const ofGrpc = Object.values(CODE_NUMBERS).map((number) => 4000 + number);
+  expect([...explained.map(({ code }) => code).filter((code) => code >= 4000), ...notSent].sort()).toEqual(
+    ofGrpc,
+  );
+  for (const { code, name } of explained) {
+    if (code >= 4000) expect(CODE_NUMBERS[name as keyof typeof CODE_NUMBERS]).toBe((code - 4000) as never);
+  }
+});
+
+test("every method, every kind of frame and its first byte, and every link is right", () => {
+  for (const { name } of [...TinyMQ.methods, ...Admin.methods]) expect(page).toContain(name);
+  const header = "| first byte | Produce, client | Produce, server | Consume, client";
+  const table = page.slice(page.indexOf(header)).split("\n\n")[0]!.split("\n").slice(2);
+  const columns = TinyMQ.methods.flatMap((method) => [method.I, method.O]);
+  for (const [row, line] of table.entries()) {
+    const [first, ...kinds] = line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim());
+    const number = row + 1;
+    expect(first).toBe(`\`${toHex(Uint8Array.of(8 * number + 2))}\``);
+    expect(kinds).toEqual(
+      columns.map((type) => type.fields.find((field) => field.no === number)?.name ?? ""),
+    );
+  }
+  const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+    title!
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, "")
+      .replaceAll(" ", "-"),
+  );
+  for (const [, target] of page.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+    if (target!.startsWith("#")) expect(anchors).toContain(target!.slice(1));
+    else expect(existsSync(join(ROOT, "docs", target!)), target).toBe(true);
+  }
+});
