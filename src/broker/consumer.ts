@@ -12,6 +12,8 @@ export type Outcome = "done" | "retry" | "reject";
 export interface WaitingPull {
   readonly consumer: Consumer;
   readonly pullId: number;
+  /** Its place among the pulls of its topic: the lower, the older. */
+  readonly order: number;
   readonly maxMessages: number;
   readonly maxBytes: number;
   /** Wants an answer at once, if it is `empty`. */

@@ -23,6 +23,8 @@ export class Dispatcher {
   #standbys: Consumer[] = [];
   readonly #shared = new Set<Consumer>();
   readonly #waiting = new Deque<WaitingPull>();
+  /** How many pulls there were. */
+  #pulls = 0;
   /** Pulls in `#waiting` that want an answer at once. */
   #impatient = 0;
   #pumping = false;
@@ -80,7 +82,16 @@ export class Dispatcher {
     }
     consumer.pulls += 1;
     const pull: WaitingPull = {
-      consumer, pullId, maxMessages, maxBytes, impatient: waitMs <= 0, timer: null, parked: false, done: false };
+      consumer,
+      pullId,
+      order: this.#pulls++,
+      maxMessages,
+      maxBytes,
+      impatient: waitMs <= 0,
+      timer: null,
+      parked: false,
+      done: false,
+    };
     if (!consumer.active) {
       this.#park(pull);
       if (pull.impatient) this.#answerEmpty(pull);
@@ -227,7 +238,14 @@ export class Dispatcher {
   #unpark(consumer: Consumer): void {
     for (const pull of consumer.parked.splice(0)) {
       pull.parked = false;
-      this.#enqueue(pull);
+      // Back to its place: younger ones may have come while it could not be answered.
+      let index = 0;
+      for (const other of this.#waiting) {
+        if (other.order > pull.order) break;
+        index += 1;
+      }
+      this.#waiting.splice(index, 0, pull);
+      if (pull.impatient) this.#impatient += 1;
     }
   }
 

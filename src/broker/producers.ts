@@ -35,6 +35,11 @@ export class Producer {
   #seenSeq: number;
   readonly #pending: Pending[] = [];
   readonly #rejected = new Map<number, TinyMQError>();
+  /**
+   * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
+   * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
+   */
+  known = false;
 
   constructor(table: ProducerTable, id: string, lastSeq: number, broadcast: boolean, port: ProducerPort | null) {
     this.#table = table;
@@ -48,7 +53,7 @@ export class Producer {
 
   /** The same producer on a new connection. */
   reopen(firstSeq: number, broadcast: boolean, port: ProducerPort): void {
-    this.lastSeq = Math.max(this.lastSeq, firstSeq - 1);
+    this.lastSeq = this.known ? Math.max(this.lastSeq, firstSeq - 1) : firstSeq - 1;
     this.#seenSeq = firstSeq - 1;
     this.#broadcast = broadcast;
     this.port = port;
@@ -98,6 +103,7 @@ export class Producer {
     }
     this.lastSeq = seq;
     this.#seenSeq = seq;
+    this.known = true;
     let error = tooLarge;
     let stored: MaybePromise<void> = undefined;
     if (error === null) {
@@ -211,7 +217,7 @@ export class ProducerTable {
       existing.reopen(firstSeq, broadcast, port);
       this.connected += 1;
       this.topic.keep();
-      return { producer: existing, known: true };
+      return { producer: existing, known: existing.known };
     }
     const producer = new Producer(this, id, firstSeq - 1, broadcast, port);
     if (id !== "") this.#remember(producer);
@@ -237,6 +243,7 @@ export class ProducerTable {
   /** A producer of a snapshot: not connected, forgotten later. */
   restore(id: string, lastSeq: number): Producer {
     const producer = new Producer(this, id, lastSeq, false, null);
+    producer.known = true;
     this.#remember(producer);
     this.#forgetLater(producer);
     return producer;
