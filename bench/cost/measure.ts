@@ -1,0 +1,66 @@
+/** What the measurements of cost have in common. */
+import { Session, type TopicOptions } from "../harness/session.ts";
+import type { RunningServer, Subject } from "../harness/subject.ts";
+
+/** A server that was just started, or has just been left alone, is looked at after this, in ms. */
+export const SETTLE_MS = 1_000;
+
+/** Does `work` with a new server of the subject, and ends it. */
+export async function withServer<T>(
+  subject: Subject,
+  work: (session: Session, server: RunningServer) => Promise<T>,
+): Promise<T> {
+  const server = await subject.start();
+  try {
+    const session = await Session.open(subject, "bun", server);
+    try {
+      return await work(session, server);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Puts messages `first` to `first + count - 1` into a topic and leaves. */
+export async function fill(session: Session, topic: TopicOptions, count: number, first = 0): Promise<void> {
+  const { producers: _producers, consumers: _consumers, ...open } = topic;
+  if (first === 0) await session.producer.ask("prepare", open);
+  await session.producer.ask("openProducers", { ...open, connections: 1 });
+  const style = session.subject.abilities.produceStyles?.[0] ?? "send";
+  await session.producer.ask("pipelined", { size: topic.size, count, style, ahead: null, first });
+  await session.producer.ask("closeAll", null);
+}
+
+/** Takes them out again; answers what came. */
+export async function drain(session: Session, topic: TopicOptions, count: number, first = 0) {
+  const { producers: _producers, consumers: _consumers, ...open } = topic;
+  await session.consumer.ask("openConsumers", { ...open, connections: 1 });
+  const task = {
+    size: topic.size,
+    producers: 1,
+    perProducer: count,
+    timed: false,
+    progressEvery: null,
+    first,
+  };
+  const consumed = await session.consumer.ask("consume", task);
+  await session.consumer.ask("closeAll", null);
+  return consumed;
+}
+
+/** Figures that come together, one value of each a run. */
+export class Series {
+  readonly #values = new Map<string, number[]>();
+
+  add(key: string, value: number): void {
+    const values = this.#values.get(key) ?? [];
+    values.push(value);
+    this.#values.set(key, values);
+  }
+
+  entries(): [key: string, values: number[]][] {
+    return [...this.#values];
+  }
+}

@@ -1,0 +1,113 @@
+/** The bench's end of a client process. */
+import { join } from "node:path";
+import { nodeWorker } from "./bundles.ts";
+import type { Runtime } from "./subject.ts";
+import type { ConsumeTask, FromWorker, ToWorker, Verb, Verbs } from "./worker-protocol.ts";
+
+/** No single step may take longer than this, in ms. */
+const STEP_TIMEOUT_MS = 120_000;
+const READY_TIMEOUT_MS = 20_000;
+const GOODBYE_MS = 2_000;
+
+interface Waiting {
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+export class ClientProcess {
+  readonly runtime: Runtime;
+  /** Called when the process tells how many messages its slowest receiver has. */
+  onProgress: (received: number) => void = () => {};
+  readonly #child: Bun.Subprocess;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 0;
+  #ready: () => void = () => {};
+
+  private constructor(runtime: Runtime, command: string[]) {
+    this.runtime = runtime;
+    this.#child = Bun.spawn(command, {
+      stdio: ["ignore", "ignore", process.env.TINYMQ_BENCH_DEBUG ? "inherit" : "ignore"],
+      serialization: "json",
+      ipc: (message: FromWorker) => this.#hear(message),
+      onExit: (_child, code, signal) => this.#ended(`ended with ${signal ?? code}`),
+    });
+  }
+
+  /** `flags` go to the runtime, for example `--cpu-prof`. */
+  static async start(runtime: Runtime, flags: readonly string[] = []): Promise<ClientProcess> {
+    const command =
+      runtime === "bun"
+        ? [process.execPath, ...flags, join(import.meta.dir, "worker.ts")]
+        : ["node", ...flags, await nodeWorker()];
+    const client = new ClientProcess(runtime, command);
+    await within(
+      READY_TIMEOUT_MS,
+      `a client process (${runtime}) to start`,
+      new Promise<void>((resolve, reject) => {
+        client.#ready = resolve;
+        client.#waiting.set(-1, { resolve: () => {}, reject });
+      }),
+    );
+    return client;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  ask<V extends Verb>(
+    verb: V,
+    task: Verbs[V]["takes"],
+    timeoutMs = STEP_TIMEOUT_MS,
+  ): Promise<Verbs[V]["gives"]> {
+    const id = this.#nextId++;
+    const answered = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    this.#say({ id, verb, task } as ToWorker);
+    return within(timeoutMs, `"${verb}" in a client process`, answered) as Promise<Verbs[V]["gives"]>;
+  }
+
+  credit(received: number): void {
+    this.#say({ credit: received });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#say({ bye: true });
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), GOODBYE_MS);
+    await this.#child.exited;
+    clearTimeout(timer);
+  }
+
+  #say(message: ToWorker): void {
+    this.#child.send(message);
+  }
+
+  #hear(message: FromWorker): void {
+    if ("ready" in message) return this.#ready();
+    if ("progress" in message) return this.onProgress(message.progress);
+    const waiting = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if ("error" in message) waiting?.reject(new Error(message.error));
+    else waiting?.resolve(message.result);
+  }
+
+  #ended(how: string): void {
+    for (const { reject } of this.#waiting.values()) reject(new Error(`a client process ${how}`));
+    this.#waiting.clear();
+  }
+}
+
+export type { ConsumeTask };
+
+/** Rejects if `promise` takes longer than `ms`. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${ms / 1_000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,204 @@
+/** A client process: holds the connections of one side of a workload and does what the bench asks for. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { subjectByKey } from "../subjects.ts";
+import { Bodies } from "./bodies.ts";
+import { nowMicros } from "./clock.ts";
+import { awaited, Lead, paced, pipelined } from "./drive.ts";
+import { Latency } from "./latency.ts";
+import { Sink } from "./sink.ts";
+import type { BenchConsumer, BenchProducer, Client, OpenOptions } from "./subject.ts";
+import type {
+  Consumed,
+  ConsumeTask,
+  FromWorker,
+  PipelinedTask,
+  Request,
+  ToWorker,
+  Verbs,
+} from "./worker-protocol.ts";
+
+/** Connections that are opened at once. */
+const OPEN_AT_ONCE = 32;
+const FIRST_ACK_RETRY_MS = 2;
+/** Bodies are kept over the runs: making them is no part of a run. */
+const bodiesInUse = new Map<string, Bodies>();
+
+let client: Client | undefined;
+let producers: BenchProducer[] = [];
+let consumers: BenchConsumer[] = [];
+let fanOut = false;
+let lead = new Lead();
+
+type Handlers = { [V in keyof Verbs]: (task: Verbs[V]["takes"]) => Promise<Verbs[V]["gives"]> };
+
+const handlers: Handlers = {
+  async connect({ subject, target }) {
+    await client?.close();
+    client = await subjectByKey(subject).connect(target);
+    return null;
+  },
+  async prepare(options) {
+    await opened().prepare?.(options);
+    return null;
+  },
+  async remove(options) {
+    await opened().remove?.(options);
+    return null;
+  },
+  async openProducers({ connections, ...options }) {
+    producers.push(...(await openMany(connections, () => opened().producer(options))));
+    return null;
+  },
+  async openConsumers({ connections, ...options }) {
+    const open = opened().consumer;
+    if (open === undefined) throw new Error("this subject has no consumers");
+    fanOut = options.fanOut;
+    consumers.push(...(await openMany(connections, () => open.call(client, options))));
+    return null;
+  },
+  nameTopics,
+  async closeAll() {
+    const all = [...producers, ...consumers];
+    producers = [];
+    consumers = [];
+    for (let at = 0; at < all.length; at += OPEN_AT_ONCE) {
+      await Promise.all(all.slice(at, at + OPEN_AT_ONCE).map((one) => one.close()));
+    }
+    return null;
+  },
+  awaited: ({ size, count, warmUp }) => awaited(producers[0]!, bodiesOf(0, size), count, warmUp),
+  pipelined: pipelineAll,
+  paced: ({ size, rate, count }) => paced(producers[0]!, bodiesOf(0, size), rate, count),
+  consume: consumeAll,
+  firstAck,
+};
+
+async function pipelineAll({ size, count, style, ahead, first = 0 }: PipelinedTask) {
+  const leads = producers.map(() => new Lead(ahead ?? undefined));
+  lead = leads[0]!;
+  const spans = await Promise.all(
+    producers.map((producer, index) => {
+      const options = { count, first, style, lead: leads[index]!, sharedBy: producers.length };
+      return pipelined(producer, bodiesOf(index, size), options);
+    }),
+  );
+  return {
+    startedAt: Math.min(...spans.map((span) => span.startedAt)),
+    endedAt: Math.max(...spans.map((span) => span.endedAt)),
+  };
+}
+
+async function nameTopics({ prefix, from, to, size }: Verbs["nameTopics"]["takes"]): Promise<null> {
+  let next = from;
+  const options = { size, shared: false, fanOut: false, consumeStyle: "stream" as const };
+  const name = async (): Promise<void> => {
+    while (next < to) {
+      const producer = await opened().producer({ ...options, topic: `${prefix}${next++}` });
+      await producer.close();
+    }
+  };
+  await Promise.all(Array.from({ length: OPEN_AT_ONCE }, name));
+  return null;
+}
+
+async function consumeAll(task: ConsumeTask): Promise<Consumed> {
+  const latency = task.timed ? new Latency() : undefined;
+  const { progressEvery, ...expected } = task;
+  const slowest = new Slowest(fanOut ? consumers.length : 1);
+  const makeSink = (index: number): Sink =>
+    new Sink({
+      ...expected,
+      latency,
+      progressEvery: progressEvery ?? undefined,
+      progress: progressEvery === null ? undefined : (received) => slowest.report(index, received),
+    });
+  const shared = makeSink(0);
+  const sinks = fanOut ? [shared, ...consumers.slice(1).map((_, index) => makeSink(index + 1))] : [shared];
+  const startedAt = nowMicros();
+  await Promise.all(consumers.map((consumer, index) => consumer.consume(sinks[index] ?? shared)));
+  const endedAt = nowMicros();
+  const arrivals = { received: 0, duplicates: 0, missing: 0, damaged: 0 };
+  for (const sink of sinks) {
+    const one = sink.arrivals();
+    for (const key of Object.keys(arrivals) as (keyof typeof arrivals)[]) arrivals[key] += one[key];
+  }
+  return { startedAt, endedAt, arrivals, latency: latency?.summary() ?? null, copies: sinks.length };
+}
+
+/** Tells the bench how many messages the slowest receiver has, whenever that changed. */
+class Slowest {
+  readonly #counts: number[];
+  #reported = 0;
+
+  constructor(receivers: number) {
+    this.#counts = new Array<number>(receivers).fill(0);
+  }
+
+  report(index: number, received: number): void {
+    this.#counts[index] = received;
+    const slowest = Math.min(...this.#counts);
+    if (slowest <= this.#reported) return;
+    this.#reported = slowest;
+    say({ progress: slowest });
+  }
+}
+
+async function firstAck(options: OpenOptions): Promise<{ at: number }> {
+  while (true) {
+    try {
+      await opened().prepare?.(options);
+      const producer = await opened().producer(options);
+      await producer.send(bodiesOf(0, options.size), 0);
+      const at = nowMicros();
+      await producer.close();
+      return { at };
+    } catch {
+      // Not ready yet; the bench gives up when it takes too long.
+      await sleep(FIRST_ACK_RETRY_MS);
+    }
+  }
+}
+
+function bodiesOf(producer: number, size: number): Bodies {
+  const key = `${producer}/${size}`;
+  const found = bodiesInUse.get(key) ?? new Bodies(producer, size);
+  bodiesInUse.set(key, found);
+  found.intended = 0;
+  return found;
+}
+
+function opened(): Client {
+  if (client === undefined) throw new Error("not connected");
+  return client;
+}
+
+async function openMany<T>(count: number, open: () => Promise<T>): Promise<T[]> {
+  const all: T[] = [];
+  while (all.length < count) {
+    const now = Math.min(OPEN_AT_ONCE, count - all.length);
+    all.push(...(await Promise.all(Array.from({ length: now }, open))));
+  }
+  return all;
+}
+
+function say(message: FromWorker): void {
+  process.send?.(message);
+}
+
+async function answer({ id, verb, task }: Request): Promise<void> {
+  try {
+    const handler = handlers[verb] as (task: unknown) => Promise<unknown>;
+    say({ id, result: await handler(task) });
+  } catch (error) {
+    say({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+}
+
+process.on("message", (message: ToWorker) => {
+  if ("credit" in message) lead.received(message.credit);
+  else if ("bye" in message) process.exit(0);
+  else void answer(message);
+});
+// Without the bench there is nothing to do.
+process.on("disconnect", () => process.exit(1));
+say({ ready: true });

@@ -1,0 +1,61 @@
+/** `bun bench/main.ts`: measures tinyMQ, the control and the peers, and writes what it found. */
+import { defineCommand, runMain } from "citty";
+import { runBench } from "./bench.ts";
+import { writeDocs } from "./report/docs.ts";
+import { summary } from "./report/summary.ts";
+import { type Results, readResults, writeResults } from "./results.ts";
+import { parseSettings } from "./settings.ts";
+
+const main = defineCommand({
+  meta: { name: "bench", description: "measures tinyMQ, a bare echo, and its peers on this machine" },
+  args: {
+    quick: { type: "boolean", description: "tinyMQ and the control only, in under two minutes" },
+    smoke: {
+      type: "boolean",
+      description: "few messages, no timing: does the bench work, does everything arrive",
+    },
+    only: {
+      type: "string",
+      description: "parts to run, comma-separated: awaited,backlog,both,rate,memory, ...",
+    },
+    peers: { type: "string", description: "peers to run, comma-separated; none for none" },
+    runs: { type: "string", description: "runs of each figure (5)" },
+    seconds: { type: "string", description: "how long the measured part of a run is (0.5)" },
+    out: { type: "string", description: "file for the results (bench/results/MODE.json)" },
+    docs: {
+      type: "string",
+      description: "write docs/benchmarks.md from this file of results, and measure nothing",
+    },
+  },
+  async run({ args }) {
+    if (args.docs) {
+      writeDocs(readResults(args.docs));
+      return;
+    }
+    const settings = parseSettings(args);
+    const results = await runBench(settings, `bun bench/main.ts ${process.argv.slice(2).join(" ")}`.trim());
+    if (settings.out !== "") writeResults(settings.out, results);
+    if (settings.docs) writeDocs(results);
+    process.stdout.write(settings.mode === "smoke" ? smokeReport(results) : summary(results));
+    process.exit(failures(results).length > 0 && settings.mode === "smoke" ? 1 : 0);
+  },
+});
+
+// Servers that were started end with the process, whatever ends it.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
+await runMain(main);
+
+function failures({ cells }: Results): string[] {
+  return cells.flatMap(({ workload, runtime, parameters, error }) =>
+    error === undefined ? [] : [`${workload}, ${runtime}, ${JSON.stringify(parameters)}: ${error}`],
+  );
+}
+
+function smokeReport(results: Results): string {
+  const failed = failures(results);
+  const lines = failed.map((failure) => `failed: ${failure}`);
+  lines.push(
+    `${results.cells.length - failed.length} workloads delivered every message, ${failed.length} did not`,
+  );
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,67 @@
+/** What a run of the bench leaves behind, as JSON: everything that the tables and plots are made from. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Figure } from "./harness/statistics.ts";
+import type { Role } from "./harness/subject.ts";
+import type { Machine } from "./machine.ts";
+import type { CellResult } from "./runner.ts";
+
+/** Something other than a workload that was measured. */
+export interface Cost {
+  /** What: "memory-per-message". */
+  cost: string;
+  subject: string;
+  /** At which number of messages, topics or connections; null where there is none. */
+  at: number | null;
+  unit: "bytes" | "ms" | "µs" | "ratio";
+  figure: Figure;
+}
+
+export interface SubjectRecord {
+  key: string;
+  name: string;
+  role: Role;
+  version: string;
+  client: string;
+  promise: string;
+  command: string;
+  settings: string;
+}
+
+export interface Results {
+  /** ISO 8601. */
+  began: string;
+  seconds: number;
+  mode: "full" | "quick" | "smoke";
+  /** Of each figure. */
+  runs: number;
+  /** Measured part of a run that was aimed at. */
+  secondsPerRun: number;
+  command: string;
+  machine: Machine;
+  subjects: SubjectRecord[];
+  /** By name: what was not measured, and why. */
+  skipped: Record<string, string>;
+  cells: CellResult[];
+  costs: Cost[];
+}
+
+export function writeResults(file: string, results: Results): void {
+  mkdirSync(dirname(file), { recursive: true });
+  // One line for each cell: a diff of two runs stays readable.
+  const rounded = JSON.stringify(results, roundNumbers, 1);
+  writeFileSync(
+    file,
+    `${rounded.replace(/\[\s+(-?[\d.e+]+(?:,\s+-?[\d.e+]+)*)\s+\]/g, (list) => list.replace(/\s+/g, " "))}\n`,
+  );
+}
+
+export function readResults(file: string): Results {
+  return JSON.parse(readFileSync(file, "utf8")) as Results;
+}
+
+/** Five digits say more than any of these measurements knows. */
+function roundNumbers(_key: string, value: unknown): unknown {
+  if (typeof value !== "number" || Number.isInteger(value)) return value;
+  return Math.abs(value) >= 1e5 ? Math.round(value) : Number(value.toPrecision(5));
+}

@@ -1,0 +1,45 @@
+/** One by one: each message is acknowledged before the next is sent. */
+
+import type { LatencySummary } from "../harness/latency.ts";
+import { requireAll, type Session } from "../harness/session.ts";
+import type { Parameters, Sample, Workload } from "./workload.ts";
+
+/** Part of the messages that come before the recorded ones. */
+const WARM_UP = 0.1;
+
+export const awaitedOneByOne: Workload = {
+  key: "awaited",
+  title: "awaited one by one",
+  firstCount: 300,
+  suits: () => true,
+  run,
+  seconds: (sample, count) => (sample.mean! * count) / 1e6,
+};
+
+async function run(session: Session, { size }: Parameters, count: number): Promise<Sample> {
+  const { abilities } = session.subject;
+  const task = { size, count, warmUp: Math.ceil(count * WARM_UP) };
+  const began = performance.now();
+  const expected = { size, producers: 1, perProducer: count, timed: false, progressEvery: null };
+  if (abilities.lossy === true) {
+    // Nobody keeps what is not received at once.
+    return await session.withTopic({ size }, async () => {
+      const consumed = session.consumer.ask("consume", expected);
+      const latency = await session.producer.ask("awaited", task);
+      requireAll(session.subject, await consumed);
+      return sampleOf(latency, began, count);
+    });
+  }
+  return await session.withTopic({ size, consumers: 0 }, async (topic) => {
+    const sample = sampleOf(await session.producer.ask("awaited", task), began, count);
+    if (abilities.queue === true) {
+      await session.consumer.ask("openConsumers", { ...topic, connections: 1 });
+      requireAll(session.subject, await session.consumer.ask("consume", expected));
+    }
+    return sample;
+  });
+}
+
+function sampleOf({ p50, p99, p999, max }: LatencySummary, began: number, count: number): Sample {
+  return { p50, p99, p999, max, mean: ((performance.now() - began) * 1e3) / count };
+}

@@ -1,0 +1,42 @@
+/** Latency at a fixed rate: an open loop, timed from when each message was meant to be sent. */
+import { requireAll, type Session } from "../harness/session.ts";
+import { type Parameters, type Sample, type Workload, withCpu } from "./workload.ts";
+
+/** Below this part of the rate that was asked for, a subject is saturated. */
+export const SATURATED = 0.95;
+
+export const fixedRate: Workload = {
+  key: "rate",
+  title: "latency at a fixed rate",
+  firstCount: 200,
+  suits: ({ abilities }) => abilities.queue === true || abilities.lossy === true,
+  run,
+  fixedCount: ({ rate }, seconds) => rate * seconds,
+  seconds: (_sample, count) => count,
+};
+
+async function run(session: Session, { size, rate }: Parameters, count: number): Promise<Sample> {
+  const { producer, consumer } = session;
+  return await session.withTopic({ size }, async () => {
+    const before = session.cpu();
+    const expected = { size, producers: 1, perProducer: count, timed: true, progressEvery: null };
+    const arriving = consumer.ask("consume", expected);
+    arriving.catch(() => {});
+    const produced = await producer.ask("paced", { size, rate, count });
+    const consumed = await arriving;
+    const after = session.cpu();
+    requireAll(session.subject, consumed);
+    const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
+    const { p50, p99, p999 } = produced.latency;
+    const sample: Sample = {
+      ackP50: p50,
+      ackP99: p99,
+      ackP999: p999,
+      deliveryP50: consumed.latency!.p50,
+      deliveryP99: consumed.latency!.p99,
+      deliveryP999: consumed.latency!.p999,
+      achieved: (count * 1e6) / micros / rate,
+    };
+    return withCpu(sample, before, after, count);
+  });
+}
