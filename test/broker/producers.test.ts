@@ -90,6 +90,16 @@ test("the same id on another connection closes the older one, whose frames no lo
   expect(new TestConsumer(world, "t").fetch()).toEqual(["one", "two"]);
 });
 
+test("a producer is unknown until its first batch came, however often it opens", () => {
+  const world = new World();
+  new TestProducer(world, "t", 1, 5).link.end(ABNORMAL);
+  const again = new TestProducer(world, "t", 1, 3);
+  expect(answers(again.take())).toEqual(["opened false 2"]);
+  again.send([message(3, "three")]);
+  again.link.end(ABNORMAL);
+  expect(answers(new TestProducer(world, "t", 1, 3).take())).toEqual(["opened true 3"]);
+});
+
 test("ids are of one topic", () => {
   const world = new World();
   const one = new TestProducer(world, "one", 1);
@@ -132,11 +142,12 @@ test("a batch that is no batch ends the stream and is not stored; one that break
 test("a full table of producers refuses new ones and forgets none", () => {
   const world = new World({ maxProducers: 1 });
   const first = new TestProducer(world, "t", 1);
+  first.send([message(1, "a")]);
   first.link.end(ABNORMAL);
   const second = new TestProducer(world, "t", 2);
   expect(second.closed?.code).toBe(4008);
   expect(world.broker.topics.get("t")?.producers.connected).toBe(0);
-  expect(answers(new TestProducer(world, "t", 1).take())).toEqual(["opened true 0"]);
+  expect(answers(new TestProducer(world, "t", 1).take())).toEqual(["opened true 1"]);
   expect(new TestProducer(world, "t").closed).toBeNull();
 });
 

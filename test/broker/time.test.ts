@@ -86,7 +86,10 @@ test("an expired message is never delivered, though its timer is late", () => {
 test("a leased message does not expire; given back late, it does", () => {
   const world = new World();
   const producer = new TestProducer(world, "t");
-  producer.send([1, 2, 3].map((id) => message(id, String(id))), { ttlMs: 1_000 });
+  producer.send(
+    [1, 2, 3].map((id) => message(id, String(id))),
+    { ttlMs: 1_000 },
+  );
   const consumer = new TestConsumer(world, "t");
   consumer.fetch();
   world.clock.advance(2_000);
@@ -178,7 +181,8 @@ test("a topic that a refused consumer named goes too", () => {
 test("delayed messages are bounded by the memory of all", () => {
   const world = new World({ maxMemory: 64 * 1024 });
   const producer = new TestProducer(world, "t");
-  for (let batch = 0; batch < 100; batch++) producer.send([message(1, "x".repeat(5_000))], { delayMs: 60_000 });
+  for (let batch = 0; batch < 100; batch++)
+    producer.send([message(1, "x".repeat(5_000))], { delayMs: 60_000 });
   expect(world.broker.counters.rejected).toBeGreaterThan(80);
   expect(world.broker.memoryUsed).toBeLessThanOrEqual(64 * 1024);
 });

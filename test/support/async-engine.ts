@@ -5,8 +5,8 @@
  * Offsets are spread, as those of an engine that numbers `stream sequence x 8,192 + index`.
  */
 import type { Chunk, Engine, Lock, Log, OffsetRun } from "../../src/engine/engine.ts";
-import type { MaybePromise } from "../../src/wire/maybe-promise.ts";
 import { MemoryEngine } from "../../src/engine/memory/memory-engine.ts";
+import type { MaybePromise } from "../../src/wire/maybe-promise.ts";
 import type { Random } from "./random.ts";
 
 const OFFSETS_A_BATCH = 8_192;

@@ -1,9 +1,9 @@
 /** Clients for tests: they encode with the generated code, and decode what a session sent. */
 import {
+  Batch,
   ConsumeMode,
   ConsumeRequest,
   ConsumeResponse,
-  Batch,
   Delivery,
   type Message,
   Outcome,

@@ -64,7 +64,11 @@ export class World {
   #links = 0;
 
   /** `outboundBytes`: what may wait to be sent; a quarter of the memory, as in a server, where it is left out. */
-  constructor(limits: Partial<BrokerLimits> = {}, engine: Engine = new MemoryEngine(), outboundBytes?: number) {
+  constructor(
+    limits: Partial<BrokerLimits> = {},
+    engine: Engine = new MemoryEngine(),
+    outboundBytes?: number,
+  ) {
     const published = new FrameWriter();
     const utf8 = new TextEncoder();
     this.broker = new Broker({

@@ -1,13 +1,25 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { TinyMQError } from "../../src/errors.ts";
-import { ConsumeResponse, ProduceRequest, ProduceResponse, SubscribeResponse } from "../../src/gen/tinymq/v1/queue.ts";
+import {
+  ConsumeResponse,
+  ProduceRequest,
+  ProduceResponse,
+  SubscribeResponse,
+} from "../../src/gen/tinymq/v1/queue.ts";
 import { FrameWriter, readProduceBatch, requireCount } from "../../src/wire/frames.ts";
 import { runs } from "../support/runs.ts";
 
-const number = fc.oneof(fc.nat(300), fc.constantFrom(2 ** 28, 2 ** 32, 2 ** 49, 2 ** 53 - 1), fc.maxSafeNat());
+const number = fc.oneof(
+  fc.nat(300),
+  fc.constantFrom(2 ** 28, 2 ** 32, 2 ** 49, 2 ** 53 - 1),
+  fc.maxSafeNat(),
+);
 const count = fc.oneof(fc.nat(300), fc.nat(2 ** 31 - 1), fc.constant(2 ** 32 - 1));
-const bytes = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.constantFrom(...[16_300, 70_000, 2_100_000].map(filled)));
+const bytes = fc.oneof(
+  fc.uint8Array({ maxLength: 300 }),
+  fc.constantFrom(...[16_300, 70_000, 2_100_000].map(filled)),
+);
 const hex = (frame: Uint8Array) => Buffer.from(frame).toString("hex");
 
 function filled(length: number): Uint8Array {
@@ -18,12 +30,20 @@ test("a delivery is what the generated code writes, in however many parts it is"
   const writer = new FrameWriter();
   const run = fc.record({ firstOffset: number, count, redelivered: fc.boolean() });
   fc.assert(
-    fc.property(number, number, fc.array(run, { maxLength: 9 }), fc.array(bytes, { maxLength: 4 }), (pullId, firstPosition, all, parts) => {
-      const messages = Buffer.concat(parts);
-      const frame = writer.delivered({ pullId, firstPosition, runs: all }, parts, messages.length);
-      const delivered = { pullId, firstPosition, runs: all, messages };
-      expect(hex(frame)).toBe(hex(ConsumeResponse.toBinary({ kind: { oneofKind: "delivered", delivered } })));
-    }),
+    fc.property(
+      number,
+      number,
+      fc.array(run, { maxLength: 9 }),
+      fc.array(bytes, { maxLength: 4 }),
+      (pullId, firstPosition, all, parts) => {
+        const messages = Buffer.concat(parts);
+        const frame = writer.delivered({ pullId, firstPosition, runs: all }, parts, messages.length);
+        const delivered = { pullId, firstPosition, runs: all, messages };
+        expect(hex(frame)).toBe(
+          hex(ConsumeResponse.toBinary({ kind: { oneofKind: "delivered", delivered } })),
+        );
+      },
+    ),
     runs(1_000),
   );
 });
@@ -33,7 +53,10 @@ test("published messages are what the generated code writes", () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 20 }), number, count, bytes, (epoch, published, many, messages) => {
       const frame = writer.published(new TextEncoder().encode(epoch), published, many, messages);
-      const kind = { oneofKind: "published", published: { epoch, published, count: many, messages } } as const;
+      const kind = {
+        oneofKind: "published",
+        published: { epoch, published, count: many, messages },
+      } as const;
       expect(hex(frame)).toBe(hex(SubscribeResponse.toBinary({ kind })));
     }),
     runs(500),

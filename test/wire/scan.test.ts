@@ -2,7 +2,14 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { TinyMQError } from "../../src/errors.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
-import { checkBatch, entryEnd, messageId, messageStart, skipEntries, spanWithin } from "../../src/wire/scan.ts";
+import {
+  checkBatch,
+  entryEnd,
+  messageId,
+  messageStart,
+  skipEntries,
+  spanWithin,
+} from "../../src/wire/scan.ts";
 import { runs } from "../support/runs.ts";
 
 const MAX_BYTES = 1_000;
@@ -13,10 +20,14 @@ const check = (bytes: Uint8Array, maxBytes = MAX_BYTES, maxCount = MAX_COUNT) =>
 const message = fc.record({
   id: fc.oneof(fc.maxSafeNat(), fc.nat(200)),
   body: fc.uint8Array({ maxLength: 200 }),
-  headers: fc.dictionary(fc.string({ unit: "grapheme", maxLength: 12 }), fc.string({ unit: "binary", maxLength: 12 }), {
-    maxKeys: 3,
-    noNullPrototype: true,
-  }),
+  headers: fc.dictionary(
+    fc.string({ unit: "grapheme", maxLength: 12 }),
+    fc.string({ unit: "binary", maxLength: 12 }),
+    {
+      maxKeys: 3,
+      noNullPrototype: true,
+    },
+  ),
 });
 const batch = fc.array(message, { maxLength: 8 }).map((messages) => Batch.toBinary({ messages }));
 /** What a byte of a batch might be wrongly: what means something in the encoding comes often. */

@@ -35,7 +35,21 @@ test("durations", () => {
 });
 
 test("what is no size or duration is INVALID_ARGUMENT, and names the option", () => {
-  const wrong = ["", "KiB", "-1", "1e3", "1.", ".5", "1 2", "1XB", "constructor", "1__proto__", "0x10", "９", "1e400b"];
+  const wrong = [
+    "",
+    "KiB",
+    "-1",
+    "1e3",
+    "1.",
+    ".5",
+    "1 2",
+    "1XB",
+    "constructor",
+    "1__proto__",
+    "0x10",
+    "９",
+    "1e400b",
+  ];
   for (const text of [...wrong, Number.NaN, Infinity, -5, 2 ** 60]) {
     expect(() => parseSize(text, "max-memory")).toThrow(TinyMQError);
     expect(() => parseSize(text, "max-memory")).toThrow(/^max-memory: /);

@@ -1,0 +1,417 @@
+/** What clients do in a run: the frame to the server, and the same to the model. */
+import { ConnInit, ContentWrite, Poll } from "../../src/gen/tinymq/v0/message.ts";
+import {
+  Batch,
+  ConsumeMode,
+  ConsumeRequest,
+  Delivery,
+  ProduceRequest,
+  SubscribeRequest,
+} from "../../src/gen/tinymq/v1/queue.ts";
+import { idBytes, type PullRequest } from "../support/clients.ts";
+import type { Link, World } from "../support/world.ts";
+import { type Content, type Model, ModelConsumer } from "./model.ts";
+import type { Observer } from "./observer.ts";
+import type { Operation } from "./operations.ts";
+import type { Awaited, History, Sent, Sim, SimConsumer, SimProducer } from "./sims.ts";
+
+const INVALID = 3;
+const OUT_OF_RANGE = 11;
+const MODES = ["exclusive", "standby", "shared"] as const;
+const WIRE_MODES = [ConsumeMode.EXCLUSIVE, ConsumeMode.STANDBY, ConsumeMode.SHARED];
+const DEFAULT_MESSAGES = 1_024;
+const DEFAULT_BYTES = 256 * 1_024;
+const CLEAN = 1000;
+const ABNORMAL = 1006;
+const utf8 = new TextEncoder();
+
+type Of<Name extends Operation["op"]> = Omit<Extract<Operation, { op: Name }>, "topic">;
+
+export class Actions {
+  readonly #world: World;
+  readonly #model: Model;
+  readonly #sims: Map<unknown, Sim>;
+  readonly #observer: Observer;
+  readonly #strict: boolean;
+  readonly #histories = new Map<string, History>();
+  #bodies = 0;
+
+  constructor(world: World, model: Model, sims: Map<unknown, Sim>, observer: Observer, strict: boolean) {
+    this.#world = world;
+    this.#model = model;
+    this.#sims = sims;
+    this.#observer = observer;
+    this.#strict = strict;
+  }
+
+  perform(operation: Operation): void {
+    switch (operation.op) {
+      case "send":
+        this.#withProducer(operation.who, (sim) => this.#send(sim, operation));
+        return;
+      case "resend":
+        this.#withProducer(operation.who, (sim) => this.#resend(sim, operation.back));
+        return;
+      case "endProducer":
+        this.#withProducer(operation.who, (sim) => this.end(sim, operation.clean));
+        return;
+      case "pull":
+        this.#withConsumer(operation.who, false, (sim) => this.#pullWith(sim, operation));
+        return;
+      case "poll":
+        this.#withConsumer(operation.who, true, (sim) => this.#poll(sim));
+        return;
+      case "ack":
+        this.#withConsumer(operation.who, false, (sim) =>
+          this.#ack(sim, sim.consumer.lease.length - operation.back),
+        );
+        return;
+      case "settle":
+        this.#withConsumer(operation.who, false, (sim) => this.#settle(sim, operation));
+        return;
+      case "rewind":
+        this.#withConsumer(operation.who, false, (sim) => this.#rewind(sim, operation));
+        return;
+      case "endConsumer":
+        this.#with(
+          operation.who,
+          (sim) => sim.kind === "consumer",
+          (sim) => this.end(sim, operation.clean),
+        );
+        return;
+      case "endSubscriber":
+        this.#with(
+          operation.who,
+          (sim) => sim.kind === "subscriber",
+          (sim) => this.end(sim, true),
+        );
+        return;
+      case "socket":
+        this.#with(
+          operation.who,
+          (sim) => sim.kind !== "subscriber",
+          (sim) => {
+            if (operation.state === "frozen") sim.frozen = true;
+            else sim.link.socket.state = operation.state;
+          },
+        );
+        return;
+      case "drain":
+        this.#with(
+          operation.who,
+          (sim) => sim.link.socket.state === "slow",
+          (sim) => {
+            if (sim.kind === "consumer") sim.consumer.blocked = false;
+            sim.link.drain();
+          },
+        );
+        return;
+      default:
+        throw new Error(`${operation.op} is not for clients`);
+    }
+  }
+
+  producer(topicName: string, operation: Of<"producer"> | Of<"oldProducer">): void {
+    const old = operation.op === "oldProducer";
+    const id = old || operation.id === 0 ? "" : `${topicName}/${operation.id}`;
+    const broadcast = !old && operation.broadcast;
+    const topic = this.#model.topic(topicName);
+    const history = this.#histories.get(id) ?? { sent: new Map(), next: 1 };
+    if (id !== "") this.#histories.set(id, history);
+    const firstSeq = old ? 1 : Math.max(1, history.next - operation.back);
+    history.next = firstSeq;
+    const existing = topic.producers.get(id);
+    const older = [...this.#sims.values()].find(
+      (sim) => sim.kind === "producer" && sim.id === id && id !== "",
+    );
+    if (older?.kind === "producer" && older.producer === existing) {
+      topic.connectedProducers -= 1;
+      older.closes = 4010;
+      older.awaited = [];
+    }
+    const fresh = { known: false, lastSeq: 0, rejected: new Map(), connected: true, forgetAt: 0 };
+    const producer = existing ?? fresh;
+    if (!producer.known) producer.lastSeq = firstSeq - 1;
+    const opens = { known: producer.known, lastSeq: producer.lastSeq };
+    producer.connected = true;
+    if (id !== "") topic.producers.set(id, producer);
+    topic.connectedProducers += 1;
+    const link = old ? this.#world.connectFirstVersion(`/${topicName}`) : this.#world.connect("Produce");
+    const sim: SimProducer = {
+      ...this.#base(link, topicName, old),
+      kind: "producer",
+      id,
+      broadcast,
+      history,
+      producer,
+      opens,
+      awaited: [],
+    };
+    this.#sims.set(link.socket, sim);
+    if (old) {
+      link.receive(ConnInit.toBinary({ role: 1, topic: topicName }));
+      return;
+    }
+    const delivery = broadcast ? Delivery.BROADCAST : Delivery.QUEUE;
+    const producerId = idBytes(id === "" ? null : (operation as Of<"producer">).id);
+    const open = { topic: topicName, token: "", delivery, producerId, firstSeq, instance: "" };
+    link.receive(ProduceRequest.toBinary({ kind: { oneofKind: "open", open } }));
+  }
+
+  consumer(topicName: string, operation: Of<"consumer"> | Of<"oldConsumer">): void {
+    const old = operation.op === "oldConsumer";
+    const id = old || operation.id === 0 ? "" : `${operation.id}`;
+    const mode = old ? "exclusive" : MODES[operation.mode]!;
+    const topic = this.#model.topic(topicName);
+    for (const ghost of topic.consumers) {
+      if (id === "" || ghost.id !== id) continue;
+      topic.leave(ghost, false);
+      this.#simOf(ghost).closes = 4010;
+    }
+    const alone = topic.holder !== null || topic.standbys.length > 0;
+    const refused =
+      mode === "shared" ? alone : topic.shared.length > 0 || (mode === "exclusive" && topic.holder !== null);
+    const link = old ? this.#world.connectFirstVersion("/") : this.#world.connect("Consume");
+    const consumer = new ModelConsumer(topic, mode, id, link.socket.name);
+    if (!refused) {
+      if (mode === "shared") topic.shared.push(consumer);
+      else if (topic.holder === null) topic.holder = consumer;
+      else topic.standbys.push(consumer);
+    }
+    const sim: SimConsumer = {
+      ...this.#base(link, topicName, old),
+      kind: "consumer",
+      consumer,
+      opens: refused ? (old ? false : null) : consumer.active,
+      rewinds: null,
+      pulls: 0,
+      closes: refused ? 4009 : null,
+    };
+    this.#sims.set(link.socket, sim);
+    if (old) {
+      link.receive(ConnInit.toBinary({ role: 2, topic: topicName }));
+      return;
+    }
+    const consumerId = idBytes(id === "" ? null : Number(id));
+    const open = { topic: topicName, token: "", mode: WIRE_MODES[MODES.indexOf(mode)]!, consumerId };
+    link.receive(ConsumeRequest.toBinary({ kind: { oneofKind: "open", open } }));
+  }
+
+  subscriber(topicName: string): void {
+    const topic = this.#model.topic(topicName);
+    const link = this.#world.connect("Subscribe");
+    topic.subscribers += 1;
+    const base = this.#base(link, topicName, false);
+    this.#sims.set(link.socket, { ...base, kind: "subscriber", opens: topic.publishedCount, seen: [] });
+    const kind = { oneofKind: "open", open: { topic: topicName, token: "" } } as const;
+    link.receive(SubscribeRequest.toBinary({ kind }));
+  }
+
+  /** The client goes, with a close frame or without. */
+  end(sim: Sim, clean: boolean): void {
+    this.#sims.delete(sim.link.socket);
+    if (sim.kind === "consumer" && sim.old && clean) this.#doneBelow(sim, sim.consumer.lease.length);
+    this.#observer.ended(sim, clean);
+    sim.link.end(clean ? CLEAN : ABNORMAL);
+  }
+
+  heartbeat(sim: Sim): void {
+    sim.lastSent = this.#model.now;
+    const kind = { oneofKind: "heartbeat", heartbeat: {} } as const;
+    if (sim.old) sim.link.session.pong();
+    else if (sim.kind === "producer") sim.link.receive(ProduceRequest.toBinary({ kind }));
+    else if (sim.kind === "consumer") sim.link.receive(ConsumeRequest.toBinary({ kind }));
+    else sim.link.receive(SubscribeRequest.toBinary({ kind }));
+  }
+
+  pull(sim: SimConsumer, { max = 0, bytes = 0, wait = 0, ack, settles = [] }: PullRequest): void {
+    const { consumer } = sim;
+    sim.pulls += 1;
+    if (ack !== undefined) this.#doneBelow(sim, ack);
+    for (const { position, count, delayMs = 0 } of settles) {
+      consumer.topic.giveBack(consumer.take(position, position + count), true, delayMs);
+    }
+    consumer.pulls.push({
+      id: sim.pulls,
+      turn: this.#observer.nextTurn(),
+      max: max || DEFAULT_MESSAGES,
+      bytes: bytes || DEFAULT_BYTES,
+      wait,
+      deadline: this.#model.now + wait,
+    });
+    this.#consume(sim, {
+      oneofKind: "pull",
+      pull: {
+        pullId: sim.pulls,
+        maxMessages: max,
+        maxBytes: bytes,
+        waitMs: wait,
+        settles: settles.map((settle) => ({ reason: "", delayMs: 0, ...settle })),
+        ...(ack === undefined ? {} : { ack: { count: ack } }),
+      },
+    });
+  }
+
+  #base(link: Link, topicName: string, old: boolean) {
+    const topic = this.#model.topic(topicName);
+    return { link, topic, old, frozen: false, lastSent: this.#model.now, closes: null };
+  }
+
+  #simOf(consumer: ModelConsumer): SimConsumer {
+    for (const sim of this.#sims.values())
+      if (sim.kind === "consumer" && sim.consumer === consumer) return sim;
+    throw new Error(`${consumer.name} has no client`);
+  }
+
+  #with<T extends Sim>(who: number, is: (sim: Sim) => boolean, act: (sim: T) => void): void {
+    const some = [...this.#sims.values()].filter((sim) => !sim.frozen && is(sim));
+    if (some.length > 0) act(some[who % some.length] as T);
+  }
+
+  #withProducer(who: number, act: (sim: SimProducer) => void): void {
+    this.#with<SimProducer>(who, (sim) => sim.kind === "producer", act);
+  }
+
+  #withConsumer(who: number, old: boolean, act: (sim: SimConsumer) => void): void {
+    this.#with<SimConsumer>(who, (sim) => sim.kind === "consumer" && sim.old === old, act);
+  }
+
+  #consume(sim: SimConsumer, kind: ConsumeRequest["kind"]): void {
+    sim.lastSent = this.#model.now;
+    sim.link.receive(ConsumeRequest.toBinary({ kind }));
+  }
+
+  #contents(count: number, size: number, ids: number): Content[] {
+    return Array.from({ length: count }, (_, index) => {
+      const body = `${++this.#bodies}${"x".repeat(size)}`;
+      const headers: Record<string, string> = this.#bodies % 3 === 0 ? { n: String(this.#bodies) } : {};
+      return { id: (ids + index) % 10, body, headers };
+    });
+  }
+
+  #send(sim: SimProducer, { count, size, delay, ttl, unique, ids }: Of<"send">): void {
+    // Clients of the first version wait for each answer.
+    if (sim.old && sim.awaited.length > 0) return;
+    const seq = sim.history.next;
+    sim.history.next += 1;
+    const many = sim.old ? 1 : count;
+    const sent = sim.history.sent.get(seq) ?? {
+      seq,
+      contents: this.#contents(many, size, ids).map((one) => (sim.old ? { ...one, headers: {} } : one)),
+      delayMs: sim.old ? 0 : delay * 1_000,
+      ttlMs: sim.old ? 0 : ttl * 1_000,
+      uniqueMs: sim.old ? 0 : unique * 1_000,
+    };
+    sim.history.sent.set(seq, sent);
+    this.#transmit(sim, sent);
+  }
+
+  #resend(sim: SimProducer, back: number): void {
+    const sent = sim.history.sent.get(sim.producer.lastSeq - back);
+    if (!sim.old && sent !== undefined && sent.seq <= sim.producer.lastSeq) this.#transmit(sim, sent);
+  }
+
+  #transmit(sim: SimProducer, sent: Sent): void {
+    sim.lastSent = this.#model.now;
+    const awaited = this.#expect(sim, sent);
+    const messages = sent.contents.map((one) => ({ ...one, body: utf8.encode(one.body) }));
+    if (sim.old) {
+      const { id, body } = messages[0]!;
+      // That protocol has no word for "rejected": the connection is closed.
+      if (awaited.answer === OUT_OF_RANGE) {
+        this.#observer.refused(sim, sent, OUT_OF_RANGE);
+        this.#observer.ended(sim, false);
+        sim.closes = 4000 + OUT_OF_RANGE;
+      } else sim.awaited.push(awaited);
+      sim.link.receive(ContentWrite.toBinary({ id, topic: "", body }));
+      this.#observer.oldRefusal(sim);
+      return;
+    }
+    // A batch that is sent again while its answer is on its way is answered once.
+    if (!sim.awaited.some((other) => other.sent.seq === sent.seq)) sim.awaited.push(awaited);
+    const { seq, delayMs, ttlMs, uniqueMs } = sent;
+    const batch = { seq, delayMs, ttlMs, uniqueMs, messages: Batch.toBinary({ messages }) };
+    sim.link.receive(ProduceRequest.toBinary({ kind: { oneofKind: "batch", batch } }));
+  }
+
+  /** What the answer to a batch must be. */
+  #expect(sim: SimProducer, sent: Sent): Awaited {
+    const { producer, topic } = sim;
+    const { seq, contents, delayMs, ttlMs, uniqueMs } = sent;
+    if (seq <= producer.lastSeq) return { sent, answer: producer.rejected.get(seq) ?? 0, fresh: null };
+    producer.lastSeq = seq;
+    producer.known = true;
+    if (contents.some(({ body }) => body.length > 10_000)) return { sent, answer: OUT_OF_RANGE, fresh: [] };
+    if (sim.broadcast) {
+      const wrong = contents.length > 0 && delayMs + ttlMs + uniqueMs > 0;
+      if (wrong) return { sent, answer: INVALID, fresh: [] };
+      if (contents.length > 0) topic.publish(contents);
+      return { sent, answer: 0, fresh: null };
+    }
+    const fresh = uniqueMs > 0 ? topic.filterUnique(contents) : contents;
+    topic.count("duplicates", contents.length - fresh.length);
+    if (this.#strict) return { sent, answer: fresh.length === 0 ? 0 : null, fresh };
+    // There is room for all: it will be stored, in this order.
+    this.#observer.stored(sim, sent, fresh);
+    return { sent, answer: 0, fresh: null };
+  }
+
+  #doneBelow(sim: SimConsumer, count: number): void {
+    sim.topic.done(sim.consumer.take(0, count));
+  }
+
+  #pullWith(sim: SimConsumer, { max, bytes, wait, ack, retry }: Of<"pull">): void {
+    const { length } = sim.consumer.lease;
+    if (sim.consumer.pulls.length >= 64) return;
+    const request: PullRequest = { max, bytes, wait: wait * 1_000 };
+    if (ack <= length) request.ack = length - ack;
+    if (retry && length > 0) request.settles = [{ position: length - 1, count: 1, outcome: 1 }];
+    this.pull(sim, request);
+  }
+
+  #poll(sim: SimConsumer): void {
+    this.#doneBelow(sim, sim.consumer.lease.length);
+    const turn = this.#observer.nextTurn();
+    const pull = { id: 0, turn, max: 1, bytes: 2 ** 20, wait: 0, deadline: this.#model.now };
+    // It has one answer at a time; one that polls without reading is no client of the first version.
+    if (sim.consumer.pulls.length > 0) return;
+    sim.consumer.pulls.push(pull);
+    sim.lastSent = this.#model.now;
+    sim.link.receive(Poll.toBinary({ topic: "" }));
+  }
+
+  #ack(sim: SimConsumer, count: number): void {
+    if (count < 0) return;
+    if (count > sim.consumer.lease.length) this.#misused(sim);
+    else this.#doneBelow(sim, count);
+    this.#consume(sim, { oneofKind: "ack", ack: { count } });
+  }
+
+  #settle(sim: SimConsumer, { back, count, outcome, delay }: Of<"settle">): void {
+    const { consumer, topic } = sim;
+    const position = Math.max(0, consumer.lease.length - back);
+    const many = Math.min(count, consumer.lease.length - position);
+    const messages = consumer.take(position, position + many);
+    if (outcome === 0) topic.done(messages);
+    else if (outcome === 1) topic.giveBack(messages, true, delay * 1_000);
+    else topic.reject(messages, "why");
+    const settle = { position, count: many, outcome, reason: "why", delayMs: delay * 1_000 };
+    this.#consume(sim, { oneofKind: "settle", settle });
+  }
+
+  #rewind(sim: SimConsumer, { back, delay }: Of<"rewind">): void {
+    const { consumer, topic } = sim;
+    const position = Math.max(0, consumer.lease.length - back);
+    sim.rewinds = position;
+    const [first] = consumer.take(position, position + 1);
+    if (first !== undefined) topic.giveBack([first], true);
+    topic.giveBack(consumer.take(position, consumer.lease.length), false);
+    topic.pausedUntil = Math.max(topic.pausedUntil, this.#model.now + delay * 1_000);
+    this.#consume(sim, { oneofKind: "rewind", rewind: { position, reason: "", delayMs: delay * 1_000 } });
+  }
+
+  #misused(sim: SimConsumer): void {
+    sim.closes = 4000 + INVALID;
+    this.#observer.ended(sim, false);
+  }
+}

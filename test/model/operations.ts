@@ -1,0 +1,139 @@
+/** What clients, operators and time do to a server: one operation each, as fast-check makes and shrinks them. */
+import fc from "fast-check";
+
+/** Clients are named by numbers, modulo how many there are; without one the operation does nothing. */
+export type Operation =
+  | { op: "producer"; topic: number; id: number; back: number; broadcast: boolean }
+  | {
+      op: "send";
+      who: number;
+      count: number;
+      size: number;
+      delay: number;
+      ttl: number;
+      unique: number;
+      ids: number;
+    }
+  | { op: "resend"; who: number; back: number }
+  | { op: "endProducer"; who: number; clean: boolean }
+  | { op: "consumer"; topic: number; mode: number; id: number }
+  | { op: "pull"; who: number; max: number; bytes: number; wait: number; ack: number; retry: boolean }
+  | { op: "ack"; who: number; back: number }
+  | { op: "settle"; who: number; back: number; count: number; outcome: number; delay: number }
+  | { op: "rewind"; who: number; back: number; delay: number }
+  | { op: "endConsumer"; who: number; clean: boolean }
+  | { op: "subscriber"; topic: number }
+  | { op: "endSubscriber"; who: number }
+  | { op: "oldProducer"; topic: number }
+  | { op: "oldConsumer"; topic: number }
+  | { op: "poll"; who: number }
+  | { op: "socket"; who: number; state: "slow" | "full" | "frozen" }
+  | { op: "drain"; who: number }
+  | { op: "purge"; topic: number }
+  | { op: "redrive"; topic: number; limit: number }
+  | { op: "advance"; seconds: number };
+
+const who = fc.nat(5);
+/** Most of what happens happens to one topic. */
+const topic = fc.constantFrom(0, 0, 0, 1);
+const anyTopic = fc.constantFrom(0, 0, 0, 0, 2, 2, 1, 3);
+/** 0: none. */
+const id = fc.nat(3);
+const seconds = fc.constantFrom(0, 0, 0, 0, 0, 1, 2, 5, 30);
+const weighted = <T extends Operation>(weight: number, arbitrary: fc.Arbitrary<T>) => ({ weight, arbitrary });
+
+const all: fc.WeightedArbitrary<Operation>[] = [
+  weighted(3, fc.record({ op: fc.constant("producer"), topic, id, back: fc.nat(3), broadcast: rarely() })),
+  weighted(
+    16,
+    fc.record({
+      op: fc.constant("send"),
+      who,
+      count: fc.nat(5),
+      size: fc.constantFrom(0, 0, 0, 0, 0, 50, 50, 300, 300, 3_000, 20_000),
+      delay: seconds,
+      ttl: seconds,
+      unique: seconds,
+      ids: fc.nat(9),
+    }),
+  ),
+  weighted(2, fc.record({ op: fc.constant("resend"), who, back: fc.nat(4) })),
+  weighted(2, fc.record({ op: fc.constant("endProducer"), who, clean: fc.boolean() })),
+  weighted(5, fc.record({ op: fc.constant("consumer"), topic: anyTopic, mode: fc.nat(2), id })),
+  weighted(
+    24,
+    fc.record({
+      op: fc.constant("pull"),
+      who,
+      max: fc.constantFrom(0, 1, 2, 3, 9),
+      bytes: fc.constantFrom(0, 0, 1, 100, 1_000),
+      wait: seconds,
+      ack: fc.nat(19),
+      retry: rarely(),
+    }),
+  ),
+  weighted(5, fc.record({ op: fc.constant("ack"), who, back: fc.integer({ min: -1, max: 5 }) })),
+  weighted(
+    8,
+    fc.record({
+      op: fc.constant("settle"),
+      who,
+      back: fc.nat(5),
+      count: fc.nat(3),
+      outcome: fc.nat(2),
+      delay: seconds,
+    }),
+  ),
+  weighted(3, fc.record({ op: fc.constant("rewind"), who, back: fc.nat(4), delay: seconds })),
+  weighted(3, fc.record({ op: fc.constant("endConsumer"), who, clean: fc.boolean() })),
+  weighted(1, fc.record({ op: fc.constant("subscriber"), topic: anyTopic })),
+  weighted(1, fc.record({ op: fc.constant("endSubscriber"), who })),
+  weighted(1, fc.record({ op: fc.constant("oldProducer"), topic })),
+  weighted(1, fc.record({ op: fc.constant("oldConsumer"), topic: anyTopic })),
+  weighted(3, fc.record({ op: fc.constant("poll"), who })),
+  weighted(
+    1,
+    fc.record({ op: fc.constant("socket"), who, state: fc.constantFrom("slow", "slow", "full", "frozen") }),
+  ),
+  weighted(3, fc.record({ op: fc.constant("drain"), who })),
+  weighted(1, fc.record({ op: fc.constant("purge"), topic: anyTopic })),
+  weighted(2, fc.record({ op: fc.constant("redrive"), topic, limit: fc.nat(4) })),
+  weighted(
+    8,
+    fc.record({
+      op: fc.constant("advance"),
+      seconds: fc.constantFrom(1, 1, 1, 1, 2, 2, 5, 5, 10, 60, 130, 400),
+    }),
+  ),
+];
+
+/** A producer and a consumer, and then whatever comes. */
+export const operations: fc.Arbitrary<Operation[]> = fc
+  .tuple(
+    fc.record({
+      op: fc.constant("producer"),
+      topic: fc.constant(0),
+      id,
+      back: fc.constant(0),
+      broadcast: rarely(),
+    }),
+    fc.record({ op: fc.constant("consumer"), topic: fc.constant(0), mode: fc.nat(2), id }),
+    fc.array(fc.oneof(...all), { minLength: 5, maxLength: 100, size: "max" }),
+  )
+  .map(([producer, consumer, others]) => [producer, consumer, ...others]);
+
+export interface Setting {
+  readonly overflow: "reject" | "drop-oldest";
+  readonly maxMemory: number;
+  readonly maxDeliveries: number;
+}
+
+export const setting: fc.Arbitrary<Setting> = fc.record({
+  overflow: fc.constantFrom("reject", "drop-oldest"),
+  maxMemory: fc.constantFrom(8 * 1024, 32 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024),
+  maxDeliveries: fc.constantFrom(0, 0, 2, 3),
+});
+
+function rarely(): fc.Arbitrary<boolean> {
+  return fc.nat(7).map((value) => value === 7);
+}

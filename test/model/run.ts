@@ -1,0 +1,291 @@
+/** One run: clients, operators and time do what they are told, on the server and on the model. */
+import { redrive } from "../../src/broker/redrive.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import type { PullRequest } from "../support/clients.ts";
+import { World } from "../support/world.ts";
+import { Actions } from "./actions.ts";
+import { fail, same } from "./failure.ts";
+import { Model, type ModelTopic } from "./model.ts";
+import { Observer } from "./observer.ts";
+import type { Operation, Setting } from "./operations.ts";
+import type { Sim } from "./sims.ts";
+
+const TOPICS = ["a", "b", "a.dead", "b.dead"];
+/** Time between two operations, in ms: so small a part of a second that nothing is due at the same time. */
+const BLINK = 1 / 64;
+const HEARTBEAT_EVERY = 10_000;
+
+/** An engine whose work takes a while. */
+export interface Slow {
+  idle(): Promise<void>;
+}
+
+export class Run {
+  readonly world: World;
+  readonly model: Model;
+  readonly sims = new Map<unknown, Sim>();
+  readonly #observer: Observer;
+  readonly #actions: Actions;
+  readonly #slow: Slow | null;
+
+  /** `slow`: the engine, if it answers later. */
+  constructor({ maxMemory, overflow, maxDeliveries }: Setting, engine?: Engine & Slow) {
+    this.world = new World({ maxMemory, overflow, maxDeliveries, maxMessageBytes: 10_000 }, engine, 1e9);
+    this.model = new Model(this.world.broker.limits);
+    this.model.wall = this.world.clock.wall();
+    this.#slow = engine ?? null;
+    this.#observer = new Observer(this.world, this.model, this.sims, engine === undefined);
+    this.#actions = new Actions(this.world, this.model, this.sims, this.#observer, engine === undefined);
+  }
+
+  /** Carries out one operation, and looks at what came of it. */
+  async perform(operation: Operation): Promise<void> {
+    await this.#advance(BLINK);
+    this.model.step += 1;
+    switch (operation.op) {
+      case "advance":
+        await this.#wait(operation.seconds * 1_000);
+        break;
+      case "purge":
+        await this.#settled();
+        this.#purge(TOPICS[operation.topic]!);
+        break;
+      case "redrive":
+        await this.#settled();
+        await this.#redrive(TOPICS[operation.topic]!, operation.limit);
+        break;
+      case "consumer":
+      case "oldConsumer":
+        await this.#settled();
+        this.#actions.consumer(TOPICS[operation.topic]!, operation);
+        await this.#settled();
+        break;
+      case "producer":
+      case "oldProducer":
+        await this.#settled();
+        this.#actions.producer(TOPICS[operation.topic]!, operation);
+        await this.#settled();
+        break;
+      case "subscriber":
+        await this.#settled();
+        this.#actions.subscriber(TOPICS[operation.topic]!);
+        await this.#settled();
+        break;
+      default:
+        this.#actions.perform(operation);
+    }
+    // What an engine that takes its time does, it does now and then between two operations.
+    if (this.#slow === null || this.model.step % 3 === 0) await this.#settled();
+    else this.#observer.look();
+  }
+
+  /** Everything is consumed and everybody goes: nothing may be left. */
+  async finish(): Promise<void> {
+    await this.#settled();
+    for (const sim of [...this.sims.values()]) await this.#step(() => this.#actions.end(sim, true));
+    await this.#wait(100_000);
+    for (const name of TOPICS) await this.#drain(name);
+    await this.#wait(130_000);
+    await this.#wait(310_000);
+    same(this.world.broker.topics.size, 0, "topics at the end");
+    same(this.world.broker.memoryUsed, 0, "memory at the end");
+    same(this.world.broker.remembered, { producers: 0, uniqueIds: 0 }, "remembered at the end");
+    same(this.world.broker.timers.waiting, 0, "timers at the end");
+    await this.world.broker.close();
+  }
+
+  async #drain(name: string): Promise<void> {
+    await this.#step(() => this.#actions.consumer(name, { op: "consumer", mode: 0, id: 0 }));
+    const sim = [...this.sims.values()].find((one) => one.kind === "consumer");
+    if (sim?.kind !== "consumer") fail(`nobody could open ${name} at the end`);
+    for (let pulls = 0; sim.consumer.topic.messages.length > 0; pulls++) {
+      if (pulls > 1_000) fail(`${name}: ${sim.consumer.topic.messages.length} messages do not come`);
+      const request: PullRequest = { ack: sim.consumer.lease.length };
+      await this.#step(() => this.#actions.pull(sim, request));
+      await this.#advance(BLINK);
+    }
+    await this.#step(() => this.#actions.end(sim, true));
+  }
+
+  async #step(act: () => void): Promise<void> {
+    await this.#advance(BLINK);
+    this.model.step += 1;
+    act();
+    await this.#settled();
+  }
+
+  /** All that follows from what was done is done, and it is what the model says. */
+  async #settled(): Promise<void> {
+    if (this.#slow !== null) await this.#slow.idle();
+    this.#observer.look();
+    this.#check();
+  }
+
+  /** Time passes, and those who live send heartbeats. */
+  async #wait(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= HEARTBEAT_EVERY) {
+      await this.#advance(Math.min(left, HEARTBEAT_EVERY));
+      for (const sim of [...this.sims.values()]) {
+        await this.#advance(BLINK);
+        if (!sim.frozen && this.sims.has(sim.link.socket)) this.#actions.heartbeat(sim);
+      }
+    }
+  }
+
+  async #advance(ms: number): Promise<void> {
+    const end = this.model.now + ms;
+    // No engine takes as long as the times that clients ask for.
+    if (this.world.clock.nextDue <= end || (this.#slow !== null && ms > BLINK)) await this.#settled();
+    while (this.world.clock.nextDue <= end) {
+      this.#moveTo(this.world.clock.nextDue);
+      for (const topic of this.model.topics.values()) topic.tick();
+      this.world.clock.runNext();
+      await this.#settled();
+    }
+    this.world.clock.advance(end - this.world.clock.now());
+    this.#moveTo(end);
+  }
+
+  #moveTo(now: number): void {
+    this.model.step += 1;
+    this.model.wall += now - this.model.now;
+    this.model.now = now;
+  }
+
+  #purge(name: string): void {
+    const topic = this.world.broker.topics.get(name);
+    if (topic !== undefined) same(topic.purge(), this.model.topic(name).purge(), `purged of ${name}`);
+  }
+
+  async #redrive(name: string, limit: number): Promise<void> {
+    if (!this.world.broker.topics.has(`${name}.dead`)) {
+      const refused = await redrive(this.world.broker, name, limit).catch((error) => error.code);
+      same(refused, "NOT_FOUND", "redrive without dead letters");
+      return;
+    }
+    // Which dead letter came first is the engine's, where it takes its time.
+    if (this.#slow !== null && this.model.topic(`${name}.dead`).messages.length > 1) return;
+    const moved = this.model.redrive(name, limit);
+    const answer = redrive(this.world.broker, name, limit);
+    await this.#slow?.idle();
+    same(await answer, moved, `redriven to ${name}`);
+  }
+
+  #check(): void {
+    same(this.world.failures, [], "failures");
+    same(this.world.broker.memoryUsed, this.world.memoryHeld, "memory used");
+    for (const sim of this.sims.values()) this.#checkSim(sim);
+    for (const name of this.world.broker.topics.keys()) this.model.topic(name);
+    for (const topic of this.model.topics.values()) this.#checkTopic(topic);
+  }
+
+  #checkSim(sim: Sim): void {
+    const { name } = sim.link.socket;
+    same(sim.closes, null, `${name}: close code that did not come`);
+    same(sim.opens, null, `${name}: opened that did not come`);
+    const silent = this.model.now - sim.lastSent;
+    if (silent > 46_000) fail(`${name} is open after ${silent} ms of silence`);
+    if (sim.kind === "producer") same(sim.awaited.length, 0, `${name}: answers that did not come`);
+    if (sim.kind === "subscriber") {
+      const wanted = sim.topic.published.flatMap(({ before, bodies }) =>
+        bodies.map((body, at) => [before + at, body]),
+      );
+      // Who stores and who broadcasts overtake each other where an engine takes its time.
+      const bodies = (seen: unknown[][]) => seen.map(([, body]) => body).sort();
+      if (this.#slow === null) same(sim.seen, wanted, `${name}: published`);
+      else same(bodies(sim.seen), bodies(wanted), `${name}: published`);
+      sim.seen = [];
+    }
+    if (sim.kind !== "consumer") return;
+    same(sim.rewinds, null, `${name}: rewound that did not come`);
+    const { consumer, topic } = sim;
+    if (!consumer.active || consumer.blocked) return;
+    for (const pull of consumer.pulls) {
+      if (pull.wait === 0) fail(`${name}: pull ${pull.id} was not answered`);
+      if (pull.deadline <= this.model.now) fail(`${name}: pull ${pull.id} waits for too long`);
+    }
+    if (consumer.pulls.length > 0 && topic.pausedUntil <= this.model.now) {
+      same(
+        topic.ready.map(({ body }) => body),
+        [],
+        `${name}: messages that are ready while it waits`,
+      );
+    }
+  }
+
+  #checkTopic(topic: ModelTopic): void {
+    topic.published = [];
+    const actual = this.world.broker.topics.get(topic.name);
+    if (actual === undefined) {
+      this.#checkGone(topic);
+      return;
+    }
+    const count = (...states: Parameters<ModelTopic["inState"]>) => topic.inState(...states).length;
+    const found = {
+      stored: actual.log.count,
+      leased: actual.leased,
+      held: actual.heldBack?.count ?? 0,
+      ready: actual.ready,
+      delayed: actual.delays?.count ?? 0,
+      consumers: actual.dispatcher.consumers,
+      standbys: actual.dispatcher.standbys,
+      connected: actual.producers.connected,
+      remembered: actual.producers.remembered,
+      subscribers: actual.subscribers,
+      published: actual.published,
+    };
+    same(
+      found,
+      {
+        stored: topic.messages.length,
+        leased: count("leased"),
+        held: count("held"),
+        ready: count("fresh", "returned"),
+        delayed: topic.delayed.reduce((sum, { contents }) => sum + contents.length, 0),
+        consumers: topic.consumers.length,
+        standbys: topic.standbys.length,
+        connected: topic.connectedProducers,
+        remembered: topic.producers.size,
+        subscribers: topic.subscribers,
+        published: topic.publishedCount,
+      },
+      topic.name,
+    );
+    if (this.#slow === null) {
+      same(actual.returned.count, count("returned"), `${topic.name}: returned`);
+      same(actual.counters, topic.counters, `${topic.name}: counters`);
+      same(this.world.broker.counters, this.model.counters, "counters of all");
+    }
+    if (topic.holder === null && topic.standbys.length > 0) fail(`${topic.name} has a line and no holder`);
+    this.#checkIdle(topic, (actual.unique?.count ?? 0) === 0);
+  }
+
+  #checkIdle(topic: ModelTopic, noIds: boolean): void {
+    const isIdle = isUnused(topic) && noIds;
+    if (!isIdle) topic.idleSince = null;
+    else topic.idleSince ??= this.model.now;
+    const idleFor = this.model.now - (topic.idleSince ?? this.model.now);
+    if (idleFor > this.model.limits.idleTopicTtlMs)
+      fail(`${topic.name} is idle for ${idleFor} ms and still there`);
+  }
+
+  #checkGone(topic: ModelTopic): void {
+    if (!isUnused(topic)) fail(`${topic.name} is gone and was in use`);
+    const idleFor = this.model.now - (topic.idleSince ?? this.model.now);
+    // With an engine that takes its time nobody looked when it became idle.
+    if (this.#slow === null && idleFor < this.model.limits.idleTopicTtlMs)
+      fail(`${topic.name} is gone after ${idleFor} ms`);
+    this.model.topics.delete(topic.name);
+  }
+}
+
+function isUnused(topic: ModelTopic): boolean {
+  return (
+    topic.messages.length === 0 &&
+    topic.delayed.length === 0 &&
+    topic.consumers.length === 0 &&
+    topic.connectedProducers === 0 &&
+    topic.producers.size === 0 &&
+    topic.subscribers === 0
+  );
+}

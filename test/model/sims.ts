@@ -1,0 +1,68 @@
+/** The clients of a run: what they sent, and what the model makes them expect. */
+import type { Link } from "../support/world.ts";
+import type { Content, ModelConsumer, ModelProducer, ModelTopic } from "./model.ts";
+
+/** A batch that was sent, and what its answer will be: stored (0), a code, or one of both if memory is short. */
+export interface Sent {
+  readonly seq: number;
+  readonly contents: readonly Content[];
+  readonly delayMs: number;
+  readonly ttlMs: number;
+  readonly uniqueMs: number;
+}
+
+export interface Awaited {
+  readonly sent: Sent;
+  /** 0: stored; else a status code; null: stored, or refused because memory is full. */
+  readonly answer: number | null;
+  /** What is stored if it is stored now; null: it was answered before. */
+  readonly fresh: readonly Content[] | null;
+}
+
+/** What an identified producer remembers over its connections. */
+export interface History {
+  readonly sent: Map<number, Sent>;
+  next: number;
+}
+
+interface SimBase {
+  readonly link: Link;
+  readonly topic: ModelTopic;
+  /** Of the first version. */
+  readonly old: boolean;
+  /** Sends nothing any more, not even heartbeats. */
+  frozen: boolean;
+  lastSent: number;
+  /** The close code that must come in this step. */
+  closes: number | null;
+}
+
+export interface SimProducer extends SimBase {
+  readonly kind: "producer";
+  readonly id: string;
+  readonly broadcast: boolean;
+  readonly history: History;
+  readonly producer: ModelProducer;
+  /** What `opened` must say; null once it came. */
+  opens: { known: boolean; lastSeq: number } | null;
+  awaited: Awaited[];
+}
+
+export interface SimConsumer extends SimBase {
+  readonly kind: "consumer";
+  readonly consumer: ModelConsumer;
+  /** Whether `opened` must say that it holds the topic; null once it came. */
+  opens: boolean | null;
+  /** The position that `rewound` must name. */
+  rewinds: number | null;
+  pulls: number;
+}
+
+export interface SimSubscriber extends SimBase {
+  readonly kind: "subscriber";
+  opens: number | null;
+  /** What it saw in this step, with the running count. */
+  seen: [count: number, body: string][];
+}
+
+export type Sim = SimProducer | SimConsumer | SimSubscriber;
