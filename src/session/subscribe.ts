@@ -27,6 +27,8 @@ class SubscribeRpc implements Rpc {
     topic.subscribers += 1;
     topic.keep();
     const { context } = stream;
+    // Its stream may have ended while an engine opened the topic; `end` is called next then.
+    if (stream.ended) return;
     context.outbound.addSubscriber(stream);
     stream.socket.subscribe(topic.name);
     this.#send({
@@ -57,8 +59,6 @@ class SubscribeRpc implements Rpc {
   }
 
   end(): void {
-    // Again: it may have been added after its stream had ended, by an engine that took its time.
-    this.#stream.context.outbound.forget(this.#stream);
     this.#topic.subscribers -= 1;
     this.#topic.checkIdle();
   }
