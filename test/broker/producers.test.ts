@@ -90,14 +90,15 @@ test("the same id on another connection closes the older one, whose frames no lo
   expect(new TestConsumer(world, "t").fetch()).toEqual(["one", "two"]);
 });
 
-test("a producer is unknown until its first batch came, however often it opens", () => {
+test("a producer with a past is unknown until its next batch came, however often it opens", () => {
   const world = new World();
-  new TestProducer(world, "t", 1, 5).link.end(ABNORMAL);
-  const again = new TestProducer(world, "t", 1, 3);
+  const { instance } = world.broker;
+  new TestProducer(world, "t", 1, 5, false, instance).link.end(ABNORMAL);
+  const again = new TestProducer(world, "t", 1, 3, false, instance);
   expect(answers(again.take())).toEqual(["opened false 2"]);
   again.send([message(3, "three")]);
   again.link.end(ABNORMAL);
-  expect(answers(new TestProducer(world, "t", 1, 3).take())).toEqual(["opened true 3"]);
+  expect(answers(new TestProducer(world, "t", 1, 3, false, instance).take())).toEqual(["opened true 3"]);
 });
 
 test("ids are of one topic", () => {

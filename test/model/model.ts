@@ -80,7 +80,7 @@ export interface DelayedBatch {
 }
 
 export interface ModelProducer {
-  /** A batch of it came. */
+  /** Has no past here that was forgotten, or a batch of it came since. */
   known: boolean;
   lastSeq: number;
   /** The code that it was rejected with; absent: stored. */

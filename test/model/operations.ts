@@ -33,6 +33,9 @@ export type Operation =
   | { op: "redrive"; topic: number; limit: number }
   | { op: "advance"; seconds: number };
 
+/** The operations of one name, without the topic, which is told by its name. */
+export type Of<Name extends Operation["op"]> = Omit<Extract<Operation, { op: Name }>, "topic">;
+
 const who = fc.nat(5);
 /** Most of what happens happens to one topic. */
 const topic = fc.constantFrom(0, 0, 0, 1);

@@ -8,6 +8,7 @@ import { fail, same } from "./failure.ts";
 import { Model, type ModelTopic } from "./model.ts";
 import { Observer } from "./observer.ts";
 import type { Operation, Setting } from "./operations.ts";
+import { Producing } from "./producing.ts";
 import type { Sim } from "./sims.ts";
 
 const TOPICS = ["a", "b", "a.dead", "b.dead"];
@@ -25,6 +26,7 @@ export class Run {
   readonly model: Model;
   readonly sims = new Map<unknown, Sim>();
   readonly #observer: Observer;
+  readonly #producing: Producing;
   readonly #actions: Actions;
   readonly #slow: Slow | null;
 
@@ -35,7 +37,8 @@ export class Run {
     this.model.wall = this.world.clock.wall();
     this.#slow = engine ?? null;
     this.#observer = new Observer(this.world, this.model, this.sims, engine === undefined);
-    this.#actions = new Actions(this.world, this.model, this.sims, this.#observer, engine === undefined);
+    this.#producing = new Producing(this.world, this.model, this.sims, this.#observer, engine === undefined);
+    this.#actions = new Actions(this.world, this.model, this.sims, this.#observer, this.#producing);
   }
 
   /** Carries out one operation, and looks at what came of it. */
@@ -63,7 +66,7 @@ export class Run {
       case "producer":
       case "oldProducer":
         await this.#settled();
-        this.#actions.producer(TOPICS[operation.topic]!, operation);
+        this.#producing.open(TOPICS[operation.topic]!, operation);
         await this.#settled();
         break;
       case "subscriber":

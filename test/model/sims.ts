@@ -23,6 +23,8 @@ export interface Awaited {
 export interface History {
   readonly sent: Map<number, Sent>;
   next: number;
+  /** Of its last connection; "": none. */
+  instance: string;
 }
 
 interface SimBase {

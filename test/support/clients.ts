@@ -70,11 +70,18 @@ export interface ProduceOptions {
 export class TestProducer extends Inbox<ProduceEvent> {
   seq: number;
 
-  constructor(world: World, topic: string, id: Partial16 = null, firstSeq = 1, broadcast = false) {
+  constructor(
+    world: World,
+    topic: string,
+    id: Partial16 = null,
+    firstSeq = 1,
+    broadcast = false,
+    instance = "",
+  ) {
     super(world, world.connect("Produce"), (frame) => ProduceResponse.fromBinary(frame).kind);
     this.seq = firstSeq - 1;
     const delivery = broadcast ? Delivery.BROADCAST : Delivery.QUEUE;
-    const open = { topic, token: "", delivery, producerId: idBytes(id), firstSeq, instance: "" };
+    const open = { topic, token: "", delivery, producerId: idBytes(id), firstSeq, instance };
     this.request({ oneofKind: "open", open });
   }
 
