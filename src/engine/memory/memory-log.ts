@@ -114,7 +114,7 @@ export class MemoryLog implements Log {
     }
     this.#count -= released;
     // What is older than a freed slab and nearly empty is held by a few messages: they move.
-    if (freed && index > 0) this.#compactBefore(index);
+    if (freed && index > 0) this.#compactBefore(Math.min(index, this.#slabs.length - 1));
     return released;
   }
 
@@ -239,20 +239,17 @@ export class MemoryLog implements Log {
     return { runs, parts, count, byteLength, nextOffset: cursor.offset };
   }
 
-  /** Copies what lives in sparse sealed slabs among the first `end` into new, small ones. */
+  /** Copies what lives in sparse slabs among the first `end` into new, small ones. */
   #compactBefore(end: number): void {
-    let index = 0;
-    while (index < Math.min(end, this.#slabs.length - 1)) {
+    let left = end;
+    for (let index = 0; index < left; index++) {
       let sparse = 0;
-      while (index + sparse < Math.min(end, this.#slabs.length - 1) && isSparse(this.#slabs[index + sparse]!)) {
-        sparse += 1;
-      }
-      if (sparse > 0) {
-        const moved = this.#merged(this.#slabs.slice(index, index + sparse));
-        this.#slabs.splice(index, sparse, moved);
-        this.#cursor.slab = null;
-      }
-      index += 1;
+      while (index + sparse < left && isSparse(this.#slabs[index + sparse]!)) sparse += 1;
+      if (sparse === 0) continue;
+      const moved = this.#merged(this.#slabs.slice(index, index + sparse));
+      this.#slabs.splice(index, sparse, moved);
+      this.#cursor.slab = null;
+      left -= sparse - 1;
     }
   }
 
