@@ -273,6 +273,12 @@ export class Actions {
   #rewind(sim: SimConsumer, { back, delay }: Of<"rewind">): void {
     const { consumer, topic } = sim;
     const position = Math.max(0, consumer.lease.length - back);
+    if (consumer.mode === "shared" && delay > 0) {
+      sim.closes = 4009;
+      this.#observer.ended(sim, false);
+      this.#consume(sim, { oneofKind: "rewind", rewind: { position, reason: "", delayMs: delay * 1_000 } });
+      return;
+    }
     sim.rewinds = position;
     const [first] = consumer.take(position, position + 1);
     if (first !== undefined) topic.giveBack([first], true);

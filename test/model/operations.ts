@@ -53,7 +53,7 @@ const all: fc.WeightedArbitrary<Operation>[] = [
       op: fc.constant("send"),
       who,
       count: fc.nat(5),
-      size: fc.constantFrom(0, 0, 0, 0, 0, 50, 50, 300, 300, 3_000, 20_000),
+      size: fc.constantFrom(0, 0, 0, 0, 0, 50, 50, 300, 300, 3_000, 12_000),
       delay: seconds,
       ttl: seconds,
       unique: seconds,

@@ -1,0 +1,301 @@
+/** The small structures of the broker, each against the plainest thing that does the same. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Deque } from "../../src/broker/deque.ts";
+import { DueHeap } from "../../src/broker/due-heap.ts";
+import { Lease } from "../../src/broker/lease.ts";
+import { RangeSet } from "../../src/broker/range-set.ts";
+import { type Timer, Timers } from "../../src/broker/timers.ts";
+import { type Buffering, Outbound } from "../../src/session/outbound.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { runs } from "../support/runs.ts";
+
+const steps = <T>(step: fc.Arbitrary<T>) => fc.array(step, { minLength: 1, maxLength: 60, size: "max" });
+
+test("a range set is a map from offset to deliveries", () => {
+  const step = fc.record({
+    add: fc.boolean(),
+    first: fc.nat(60),
+    length: fc.nat(8),
+    deliveries: fc.nat(2),
+  });
+  fc.assert(
+    fc.property(steps(step), (todo) => {
+      const set = new RangeSet();
+      const model = new Map<number, number>();
+      const within = (first: number, end: number) =>
+        [...model]
+          .filter(([offset]) => offset >= first && offset < end)
+          .sort(([one], [other]) => one - other);
+      for (const { add, first, length, deliveries } of todo) {
+        const end = first + length;
+        if (add) {
+          if (within(first, end).length > 0) continue;
+          set.add(first, end, deliveries);
+          for (let offset = first; offset < end; offset++) model.set(offset, deliveries);
+        } else {
+          const wanted = within(first, end);
+          expect(unfold(set.within(first, end))).toEqual(wanted);
+          expect(unfold(set.remove(first, end))).toEqual(wanted);
+          for (const [offset] of wanted) model.delete(offset);
+        }
+        expect(unfold(set)).toEqual(within(0, 100));
+        expect(set.count).toBe(model.size);
+        expect(set.first()?.first).toBe(within(0, 100)[0]?.[0]);
+        expectJoined([...set]);
+      }
+    }),
+    runs(2_000),
+  );
+});
+
+function unfold(ranges: Iterable<{ first: number; end: number; deliveries: number }>): [number, number][] {
+  const all: [number, number][] = [];
+  for (const { first, end, deliveries } of ranges) {
+    expect(first).toBeLessThan(end);
+    for (let offset = first; offset < end; offset++) all.push([offset, deliveries]);
+  }
+  return all;
+}
+
+/** Neighbours that say the same are one range: or the set would grow with every message that is given back. */
+function expectJoined(ranges: { first: number; end: number; deliveries: number }[]): void {
+  for (const [index, range] of ranges.entries()) {
+    const next = ranges[index + 1];
+    if (next?.first === range.end && next.deliveries === range.deliveries) {
+      // A removal may leave two that touch only where something else stood between them.
+      throw new Error(`[${range.first}, ${range.end}) and [${next.first}, ${next.end}) are apart`);
+    }
+  }
+}
+
+test("a lease is an array of positions", () => {
+  const step = fc.record({
+    kind: fc.constantFrom("add", "add", "below", "take", "all"),
+    from: fc.nat(80),
+    length: fc.integer({ min: 1, max: 9 }),
+    gap: fc.nat(3),
+  });
+  fc.assert(
+    fc.property(steps(step), (todo) => {
+      const lease = new Lease();
+      const model: ({ offset: number; deliveries: number } | null)[] = [];
+      let offset = 0;
+      const pick = (from: number, to: number) => {
+        const picked: [number, number, number][] = [];
+        for (let position = from; position < Math.min(to, model.length); position++) {
+          const entry = model[position];
+          if (entry != null) picked.push([position, entry.offset, entry.deliveries]);
+          model[position] = null;
+        }
+        return picked;
+      };
+      for (const { kind, from, length, gap } of todo) {
+        if (kind === "add") {
+          offset += gap;
+          lease.add(offset, length, gap);
+          for (let index = 0; index < length; index++) model.push({ offset: offset++, deliveries: gap });
+        } else if (kind === "below") {
+          const settled: number[] = [];
+          lease.takeBelow(from, (first, count) => {
+            for (let index = 0; index < count; index++) settled.push(first + index);
+          });
+          expect(settled).toEqual(pick(0, from).map(([, at]) => at));
+        } else {
+          const taken = kind === "all" ? lease.takeAll() : lease.take(from, from + length);
+          const wanted = kind === "all" ? pick(0, model.length) : pick(from, from + length);
+          expect(positions(taken)).toEqual(wanted);
+        }
+        expect(lease.nextPosition).toBe(model.length);
+        expect(lease.count).toBe(model.filter((entry) => entry !== null).length);
+        expect(positions(lease).length).toBe(lease.count);
+      }
+    }),
+    runs(2_000),
+  );
+});
+
+function positions(
+  leased: Iterable<{ position: number; firstOffset: number; count: number; deliveries: number }>,
+): [number, number, number][] {
+  const all: [number, number, number][] = [];
+  for (const { position, firstOffset, count, deliveries } of leased) {
+    expect(count).toBeGreaterThan(0);
+    for (let index = 0; index < count; index++) all.push([position + index, firstOffset + index, deliveries]);
+  }
+  return all;
+}
+
+test("a heap of due things is a sorted array", () => {
+  const step = fc.record({ kind: fc.constantFrom("push", "push", "shift", "filter"), due: fc.nat(9) });
+  fc.assert(
+    fc.property(steps(step), (todo) => {
+      const heap = new DueHeap<{ due: number; name: number }>();
+      let model: { due: number; name: number }[] = [];
+      for (const [name, { kind, due }] of todo.entries()) {
+        if (kind === "push") {
+          heap.push({ due, name });
+          model.push({ due, name });
+          // Stable: of those due together the first is first.
+          model.sort((one, other) => one.due - other.due);
+        } else if (kind === "shift") expect(heap.shift()).toEqual(model.shift());
+        else {
+          heap.filter((item) => item.name % 3 !== due % 3);
+          model = model.filter((item) => item.name % 3 !== due % 3);
+        }
+        expect(heap.first()).toEqual(model[0]);
+        expect(heap.items()).toEqual(model);
+        expect(heap.length).toBe(model.length);
+      }
+    }),
+    runs(2_000),
+  );
+});
+
+test("a deque is an array", () => {
+  const step = fc.record({
+    kind: fc.constantFrom("push", "push", "shift", "splice", "clear"),
+    at: fc.nat(200),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300, size: "max" }), (todo) => {
+      const deque = new Deque<number>();
+      const model: number[] = [];
+      for (const [name, { kind, at }] of todo.entries()) {
+        if (kind === "push") {
+          for (let copy = 0; copy < 5; copy++) {
+            deque.push(name);
+            model.push(name);
+          }
+        } else if (kind === "shift") {
+          for (let copy = 0; copy < at % 9; copy++) expect(deque.shift()).toBe(model.shift());
+        } else if (kind === "splice") {
+          const index = at % (model.length + 1);
+          expect(deque.splice(index, at % 4, name, -name)).toEqual(model.splice(index, at % 4, name, -name));
+        } else if (at < 20) {
+          deque.clear();
+          model.length = 0;
+        }
+        expect(deque.length).toBe(model.length);
+        expect(deque.first()).toBe(model[0]);
+        expect(deque.at(3)).toBe(model[3]);
+        expect([...deque]).toEqual(model);
+      }
+    }),
+    runs(500),
+  );
+});
+
+test("timers run in the order in which they are due, each once, and not when they were cancelled", () => {
+  const step = fc.record({ kind: fc.constantFrom("set", "set", "cancel", "advance"), value: fc.nat(20) });
+  fc.assert(
+    fc.property(steps(step), (todo) => {
+      const clock = new FakeClock();
+      const timers = new Timers(clock);
+      const ran: number[] = [];
+      const set: Timer[] = [];
+      let model: { name: number; due: number }[] = [];
+      const wanted: number[] = [];
+      for (const { kind, value } of todo) {
+        if (kind === "set") {
+          const name = set.length;
+          set.push(timers.after(value, () => ran.push(name)));
+          model.push({ name, due: clock.now() + value });
+        } else if (kind === "cancel") {
+          const name = value % (set.length + 1);
+          timers.cancel(set[name] ?? null);
+          model = model.filter((timer) => timer.name !== name);
+        } else {
+          clock.advance(value);
+          const due = model
+            .filter((timer) => timer.due <= clock.now())
+            .sort((one, other) => one.due - other.due);
+          model = model.filter((timer) => timer.due > clock.now());
+          wanted.push(...due.map(({ name }) => name));
+        }
+        expect(ran).toEqual(wanted);
+        expect(timers.waiting).toBe(model.length);
+      }
+    }),
+    runs(2_000),
+  );
+});
+
+test("a timer that sets one for now does not keep the others waiting, and none runs after close", () => {
+  const clock = new FakeClock();
+  const timers = new Timers(clock);
+  const ran: string[] = [];
+  timers.after(5, () => {
+    ran.push("first");
+    timers.after(0, () => ran.push("set by the first"));
+  });
+  timers.after(5, () => ran.push("second"));
+  clock.advance(5);
+  expect(ran).toEqual(["first", "second", "set by the first"]);
+  timers.after(1, () => ran.push("never"));
+  timers.close();
+  clock.advance(10);
+  expect(ran).toHaveLength(3);
+});
+
+/** A client whose buffer the test fills. */
+class Reader implements Buffering {
+  bufferedBytes = 0;
+  code = "";
+  fail(error: { code: string }): void {
+    this.code = error.code;
+  }
+}
+
+test("what waits to be sent is charged, and the fullest are closed when it is too much", () => {
+  const step = fc.record({ who: fc.nat(5), bytes: fc.nat(60), gone: fc.nat(9) });
+  fc.assert(
+    fc.property(steps(step), (todo) => {
+      let charged = 0;
+      const outbound = new Outbound(100, (bytes) => {
+        charged += bytes;
+      });
+      let clients = Array.from({ length: 6 }, () => new Reader());
+      for (const { who, bytes, gone } of todo) {
+        const client = clients[who % clients.length]!;
+        const before = clients.map(({ bufferedBytes }) => bufferedBytes);
+        client.bufferedBytes = bytes;
+        if (gone === 0) outbound.forget(client);
+        else outbound.update(client);
+        if (gone === 0) client.bufferedBytes = 0;
+        const closed = clients.filter(({ code }) => code !== "");
+        for (const one of closed) {
+          expect(one.code).toBe("RESOURCE_EXHAUSTED");
+          const others = clients.filter(({ code }) => code === "");
+          for (const other of others) expect(one.bufferedBytes).toBeGreaterThanOrEqual(other.bufferedBytes);
+        }
+        if (closed.length === 0) expect(before.length).toBe(clients.length);
+        clients = clients.map((one) => (one.code === "" ? one : new Reader()));
+        const total = clients.reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0);
+        expect([outbound.total, charged]).toEqual([total, total]);
+        expect(total).toBeLessThanOrEqual(100);
+      }
+    }),
+    runs(1_000),
+  );
+});
+
+test("subscribers are looked at now and then, for the runtime buffers for them by itself", () => {
+  let charged = 0;
+  const outbound = new Outbound(1_000, (bytes) => {
+    charged += bytes;
+  });
+  const [slow, fast] = [new Reader(), new Reader()];
+  outbound.addSubscriber(slow);
+  outbound.addSubscriber(fast);
+  slow.bufferedBytes = 900;
+  outbound.published(1_000);
+  expect(charged).toBe(0);
+  outbound.published(1024 * 1024);
+  expect(charged).toBe(900);
+  slow.bufferedBytes = 1_500;
+  outbound.published(1024 * 1024);
+  expect([slow.code, fast.code, charged]).toEqual(["RESOURCE_EXHAUSTED", "", 0]);
+  outbound.published(1024 * 1024);
+  expect(charged).toBe(0);
+});
