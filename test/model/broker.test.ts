@@ -17,7 +17,7 @@ const ROOM = 64 * 1024 * 1024;
 test(
   "random clients, operators and times: the server does what the model says",
   async () => {
-    const chosen = runs(2_500);
+    const chosen = runs(5_000);
     console.log(`seed ${chosen.seed}, ${chosen.numRuns} runs`);
     await fc.assert(
       fc.asyncProperty(setting, operations, async (limits, todo) => {
@@ -34,7 +34,7 @@ test(
 test(
   "the same with an engine that takes its time",
   async () => {
-    const chosen = runs(400);
+    const chosen = runs(1_000);
     console.log(`seed ${chosen.seed}, ${chosen.numRuns} runs`);
     await fc.assert(
       fc.asyncProperty(setting, operations, fc.nat(), async (limits, todo, seed) => {
