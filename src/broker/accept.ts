@@ -1,9 +1,10 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
+
 import { TinyMQError } from "../errors.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { Delays } from "./delays.ts";
-import type { BatchOptions } from "./ports.ts";
 import type { TopicView } from "./host.ts";
+import type { BatchOptions } from "./ports.ts";
 import { UniqueIds } from "./unique.ts";
 
 /** A topic that batches come into; what it does not use is null. */
@@ -31,7 +32,12 @@ export function acceptQueued(
 }
 
 /** Hands a checked batch to the subscribers of a topic, and keeps nothing. */
-export function acceptBroadcast(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): void {
+export function acceptBroadcast(
+  topic: AcceptingTopic,
+  batch: Uint8Array,
+  count: number,
+  options: BatchOptions,
+): void {
   if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
     throw new TinyMQError(
       "INVALID_ARGUMENT",
@@ -41,7 +47,12 @@ export function acceptBroadcast(topic: AcceptingTopic, batch: Uint8Array, count:
   topic.publish(batch, count);
 }
 
-function acceptUnique(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
+function acceptUnique(
+  topic: AcceptingTopic,
+  batch: Uint8Array,
+  count: number,
+  options: BatchOptions,
+): MaybePromise<void> {
   topic.unique ??= new UniqueIds(topic);
   const { unique } = topic;
   const filtered = unique.filter(batch, count);
@@ -61,7 +72,12 @@ function acceptUnique(topic: AcceptingTopic, batch: Uint8Array, count: number, o
   }
 }
 
-function keep(topic: AcceptingTopic, batch: Uint8Array, count: number, options: BatchOptions): MaybePromise<void> {
+function keep(
+  topic: AcceptingTopic,
+  batch: Uint8Array,
+  count: number,
+  options: BatchOptions,
+): MaybePromise<void> {
   const { host } = topic;
   const ttlMs = effectiveTtl(topic, options.ttlMs);
   if (options.delayMs > 0) {

@@ -4,11 +4,11 @@
  * Always holds: `memoryUsed` is the sum of all topics' memory and of what sessions charged for buffers.
  */
 import type { Engine, Log } from "../engine/engine.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { QueueFull, TinyMQError } from "../errors.ts";
 import { toHex } from "../wire/bytes.ts";
-import { formatSize } from "../wire/units.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
+import { formatSize } from "../wire/units.ts";
 import type { Clock } from "./clock.ts";
 import type { Consumer, ConsumerMode } from "./consumer.ts";
 import type { BrokerLimits } from "./limits.ts";
@@ -29,8 +29,11 @@ export interface BrokerParts {
 
 /** Compacting every topic is worth a try when memory is full, but not for each message. */
 const COMPACT_ALL_EVERY_MS = 1_000;
-/** Dropping a message frees memory only when its slab is empty or sparse: so many are dropped at a time. */
-const DROPS_BETWEEN_COMPACTIONS = 256;
+/** Memory is freed a slab at a time, so messages are dropped some at a time, not one by one. */
+const DROP_MESSAGES = 256;
+const DROP_BYTES = 16 * 1024;
+/** Where a leased message pins a slab, dropping frees nothing before a compaction. */
+const DROPS_BETWEEN_COMPACTIONS = 16;
 
 export class Broker implements TopicBroker {
   /** Names this memory: new whenever memory was lost. */
@@ -185,7 +188,9 @@ export class Broker implements TopicBroker {
 
   #fits(topic: Topic, log: Log, byteLength: number): boolean {
     const growth = log.growth(byteLength);
-    return this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, log, byteLength);
+    return (
+      this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, log, byteLength)
+    );
   }
 
   #isOverTopicLimit(topic: Topic, log: Log, byteLength: number): boolean {
@@ -205,11 +210,19 @@ export class Broker implements TopicBroker {
 
   /** Drops the oldest messages of the topic that nobody holds, until there is room; false if there is none. */
   #dropOldest(topic: Topic, log: Log, byteLength: number): boolean {
-    for (let dropped = 0; !this.#fits(topic, log, byteLength); dropped++) {
-      const oldest = topic.oldestReady();
-      if (oldest === undefined) return false;
-      topic.dropReady(oldest, oldest + 1, "dropped");
-      if (dropped % DROPS_BETWEEN_COMPACTIONS === 0) {
+    // Nothing is dropped for a batch that would find no room in an empty topic either.
+    const { maxMemory, maxTopicMemory } = this.limits;
+    if (this.#memoryUsed - topic.memory + byteLength > maxMemory) return false;
+    if (maxTopicMemory > 0 && byteLength > maxTopicMemory) return false;
+    for (let drops = 0; !this.#fits(topic, log, byteLength); drops++) {
+      const oldest = topic.oldestReady(DROP_MESSAGES, DROP_BYTES);
+      if (oldest === undefined) {
+        topic.log.compact();
+        topic.updateMemory();
+        return this.#fits(topic, log, byteLength);
+      }
+      topic.dropReady(oldest.firstOffset, oldest.firstOffset + oldest.count, "dropped");
+      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) {
         topic.log.compact();
         topic.updateMemory();
       }

@@ -1,9 +1,9 @@
 /** One consume stream as the broker sees it: its lease, its pulls, and what it does with its messages. */
 import { TinyMQError } from "../errors.ts";
+import type { TopicView } from "./host.ts";
 import { Lease } from "./lease.ts";
 import type { ConsumerPort } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { TopicView } from "./host.ts";
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";
@@ -50,7 +50,13 @@ export class Consumer {
   /** Those that cannot be answered now. */
   readonly parked: WaitingPull[] = [];
 
-  constructor(topic: TopicView, dispatcher: ConsumerDispatcher, id: string, mode: ConsumerMode, port: ConsumerPort) {
+  constructor(
+    topic: TopicView,
+    dispatcher: ConsumerDispatcher,
+    id: string,
+    mode: ConsumerMode,
+    port: ConsumerPort,
+  ) {
     this.topic = topic;
     this.#dispatcher = dispatcher;
     this.id = id;
@@ -85,7 +91,8 @@ export class Consumer {
     const runs = this.lease.take(position, position + count);
     for (const run of runs) {
       if (outcome === "done") this.topic.done(run.firstOffset, run.count);
-      else if (outcome === "reject") this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
+      else if (outcome === "reject")
+        this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
       else this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, delayMs);
     }
     if (outcome === "retry") this.#dispatcher.pump();

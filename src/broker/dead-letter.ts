@@ -3,12 +3,13 @@
  * headers that tell from where, why, when, and after how many deliveries. Bodies are never decoded: a
  * header is a field of the encoded message, and fields may stand in any order.
  */
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
+
 import { concatBytes } from "../wire/bytes.ts";
-import { encodeHeaders } from "../wire/headers.ts";
 import { truncateUtf8 } from "../wire/close.ts";
+import { encodeHeaders } from "../wire/headers.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
-import { eachField, ENTRY_TAG, entryEnd, messageStart } from "../wire/scan.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
+import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import type { TopicView } from "./host.ts";
 

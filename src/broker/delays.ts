@@ -3,11 +3,11 @@
  * other, and move to the topic's log when they are due: in due order, of those due together the first sent.
  */
 import type { Log } from "../engine/engine.ts";
-import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { concatBytes } from "../wire/bytes.ts";
+import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { DueHeap } from "./due-heap.ts";
-import type { Timer } from "./timers.ts";
 import type { TopicView } from "./host.ts";
+import type { Timer } from "./timers.ts";
 
 /** How long messages wait that an engine could not move. */
 const RETRY_MS = 1_000;
@@ -60,7 +60,12 @@ export class Delays {
   /** Everything with its due time, in due order, for a snapshot. */
   async *items(): AsyncGenerator<{ due: number; expires: number; count: number; batch: Uint8Array }> {
     for (const entry of this.#heap.items()) {
-      yield { due: entry.due, expires: entry.expires, count: entry.count, batch: (await this.#read(entry)).batch };
+      yield {
+        due: entry.due,
+        expires: entry.expires,
+        count: entry.count,
+        batch: (await this.#read(entry)).batch,
+      };
     }
   }
 
@@ -87,7 +92,10 @@ export class Delays {
       () => this.#move(next),
       () => this.#moved(),
       (error) => {
-        this.#topic.host.failed(`${this.#topic.name}: moving delayed messages failed, they are tried again`, error);
+        this.#topic.host.failed(
+          `${this.#topic.name}: moving delayed messages failed, they are tried again`,
+          error,
+        );
         this.#heap.push({ ...next, due: this.#topic.host.clock.now() + RETRY_MS });
         this.#moved();
       },
@@ -122,7 +130,8 @@ export class Delays {
     const readFrom = (from: number): MaybePromise<{ batch: Uint8Array; count: number }> =>
       chain(this.log.read(from, entry.count, Number.MAX_SAFE_INTEGER, end), (chunk) => {
         for (const part of chunk?.parts ?? []) parts.push(part);
-        if (chunk === null || chunk.nextOffset >= end) return { batch: concatBytes(parts), count: entry.count };
+        if (chunk === null || chunk.nextOffset >= end)
+          return { batch: concatBytes(parts), count: entry.count };
         return readFrom(chunk.nextOffset);
       });
     return readFrom(entry.first);

@@ -7,14 +7,14 @@
  * stands in line or does not read.
  */
 import type { Lock } from "../engine/engine.ts";
-import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { MAX_PULLS_IN_FLIGHT } from "../wire/limits.ts";
+import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { Consumer, type ConsumerMode, type WaitingPull } from "./consumer.ts";
 import { Deque } from "./deque.ts";
+import type { TopicView } from "./host.ts";
 import type { ConsumerPort, Delivery } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { TopicView } from "./host.ts";
 
 export class Dispatcher {
   readonly #topic: TopicView;
@@ -78,7 +78,10 @@ export class Dispatcher {
   /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
   pull(consumer: Consumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
     if (consumer.pulls >= MAX_PULLS_IN_FLIGHT) {
-      throw new TinyMQError("RESOURCE_EXHAUSTED", `more than ${MAX_PULLS_IN_FLIGHT} pulls are without an answer`);
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `more than ${MAX_PULLS_IN_FLIGHT} pulls are without an answer`,
+      );
     }
     consumer.pulls += 1;
     const pull: WaitingPull = {
@@ -153,7 +156,8 @@ export class Dispatcher {
   }
 
   #checkFree(mode: ConsumerMode): void {
-    const taken = mode === "shared" ? this.#holder !== null || this.#standbys.length > 0 : this.#shared.size > 0;
+    const taken =
+      mode === "shared" ? this.#holder !== null || this.#standbys.length > 0 : this.#shared.size > 0;
     if (taken) throw this.#taken(mode === "shared" ? "it holds the topic alone" : "shared consumers hold it");
     if (mode === "exclusive" && this.#holder !== null) {
       throw this.#taken('wait in line with mode "standby", or compete with mode "shared"');

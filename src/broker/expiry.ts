@@ -5,9 +5,9 @@
  * is given back. Always holds: every offset in `#late` is leased.
  */
 import { DueHeap } from "./due-heap.ts";
+import type { TopicView } from "./host.ts";
 import { RangeSet } from "./range-set.ts";
 import type { Timer } from "./timers.ts";
-import type { TopicView } from "./host.ts";
 
 interface Expiring {
   readonly due: number;

@@ -47,7 +47,11 @@ export class Lease {
   take(position: number, end: number): LeaseRun[] {
     const taken: LeaseRun[] = [];
     let index = this.#indexOf(position);
-    for (let run = this.#runs.at(index); run !== undefined && run.position < end; run = this.#runs.at(index)) {
+    for (
+      let run = this.#runs.at(index);
+      run !== undefined && run.position < end;
+      run = this.#runs.at(index)
+    ) {
       const from = Math.max(position, run.position);
       const to = Math.min(end, run.position + run.count);
       if (from >= to) {

@@ -5,8 +5,8 @@
  * same way again and not stored again.
  */
 import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
 import type { MaybePromise } from "../wire/maybe-promise.ts";
-import { MAX_BATCHES_IN_FLIGHT, MAX_BATCH_MESSAGES } from "../wire/limits.ts";
 import { checkBatch } from "../wire/scan.ts";
 import { type AcceptingTopic, acceptBroadcast, acceptQueued } from "./accept.ts";
 import type { BatchOptions, ProducerPort } from "./ports.ts";
@@ -41,7 +41,13 @@ export class Producer {
    */
   known = false;
 
-  constructor(table: ProducerTable, id: string, lastSeq: number, broadcast: boolean, port: ProducerPort | null) {
+  constructor(
+    table: ProducerTable,
+    id: string,
+    lastSeq: number,
+    broadcast: boolean,
+    port: ProducerPort | null,
+  ) {
     this.#table = table;
     this.#topic = table.topic;
     this.id = id;
@@ -88,7 +94,10 @@ export class Producer {
       return;
     }
     if (this.#pending.length >= MAX_BATCHES_IN_FLIGHT) {
-      throw new TinyMQError("RESOURCE_EXHAUSTED", `more than ${MAX_BATCHES_IN_FLIGHT} batches are without an answer`);
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `more than ${MAX_BATCHES_IN_FLIGHT} batches are without an answer`,
+      );
     }
     const topic = this.#topic;
     let count = 0;
@@ -105,7 +114,7 @@ export class Producer {
     this.#seenSeq = seq;
     this.known = true;
     let error = tooLarge;
-    let stored: MaybePromise<void> = undefined;
+    let stored: MaybePromise<void>;
     if (error === null) {
       try {
         stored = this.#accept(messages, count, options);
@@ -172,7 +181,10 @@ export class Producer {
       throw new TinyMQError("INVALID_ARGUMENT", `batch ${seq} came where ${this.lastSeq + 1} is next`);
     }
     if (seq <= this.lastSeq - MAX_BATCHES_IN_FLIGHT) {
-      throw new TinyMQError("OUT_OF_RANGE", `batch ${seq} is older than the last ${MAX_BATCHES_IN_FLIGHT} batches`);
+      throw new TinyMQError(
+        "OUT_OF_RANGE",
+        `batch ${seq} is older than the last ${MAX_BATCHES_IN_FLIGHT} batches`,
+      );
     }
     this.#seenSeq = Math.max(this.#seenSeq, seq);
     if (seq > this.answeredSeq) return; // Its answer is on its way.

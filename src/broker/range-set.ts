@@ -47,7 +47,11 @@ export class RangeSet {
     const removed: OffsetRange[] = [];
     if (this.#count === 0) return removed;
     let index = Math.max(0, this.#indexAbove(first) - 1);
-    for (let range = this.#ranges.at(index); range !== undefined && range.first < end; range = this.#ranges.at(index)) {
+    for (
+      let range = this.#ranges.at(index);
+      range !== undefined && range.first < end;
+      range = this.#ranges.at(index)
+    ) {
       const from = Math.max(first, range.first);
       const to = Math.min(end, range.end);
       if (from >= to) {

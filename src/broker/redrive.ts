@@ -1,7 +1,8 @@
 /** Moves dead letters back to the topic they came from. */
-import { chain } from "../wire/maybe-promise.ts";
+
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
+import { chain } from "../wire/maybe-promise.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import type { Broker } from "./broker.ts";
 import { revive } from "./dead-letter.ts";

@@ -8,8 +8,9 @@
  *   held back given back with a delay
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
+
+import type { Chunk, Lock, Log, OffsetRun } from "../engine/engine.ts";
 import { toTinyMQError } from "../errors.ts";
-import type { Chunk, Log, Lock } from "../engine/engine.ts";
 import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import type { AcceptingTopic } from "./accept.ts";
@@ -125,7 +126,8 @@ export class Topic implements AcceptingTopic {
 
   /** Hands messages to those who are subscribed now. */
   publish(batch: Uint8Array, count: number): void {
-    if (this.subscribers > 0) this.host.publisher.publish(this.name, this.epoch, this.published, count, batch);
+    if (this.subscribers > 0)
+      this.host.publisher.publish(this.name, this.epoch, this.published, count, batch);
     this.published += count;
     this.count("published", count);
   }
@@ -242,12 +244,13 @@ export class Topic implements AcceptingTopic {
     return delayed + kept;
   }
 
-  /** The oldest message that is ready or held back, as an offset; undefined if all are leased. */
-  oldestReady(): number | undefined {
+  /** The oldest messages that are ready or held back, some of them; undefined if all are leased. */
+  oldestReady(maxMessages: number, maxBytes: number): OffsetRun | undefined {
     const back = Math.min(this.returned.first()?.first ?? Infinity, this.heldBack?.first() ?? Infinity);
-    if (back < Infinity) return back;
-    const fresh = this.ready - this.returned.count > 0 ? this.log.read(this.cursor, 1, 1) : null;
-    return fresh === null || fresh instanceof Promise ? undefined : fresh.runs[0]!.firstOffset;
+    if (back < Infinity) return { firstOffset: back, count: 1 };
+    const fresh =
+      this.ready - this.returned.count > 0 ? this.log.read(this.cursor, maxMessages, maxBytes) : null;
+    return fresh === null || fresh instanceof Promise ? undefined : fresh.runs[0]!;
   }
 
   /** Tells the broker what the topic's memory has become. */

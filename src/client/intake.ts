@@ -149,12 +149,16 @@ export class Intake {
 
   /** `position` of `lease` is done. A second time, or on a lease that ended, nothing happens. */
   done(lease: Lease, position: number): void {
+    const wasFull = lease.unsettled >= this.#prefetch;
     this.#settlements.done(lease, position);
+    // A loop that held all it may have asks for more as soon as it may.
+    if (wasFull && this.loops > 0) this.ask();
   }
 
   /** Everything that was handed out is done. */
   doneAll(): void {
     this.#settlements.doneAll();
+    if (this.loops > 0) this.ask();
   }
 
   /** Gives `position` back: it is delivered again, after `delayMs`. */

@@ -5,7 +5,9 @@ import type { ResolvedOptions } from "./options.ts";
 /** Whether an address or a name is this machine's own. */
 export function isLoopback(host: string): boolean {
   const name = host.replace(/^\[|\]$/g, "").toLowerCase();
-  return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
+  return (
+    name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name)
+  );
 }
 
 /** Throws FAILED_PRECONDITION for a bind beyond loopback that nobody is asked a token for. */
@@ -24,9 +26,13 @@ export async function readToken(options: ResolvedOptions): Promise<string> {
   try {
     text = await Bun.file(options.tokenFile).text();
   } catch (cause) {
-    throw new TinyMQError("INVALID_ARGUMENT", `token-file: cannot read ${options.tokenFile}: ${String(cause)}`, {
-      cause,
-    });
+    throw new TinyMQError(
+      "INVALID_ARGUMENT",
+      `token-file: cannot read ${options.tokenFile}: ${String(cause)}`,
+      {
+        cause,
+      },
+    );
   }
   const token = text.split("\n", 1)[0]!.trim();
   if (token === "") throw new TinyMQError("INVALID_ARGUMENT", `token-file: ${options.tokenFile} is empty`);

@@ -3,7 +3,6 @@ import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
 import { redrive } from "../broker/redrive.ts";
 import type { Topic } from "../broker/topic.ts";
-import type { MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { IAdminClient } from "../gen/tinymq/v1/admin.client.ts";
 import {
@@ -16,6 +15,7 @@ import {
   type RedriveTopicRequest,
   type TopicInfo,
 } from "../gen/tinymq/v1/admin.ts";
+import type { MaybePromise } from "../wire/maybe-promise.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,9 +36,15 @@ const HANDLERS: { readonly [Method in keyof IAdminClient]: Handler } = {
   getStatus,
   listTopics,
   getTopic: (host, request: GetTopicRequest) => topicInfo(host.broker.requireTopic(request.topic)),
-  purgeTopic: (host, request: PurgeTopicRequest) => ({ purged: host.broker.requireTopic(request.topic).purge() }),
+  purgeTopic: (host, request: PurgeTopicRequest) => ({
+    purged: host.broker.requireTopic(request.topic).purge(),
+  }),
   redriveTopic: async (host, request: RedriveTopicRequest) => ({
-    moved: await redrive(host.broker, request.topic, request.limit === 0 ? Number.POSITIVE_INFINITY : request.limit),
+    moved: await redrive(
+      host.broker,
+      request.topic,
+      request.limit === 0 ? Number.POSITIVE_INFINITY : request.limit,
+    ),
   }),
 };
 
@@ -51,7 +57,10 @@ export async function handleTwirp(host: AdminHost, request: Request, path: strin
     }
     const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim();
     if (type !== "application/json" && type !== "application/protobuf") {
-      throw new TinyMQError("INVALID_ARGUMENT", "Content-Type must be application/json or application/protobuf");
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        "Content-Type must be application/json or application/protobuf",
+      );
     }
     const body = new Uint8Array(await request.arrayBuffer());
     if (body.length > MAX_BODY_BYTES) throw new TinyMQError("OUT_OF_RANGE", "the request is above 1 MiB");
@@ -59,7 +68,9 @@ export async function handleTwirp(host: AdminHost, request: Request, path: strin
     const output = await HANDLERS[method.localName as keyof IAdminClient](host, input as never);
     return type === "application/json"
       ? Response.json(method.O.toJson(output, { emitDefaultValues: true }))
-      : new Response(method.O.toBinary(output) as Uint8Array<ArrayBuffer>, { headers: { "Content-Type": type } });
+      : new Response(method.O.toBinary(output) as Uint8Array<ArrayBuffer>, {
+          headers: { "Content-Type": type },
+        });
   } catch (thrown) {
     return twirpError(toTinyMQError(thrown));
   }

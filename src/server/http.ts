@@ -1,8 +1,8 @@
 /** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
 import type { Server } from "bun";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { isLoopback, refusal } from "./access.ts";
 import type { ConnectionData } from "./connection.ts";
 import type { Core } from "./core.ts";
@@ -26,17 +26,21 @@ export function handleRequest(
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
   if (why !== null) return text(403, why);
   const path = new URL(request.url).pathname;
-  if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return upgrade(host, request, server, path);
+  if (request.headers.get("upgrade")?.toLowerCase() === "websocket")
+    return upgrade(host, request, server, path);
   if (path.startsWith(TWIRP_PREFIX)) return unary(host, request, path);
   if (path === "/health") return text(200, "ok");
   return text(404, "tinyMQ: nothing here. Clients connect with a WebSocket; see docs/protocol.md");
 }
 
 function unary(host: HttpHost, request: Request, path: string): MaybePromise<Response> {
-  const [scheme, token] = (request.headers.get("authorization") ?? "").split(" ");
-  if (!host.authorize(scheme?.toLowerCase() === "bearer" ? (token ?? "") : "")) {
+  const token = /^bearer (.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (!host.authorize(token ?? "")) {
     return twirpError(
-      new TinyMQError("UNAUTHENTICATED", "the token is missing or wrong: send it as Authorization: Bearer TOKEN"),
+      new TinyMQError(
+        "UNAUTHENTICATED",
+        "the token is missing or wrong: send it as Authorization: Bearer TOKEN",
+      ),
     );
   }
   return chain(host.core(), (core) => core.unary(request, path));
@@ -52,7 +56,10 @@ function upgrade(
   const offered = request.headers.get("sec-websocket-protocol");
   const firstVersion = offered === null;
   if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
-    return text(400, `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`);
+    return text(
+      400,
+      `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`,
+    );
   }
   return chain(host.core(), (core) => admit(core, request, server, path, firstVersion));
 }

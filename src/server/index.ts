@@ -2,7 +2,14 @@
 export { TinyMQError } from "../errors.ts";
 export { formatDuration, formatSize } from "../wire/units.ts";
 export type { Logger } from "./logger.ts";
-export { environmentName, OPTIONS, type OptionSpec, parseOption, resolveOptions, type ServerOptions } from "./options.ts";
+export {
+  environmentName,
+  OPTIONS,
+  type OptionSpec,
+  parseOption,
+  resolveOptions,
+  type ServerOptions,
+} from "./options.ts";
 export type { ServerParts } from "./parts.ts";
 export { TinyMQServer } from "./server.ts";
 export { VERSION } from "./version.ts";

@@ -2,12 +2,17 @@
 import type { Server, TLSOptions, WebSocketHandler } from "bun";
 import { TinyMQError } from "../errors.ts";
 
+/** A unary call's body, at most; Bun answers 413 above. */
+const MAX_REQUEST_BYTES = 1024 * 1024;
 /** How often a free port is looked for that is free on both loopback addresses. */
 const PORT_TRIES = 20;
 
 export interface ListenOptions<Data> {
   readonly tls: TLSOptions | undefined;
-  readonly fetch: (request: Request, server: Server<Data>) => Response | undefined | Promise<Response | undefined>;
+  readonly fetch: (
+    request: Request,
+    server: Server<Data>,
+  ) => Response | undefined | Promise<Response | undefined>;
   readonly websocket: WebSocketHandler<Data>;
 }
 
@@ -65,6 +70,7 @@ function listenOn<Data>(hostname: string, port: number, options: ListenOptions<D
       port,
       tls: options.tls,
       fetch: options.fetch,
+      maxRequestBodySize: MAX_REQUEST_BYTES,
       websocket: options.websocket,
       // A stack trace is not for clients.
       development: false,
@@ -77,10 +83,18 @@ function listenOn<Data>(hostname: string, port: number, options: ListenOptions<D
 function listenError(hostname: string, port: number, cause: unknown): TinyMQError {
   const code = (cause as { code?: string }).code;
   if (code === "EADDRINUSE") {
-    return new TinyMQError("ALREADY_EXISTS", `port ${port} on ${hostname} is in use: stop what uses it, or choose another with --port`, { cause });
+    return new TinyMQError(
+      "ALREADY_EXISTS",
+      `port ${port} on ${hostname} is in use: stop what uses it, or choose another with --port`,
+      { cause },
+    );
   }
   if (code === "EACCES" || code === "EPERM") {
-    return new TinyMQError("PERMISSION_DENIED", `port ${port} on ${hostname} may not be used: choose one above 1023`, { cause });
+    return new TinyMQError(
+      "PERMISSION_DENIED",
+      `port ${port} on ${hostname} may not be used: choose one above 1023`,
+      { cause },
+    );
   }
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TinyMQError("INVALID_ARGUMENT", `cannot listen on ${hostname}:${port}: ${why}`, { cause });

@@ -84,22 +84,125 @@ export interface OptionSpec {
 
 export const OPTIONS: readonly OptionSpec[] = [
   { name: "host", key: "host", kind: "text", fallback: "localhost", help: "address to listen on" },
-  { name: "port", key: "port", kind: "count", fallback: DEFAULT_PORT, least: 0, most: 65_535, help: "port to listen on; 0: any free one" },
-  { name: "max-memory", key: "maxMemory", kind: "size", fallback: 256 * MiB, least: MiB, help: "memory for messages, all topics" },
-  { name: "max-topic-memory", key: "maxTopicMemory", kind: "size", fallback: 0, least: 0, help: "memory for the messages of one topic; 0: no limit of its own" },
-  { name: "overflow", key: "overflow", kind: "choice", fallback: "reject", choices: ["reject", "drop-oldest"], help: "what happens to a message when memory is full" },
-  { name: "max-message-size", key: "maxMessageSize", kind: "size", fallback: MAX_MESSAGE_BYTES, least: 1, most: 512 * MiB, help: "largest message, body and headers" },
+  {
+    name: "port",
+    key: "port",
+    kind: "count",
+    fallback: DEFAULT_PORT,
+    least: 0,
+    most: 65_535,
+    help: "port to listen on; 0: any free one",
+  },
+  {
+    name: "max-memory",
+    key: "maxMemory",
+    kind: "size",
+    fallback: 256 * MiB,
+    least: MiB,
+    help: "memory for messages, all topics",
+  },
+  {
+    name: "max-topic-memory",
+    key: "maxTopicMemory",
+    kind: "size",
+    fallback: 0,
+    least: 0,
+    help: "memory for the messages of one topic; 0: no limit of its own",
+  },
+  {
+    name: "overflow",
+    key: "overflow",
+    kind: "choice",
+    fallback: "reject",
+    choices: ["reject", "drop-oldest"],
+    help: "what happens to a message when memory is full",
+  },
+  {
+    name: "max-message-size",
+    key: "maxMessageSize",
+    kind: "size",
+    fallback: MAX_MESSAGE_BYTES,
+    least: 1,
+    most: 512 * MiB,
+    help: "largest message, body and headers",
+  },
   { name: "max-topics", key: "maxTopics", kind: "count", fallback: 100_000, least: 1, help: "most topics" },
-  { name: "max-connections", key: "maxConnections", kind: "count", fallback: 10_000, least: 1, help: "most connections" },
-  { name: "max-deliveries", key: "maxDeliveries", kind: "count", fallback: 0, least: 0, help: "deliveries after which a message goes to the dead-letter topic; 0: no limit" },
-  { name: "heartbeat", key: "heartbeat", kind: "duration", fallback: HEARTBEAT_MS, least: 100, help: "a silent end sends a heartbeat after this; three times this without a sign ends a connection" },
-  { name: "idle-topic-ttl", key: "idleTopicTtl", kind: "duration", fallback: 300_000, least: 0, help: "an empty topic that nobody uses is gone after this" },
-  { name: "default-ttl", key: "defaultTtl", kind: "duration", fallback: 0, least: 0, help: "time to live of messages whose producer sets none; 0: for ever" },
-  { name: "max-ttl", key: "maxTtl", kind: "duration", fallback: 0, least: 0, help: "longest time to live; 0: no limit" },
-  { name: "snapshot", key: "snapshot", kind: "text", fallback: "", help: "file that keeps the queued messages over a stop and a start" },
-  { name: "token-file", key: "tokenFile", kind: "text", fallback: "", help: "file with the token that clients must know (or TINYMQ_TOKEN)" },
-  { name: "no-auth", key: "noAuth", kind: "flag", fallback: false, help: "listen beyond this machine without a token" },
-  { name: "allow-origin", key: "allowOrigin", kind: "list", fallback: "", help: "browser origins that may connect, beside the server's own; comma-separated, * for any" },
+  {
+    name: "max-connections",
+    key: "maxConnections",
+    kind: "count",
+    fallback: 10_000,
+    least: 1,
+    help: "most connections",
+  },
+  {
+    name: "max-deliveries",
+    key: "maxDeliveries",
+    kind: "count",
+    fallback: 0,
+    least: 0,
+    help: "deliveries after which a message goes to the dead-letter topic; 0: no limit",
+  },
+  {
+    name: "heartbeat",
+    key: "heartbeat",
+    kind: "duration",
+    fallback: HEARTBEAT_MS,
+    least: 100,
+    help: "a silent end sends a heartbeat after this; three times this without a sign ends a connection",
+  },
+  {
+    name: "idle-topic-ttl",
+    key: "idleTopicTtl",
+    kind: "duration",
+    fallback: 300_000,
+    least: 0,
+    help: "an empty topic that nobody uses is gone after this",
+  },
+  {
+    name: "default-ttl",
+    key: "defaultTtl",
+    kind: "duration",
+    fallback: 0,
+    least: 0,
+    help: "time to live of messages whose producer sets none; 0: for ever",
+  },
+  {
+    name: "max-ttl",
+    key: "maxTtl",
+    kind: "duration",
+    fallback: 0,
+    least: 0,
+    help: "longest time to live; 0: no limit",
+  },
+  {
+    name: "snapshot",
+    key: "snapshot",
+    kind: "text",
+    fallback: "",
+    help: "file that keeps the queued messages over a stop and a start",
+  },
+  {
+    name: "token-file",
+    key: "tokenFile",
+    kind: "text",
+    fallback: "",
+    help: "file with the token that clients must know (or TINYMQ_TOKEN)",
+  },
+  {
+    name: "no-auth",
+    key: "noAuth",
+    kind: "flag",
+    fallback: false,
+    help: "listen beyond this machine without a token",
+  },
+  {
+    name: "allow-origin",
+    key: "allowOrigin",
+    kind: "list",
+    fallback: "",
+    help: "browser origins that may connect, beside the server's own; comma-separated, * for any",
+  },
   { name: "tls-cert", key: "tlsCert", kind: "text", fallback: "", help: "PEM file of the TLS certificate" },
   { name: "tls-key", key: "tlsKey", kind: "text", fallback: "", help: "PEM file of the TLS key" },
 ];
@@ -148,7 +251,10 @@ export function parseOption(spec: OptionSpec, value: unknown): unknown {
     case "list":
       return Array.isArray(value)
         ? value.map((item) => requireText(spec, item))
-        : requireText(spec, value).split(",").map((item) => item.trim()).filter((item) => item !== "");
+        : requireText(spec, value)
+            .split(",")
+            .map((item) => item.trim())
+            .filter((item) => item !== "");
     case "count":
       return requireRange(spec, value, parseCount(spec, value));
     case "size":

@@ -3,7 +3,15 @@
  *
  * Times are told as ms since 1970: they go on while no server runs.
  */
-import { codeFromNumber, CODE_NUMBERS, TinyMQError } from "../errors.ts";
+
+import { delaysOf } from "../broker/accept.ts";
+import type { Broker } from "../broker/broker.ts";
+import { Expiry } from "../broker/expiry.ts";
+import { HeldBack } from "../broker/held-back.ts";
+import type { Producer } from "../broker/producers.ts";
+import type { Topic } from "../broker/topic.ts";
+import { UniqueIds } from "../broker/unique.ts";
+import { CODE_NUMBERS, codeFromNumber, TinyMQError } from "../errors.ts";
 import type {
   SnapshotDelayed,
   SnapshotMessages,
@@ -13,13 +21,6 @@ import type {
 } from "../gen/tinymq/v1/snapshot.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
-import { delaysOf } from "../broker/accept.ts";
-import type { Broker } from "../broker/broker.ts";
-import { Expiry } from "../broker/expiry.ts";
-import { HeldBack } from "../broker/held-back.ts";
-import type { Producer } from "../broker/producers.ts";
-import type { Topic } from "../broker/topic.ts";
-import { UniqueIds } from "../broker/unique.ts";
 
 const CHUNK_MESSAGES = 8_192;
 const CHUNK_BYTES = MiB;
@@ -51,7 +52,10 @@ async function* topicRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
   const at = (time: number) => wallTime(topic, time);
   yield* messageRecords(topic);
   for (const { due, first, end } of topic.expiry?.items() ?? []) {
-    yield record({ oneofKind: "expiry", expiry: { firstOffset: first, count: end - first, expiresAt: at(due) } });
+    yield record({
+      oneofKind: "expiry",
+      expiry: { firstOffset: first, count: end - first, expiresAt: at(due) },
+    });
   }
   for await (const { due, expires, count, batch } of topic.delays?.items() ?? []) {
     const expiresAt = expires === Number.POSITIVE_INFINITY ? 0 : at(expires);
@@ -72,7 +76,10 @@ async function* topicRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
 async function* messageRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
   const given = [
     ...[...topic.returned].map((range) => ({ ...range, heldUntil: 0 })),
-    ...[...(topic.heldBack?.items() ?? [])].map((range) => ({ ...range, heldUntil: wallTime(topic, range.due) })),
+    ...[...(topic.heldBack?.items() ?? [])].map((range) => ({
+      ...range,
+      heldUntil: wallTime(topic, range.due),
+    })),
   ].sort((one, other) => one.first - other.first);
   for (const range of given) {
     for await (const chunk of chunks(topic, range.first, range.end)) {
@@ -81,7 +88,10 @@ async function* messageRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
     }
   }
   for await (const chunk of chunks(topic, topic.cursor, topic.log.nextOffset)) {
-    yield record({ oneofKind: "messages", messages: { ...chunk, returned: false, deliveries: 0, heldUntil: 0 } });
+    yield record({
+      oneofKind: "messages",
+      messages: { ...chunk, returned: false, deliveries: 0, heldUntil: 0 },
+    });
   }
 }
 
@@ -96,7 +106,8 @@ async function* chunks(
     const peek = await topic.log.read(from, CHUNK_MESSAGES, CHUNK_BYTES, end);
     if (peek === null) return;
     const run = peek.runs[0]!;
-    const whole = peek.runs.length === 1 ? peek : await topic.log.read(run.firstOffset, run.count, CHUNK_BYTES, end);
+    const whole =
+      peek.runs.length === 1 ? peek : await topic.log.read(run.firstOffset, run.count, CHUNK_BYTES, end);
     if (whole === null) return;
     yield { firstOffset: run.firstOffset, count: whole.count, batch: concatBytes(whole.parts) };
     from = whole.nextOffset;
@@ -158,7 +169,10 @@ export class SnapshotReader {
         this.#complete = true;
         return;
       default:
-        throw new TinyMQError("DATA_LOSS", "it has a record of an unknown kind: a newer version may have written it");
+        throw new TinyMQError(
+          "DATA_LOSS",
+          "it has a record of an unknown kind: a newer version may have written it",
+        );
     }
   }
 

@@ -1,20 +1,20 @@
 /** The server's side of `TinyMQ.Consume`. */
 import type { Consumer, ConsumerMode, Outcome } from "../broker/consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   ConsumeMode,
   ConsumeRequest,
   ConsumeResponse,
   type Pull,
-  Outcome as WireOutcome,
   type Rewind,
   type Settle,
+  Outcome as WireOutcome,
 } from "../gen/tinymq/v1/queue.ts";
 import { truncateUtf8 } from "../wire/close.ts";
 import { requireCount } from "../wire/frames.ts";
-import { KiB, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
+import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
 import type { Rpc, Stream, StreamEnd } from "./stream.ts";
 
@@ -38,7 +38,8 @@ const OUTCOMES: Record<WireOutcome, Outcome> = {
 
 export function openConsume(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
   const { kind } = decodeFrame(ConsumeRequest, firstFrame);
-  if (kind.oneofKind !== "open") throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+  if (kind.oneofKind !== "open")
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
   const { open } = kind;
   requireToken(stream.context, open.token);
   const id = requireId(open.consumerId, "consumer_id");
@@ -144,7 +145,8 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     for (const settle of pull.settles) this.#settle(consumer, settle);
     consumer.pull(
       pull.pullId,
-      pull.maxMessages === 0 ? DEFAULT_MESSAGES : pull.maxMessages,
+      // Bounded, for a topic of many small runs costs time for each.
+      Math.min(MAX_BATCH_MESSAGES, pull.maxMessages === 0 ? DEFAULT_MESSAGES : pull.maxMessages),
       Math.min(this.#maxBytes, pull.maxBytes === 0 ? DEFAULT_BYTES : pull.maxBytes),
       pull.waitMs,
     );
@@ -152,15 +154,31 @@ class ConsumeRpc implements Rpc, ConsumerPort {
 
   #settle(consumer: Consumer, settle: Settle): void {
     requireCount(settle.position, "settle.position");
-    requireCount(settle.position + requireCount(settle.count, "settle.count"), "settle.position + settle.count");
+    requireCount(
+      settle.position + requireCount(settle.count, "settle.count"),
+      "settle.position + settle.count",
+    );
     const outcome = OUTCOMES[settle.outcome];
-    if (outcome === undefined) throw new TinyMQError("INVALID_ARGUMENT", `there is no outcome ${settle.outcome}`);
+    if (outcome === undefined)
+      throw new TinyMQError("INVALID_ARGUMENT", `there is no outcome ${settle.outcome}`);
     const delayMs = requireCount(settle.delayMs, "settle.delay_ms");
-    consumer.settle(settle.position, settle.count, outcome, truncateUtf8(settle.reason, MAX_REASON_BYTES), delayMs);
+    consumer.settle(
+      settle.position,
+      settle.count,
+      outcome,
+      truncateUtf8(settle.reason, MAX_REASON_BYTES),
+      delayMs,
+    );
   }
 
   #rewind(consumer: Consumer, rewind: Rewind): void {
     const position = requireCount(rewind.position, "rewind.position");
+    if (consumer.mode === "shared" && rewind.delayMs > 0) {
+      throw new TinyMQError(
+        "FAILED_PRECONDITION",
+        "a shared consumer cannot hold the topic back: settle with a delay",
+      );
+    }
     consumer.rewind(position, requireCount(rewind.delayMs, "rewind.delay_ms"));
     this.#send({ oneofKind: "rewound", rewound: { position } });
     consumer.topic.dispatcher.pump();

@@ -27,5 +27,8 @@ export function requireToken(context: SessionContext, token: string): void {
 /** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */
 export function requireId(id: Uint8Array, what: string): Uint8Array {
   if (id.length === 0 || id.length === ID_BYTES) return id;
-  throw new TinyMQError("INVALID_ARGUMENT", `${what} has ${id.length} bytes; it is ${ID_BYTES} random ones, or none`);
+  throw new TinyMQError(
+    "INVALID_ARGUMENT",
+    `${what} has ${id.length} bytes; it is ${ID_BYTES} random ones, or none`,
+  );
 }

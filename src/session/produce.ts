@@ -1,11 +1,17 @@
 /** The server's side of `TinyMQ.Produce`. */
 import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
 import type { Producer } from "../broker/producers.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
-import { Delivery, type ProduceBatch, type ProduceOpen, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
+import {
+  Delivery,
+  type ProduceBatch,
+  type ProduceOpen,
+  ProduceRequest,
+  ProduceResponse,
+} from "../gen/tinymq/v1/queue.ts";
 import { readProduceBatch, requireCount } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
 import type { Rpc, Stream, StreamEnd } from "./stream.ts";
 
@@ -13,7 +19,8 @@ const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", hea
 
 export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
   const { kind } = decodeFrame(ProduceRequest, firstFrame);
-  if (kind.oneofKind !== "open") throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+  if (kind.oneofKind !== "open")
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
   const { open } = kind;
   requireToken(stream.context, open.token);
   const id = requireId(open.producerId, "producer_id");
@@ -26,6 +33,8 @@ export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromis
   const broadcast = open.delivery === Delivery.BROADCAST;
   const { broker } = stream.context;
   return chain(broker.openProducer(open.topic, id, firstSeq, broadcast, rpc), (opened) => {
+    // It has no past here: nothing that it sent can have been forgotten.
+    if (open.instance !== broker.instance) opened.producer.known = true;
     rpc.opened(opened.producer, opened.known, open);
     return rpc;
   });

@@ -1,10 +1,10 @@
 /** Which session serves a connection: dispatch on the generated service, so that a method is named once. */
 import type { ServiceType } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
-import { TinyMQ } from "../gen/tinymq/v1/queue.ts";
 import type { ITinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
-import type { SessionContext } from "./context.ts";
+import { TinyMQ } from "../gen/tinymq/v1/queue.ts";
 import { openConsume } from "./consume.ts";
+import type { SessionContext } from "./context.ts";
 import { openProduce } from "./produce.ts";
 import type { FrameSocket, Session } from "./socket.ts";
 import { type OpenRpc, Stream } from "./stream.ts";

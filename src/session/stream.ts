@@ -2,10 +2,11 @@
  * The server's end of one v1 stream: what every RPC has in common. The first frame opens it; heartbeats go
  * both ways; errors become close codes; and what it used is given back exactly once, when it ends.
  */
-import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
-import { TinyMQError, toTinyMQError } from "../errors.ts";
+
 import type { Timer } from "../broker/timers.ts";
-import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
+import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
+import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
+import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./socket.ts";
 
@@ -25,6 +26,14 @@ export type StreamEnd = "closed" | "lost" | "stopped";
 
 /** Opens an RPC from its first frame; it has sent `opened` when it resolves. Throws to refuse. */
 export type OpenRpc = (stream: Stream, firstFrame: Uint8Array) => MaybePromise<Rpc>;
+
+/** Ends that an operator wants to know of, at a bounded rate. */
+const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
+  "INVALID_ARGUMENT",
+  "OUT_OF_RANGE",
+  "RESOURCE_EXHAUSTED",
+  "UNAUTHENTICATED",
+]);
 
 /** Frames a client may send before an engine has answered its open frame. */
 const MAX_EARLY_FRAMES = 64;
@@ -81,6 +90,8 @@ export class Stream implements Session {
     if (this.#ended) return;
     this.#lastReceived = this.context.broker.clock.now();
     try {
+      if (frame.length > this.context.limits.maxFrameBytes)
+        throw tooLarge(frame, this.context.limits.maxFrameBytes);
       if (this.#rpc !== null) this.#rpc.frame(frame);
       else if (this.#early === null) this.#start(frame);
       else this.#keepEarly(frame);
@@ -104,7 +115,7 @@ export class Stream implements Session {
   }
 
   closed(code: number): void {
-    this.#release(code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY ? "closed" : "lost");
+    this.#release(isCleanClose(code) ? "closed" : "lost");
   }
 
   stop(code: number, reason: string): void {
@@ -117,7 +128,7 @@ export class Stream implements Session {
   fail(error: TinyMQError): void {
     if (this.#ended) return;
     if (error.code === "INTERNAL") this.context.broker.failed("a stream failed", error);
-    else if (error.code === "INVALID_ARGUMENT") this.context.misbehaved(error.message);
+    else if (MISBEHAVIOUR.has(error.code)) this.context.misbehaved(error.message);
     this.#release("lost");
     this.socket.close(closeCodeOf(error.code), closeReason(error.message));
   }
@@ -159,7 +170,9 @@ export class Stream implements Session {
     const { broker, heartbeatMs, deadAfterMs } = this.context;
     const now = broker.clock.now();
     if (now - this.#lastReceived >= deadAfterMs) {
-      this.fail(new TinyMQError("UNAVAILABLE", `nothing was heard from you for ${Math.round(deadAfterMs / 1000)} s`));
+      this.fail(
+        new TinyMQError("UNAVAILABLE", `nothing was heard from you for ${Math.round(deadAfterMs / 1000)} s`),
+      );
       this.socket.terminate();
       return;
     }
@@ -176,4 +189,8 @@ export class Stream implements Session {
     this.#rpc?.end(how);
     this.#rpc = null;
   }
+}
+
+function tooLarge(frame: Uint8Array, limit: number): TinyMQError {
+  return new TinyMQError("OUT_OF_RANGE", `a frame of ${frame.length} bytes; the limit is ${limit}`);
 }

@@ -3,15 +3,16 @@
  * frame that a subscriber has no room for is missed, and the running counts tell it how many.
  */
 import type { Topic } from "../broker/topic.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { TinyMQError } from "../errors.ts";
 import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
+import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireToken } from "./open.ts";
 import type { Rpc, Stream } from "./stream.ts";
 
 export function openSubscribe(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
   const { kind } = decodeFrame(SubscribeRequest, firstFrame);
-  if (kind.oneofKind !== "open") throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+  if (kind.oneofKind !== "open")
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
   const { open } = kind;
   requireToken(stream.context, open.token);
   return chain(stream.context.broker.openTopic(open.topic), (topic) => new SubscribeRpc(stream, topic));

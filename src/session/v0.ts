@@ -14,7 +14,7 @@ import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
 import { Batch } from "../gen/tinymq/v1/queue.ts";
 import { concatBytes } from "../wire/bytes.ts";
-import { CLOSE_GOING_AWAY, CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
+import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
 import { settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
@@ -43,9 +43,9 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   #state: "opening" | "joining" | "producing" | "consuming" | "ended" = "opening";
   #producer: Producer | null = null;
   #consumer: Consumer | null = null;
-  /** The last ContentWrite's number on this connection, and its id. */
+  /** The last ContentWrite's number on this connection, and the ids of those without an answer. */
   #seq = 0;
-  #writtenId = 0;
+  readonly #writtenIds: number[] = [];
   #lastReceived: number;
   #timer: Timer | null = null;
   #blocked = false;
@@ -92,7 +92,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   closed(code: number): void {
-    const clean = code === CLOSE_NORMAL || code === CLOSE_GOING_AWAY;
+    const clean = isCleanClose(code);
     // A clean close acknowledges what was polled last, as the next poll would have.
     if (clean && this.#consumer !== null) this.#consumer.ack(this.#consumer.lease.nextPosition);
     this.#release(clean);
@@ -119,7 +119,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   acked(_seq: number): void {
-    this.#send(Ack.toBinary({ id: this.#writtenId }));
+    this.#send(Ack.toBinary({ id: this.#writtenIds.shift()! }));
   }
 
   /** That protocol has no word for "not stored". */
@@ -208,7 +208,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     const { id, body } = decodeFrame(ContentWrite, frame);
     if (id === undefined || body === undefined)
       throw new TinyMQError("INVALID_ARGUMENT", "ContentWrite lacks id or body");
-    this.#writtenId = id;
+    this.#writtenIds.push(id);
     this.#seq += 1;
     this.#producer?.produce(this.#seq, Batch.toBinary({ messages: [{ id, body, headers: {} }] }), NO_OPTIONS);
   }

@@ -2,15 +2,20 @@
  * The frames of the hot path, encoded and decoded by hand; every other frame goes through the generated
  * code. Property tests prove that both say the same. Source of the encoding: protobuf.dev, "Encoding".
  */
-import type { ProduceBatch } from "../gen/tinymq/v1/queue.ts";
+
 import { TinyMQError } from "../errors.ts";
+import type { ProduceBatch } from "../gen/tinymq/v1/queue.ts";
 import { endOfVarint, readVarint } from "./scan.ts";
 
 /** What describes a delivery; the messages follow as they are. */
 export interface DeliveredHead {
   readonly pullId: number;
   readonly firstPosition: number;
-  readonly runs: readonly { readonly firstOffset: number; readonly count: number; readonly redelivered: boolean }[];
+  readonly runs: readonly {
+    readonly firstOffset: number;
+    readonly count: number;
+    readonly redelivered: boolean;
+  }[];
 }
 
 /** Longest tag and length of a field: one byte, and five of a 32-bit number. */

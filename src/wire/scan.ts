@@ -42,7 +42,8 @@ export function checkBatch(
       at = lengthEnd;
     }
     const entryEnd = at + length;
-    if (entryEnd > end) throw malformed(`entry ${count} runs ${entryEnd - end} bytes past the end of its batch`);
+    if (entryEnd > end)
+      throw malformed(`entry ${count} runs ${entryEnd - end} bytes past the end of its batch`);
     if (length > maxMessageBytes) {
       throw new TinyMQError(
         "OUT_OF_RANGE",

@@ -17,10 +17,14 @@ export function checkTopicName(name: string): void {
   if (typeof name !== "string" || name.length === 0) {
     throw new InvalidTopic("a topic needs a name of 1 to 255 bytes");
   }
-  const most = name.endsWith(DEAD_LETTER_SUFFIX) ? MAX_TOPIC_BYTES + DEAD_LETTER_SUFFIX.length : MAX_TOPIC_BYTES;
+  const most = name.endsWith(DEAD_LETTER_SUFFIX)
+    ? MAX_TOPIC_BYTES + DEAD_LETTER_SUFFIX.length
+    : MAX_TOPIC_BYTES;
   const byteLength = name.length * 3 <= MAX_TOPIC_BYTES ? 0 : utf8.encode(name).length;
   if (byteLength > most) {
-    throw new InvalidTopic(`a topic's name may have ${MAX_TOPIC_BYTES} bytes of UTF-8, this one has ${byteLength}`);
+    throw new InvalidTopic(
+      `a topic's name may have ${MAX_TOPIC_BYTES} bytes of UTF-8, this one has ${byteLength}`,
+    );
   }
   if (CONTROL.test(name)) throw new InvalidTopic("a topic's name may not hold control characters");
   if (!name.isWellFormed()) {

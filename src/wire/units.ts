@@ -48,7 +48,8 @@ function parseWithUnit(
   wanted: string,
 ): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(String(value));
-  const factor = match && Object.hasOwn(units, match[2]!.toLowerCase()) ? units[match[2]!.toLowerCase()] : undefined;
+  const factor =
+    match && Object.hasOwn(units, match[2]!.toLowerCase()) ? units[match[2]!.toLowerCase()] : undefined;
   const result = match && factor !== undefined ? Math.round(Number(match[1]) * factor) : Number.NaN;
   if (!Number.isSafeInteger(result)) {
     throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${JSON.stringify(value)} is not ${wanted}`);

@@ -7,7 +7,7 @@
 import { entryEnd, skipEntries, spanWithin } from "../../wire/scan.ts";
 import type { Chunk, Log, OffsetRun } from "../engine.ts";
 import { type Place, Slab } from "./slab.ts";
-import { SMALLEST_SLAB, type SlabPool, STANDARD_SLAB } from "./slab-pool.ts";
+import { type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
 
 /** A sealed slab with less live than this share is not worth its memory. */
 const SPARSE = 1 / 4;
@@ -83,7 +83,12 @@ export class MemoryLog implements Log {
     return [{ firstOffset, count }];
   }
 
-  read(fromOffset: number, maxMessages: number, maxBytes: number, endOffset = Number.POSITIVE_INFINITY): Chunk | null {
+  read(
+    fromOffset: number,
+    maxMessages: number,
+    maxBytes: number,
+    endOffset = Number.POSITIVE_INFINITY,
+  ): Chunk | null {
     const cursor = this.#cursor;
     if (cursor.slab === null || cursor.offset !== fromOffset) this.#seek(fromOffset);
     while (cursor.slab !== null) {
@@ -221,7 +226,14 @@ export class MemoryLog implements Log {
       let taken = limit;
       let end = segmentEnd;
       if (limit < left || segmentEnd - cursor.byte > maxBytes - byteLength) {
-        const span = spanWithin(slab.bytes, cursor.byte, segmentEnd, limit, maxBytes - byteLength, count === 0 ? 1 : 0);
+        const span = spanWithin(
+          slab.bytes,
+          cursor.byte,
+          segmentEnd,
+          limit,
+          maxBytes - byteLength,
+          count === 0 ? 1 : 0,
+        );
         if (span.count === 0) break;
         taken = span.count;
         end = span.end;

@@ -158,7 +158,8 @@ export class Slab {
   #lastSegmentIsFull(): boolean {
     const row = (this.#segments - 1) * ROW;
     return (
-      this.count - this.#rows[row + 1]! >= SEGMENT_MESSAGES || this.used - this.#rows[row + 2]! >= SEGMENT_BYTES
+      this.count - this.#rows[row + 1]! >= SEGMENT_MESSAGES ||
+      this.used - this.#rows[row + 2]! >= SEGMENT_BYTES
     );
   }
 

@@ -432,7 +432,7 @@ export interface Settle {
      */
     outcome: Outcome;
     /**
-     * Why, with OUTCOME_REJECT or OUTCOME_RETRY; at most 1,024 bytes are kept.
+     * Why. With OUTCOME_REJECT at most 1,024 bytes of it go into the dead letter's headers; else not kept.
      *
      * @generated from protobuf field: string reason = 4
      */
@@ -456,7 +456,7 @@ export interface Rewind {
      */
     position: number;
     /**
-     * With one: the message at position goes back counted as a retry with this reason.
+     * Why the message at position goes back, which counts as a retry. Not kept.
      *
      * @generated from protobuf field: string reason = 2
      */
