@@ -114,7 +114,7 @@ export class Producer {
     this.#seenSeq = seq;
     this.known = true;
     let error = tooLarge;
-    let stored: MaybePromise<void>;
+    let stored: MaybePromise<void> | undefined;
     if (error === null) {
       try {
         stored = this.#accept(messages, count, options);
