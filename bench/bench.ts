@@ -8,7 +8,6 @@ import { Progress } from "./progress.ts";
 import type { Cost, Results, SubjectRecord } from "./results.ts";
 import { type CellResult, Runner } from "./runner.ts";
 import { chosenSubjects, type Settings } from "./settings.ts";
-import { SATURATED } from "./workloads/fixed-rate.ts";
 
 /** Runs everything that the settings ask for. Throws in smoke mode if anything failed. */
 export async function runBench(settings: Settings, command: string): Promise<Results> {
@@ -83,10 +82,10 @@ async function runParts(parts: readonly Part[], runner: Runner, progress: Progre
     });
     for (const result of await runner.measure(part.title, cells)) {
       results.push(result);
-      const achieved = result.figures.achieved?.median ?? (result.error === undefined ? 1 : 0);
       // Behind at this rate: no higher one is tried.
-      if (result.workload === "rate" && achieved < SATURATED)
-        saturated.add(`${result.subject}/${result.runtime}`);
+      const behind = result.error !== undefined || (result.figures.saturated?.median ?? 0) > 0;
+      if (result.workload === "rate" && behind) saturated.add(`${result.subject}/${result.runtime}`);
+      saturated.add(`${result.subject}/${result.runtime}`);
     }
   }
   return results;

@@ -1,10 +1,15 @@
 /** `bun bench/main.ts`: measures tinyMQ, the control and the peers, and writes what it found. */
+import { resolve } from "node:path";
 import { defineCommand, runMain } from "citty";
 import { runBench } from "./bench.ts";
-import { writeDocs } from "./report/docs.ts";
+import { profileInto } from "./harness/profile.ts";
+import { page, writeDocs } from "./report/docs.ts";
+import { plotsOf } from "./report/plots.ts";
 import { summary } from "./report/summary.ts";
 import { type Results, readResults, writeResults } from "./results.ts";
 import { parseSettings } from "./settings.ts";
+
+const OPTIONS = ["quick", "smoke", "only", "peers", "runs", "seconds", "out", "profile", "docs"];
 
 const main = defineCommand({
   meta: { name: "bench", description: "measures tinyMQ, a bare echo, and its peers on this machine" },
@@ -20,14 +25,20 @@ const main = defineCommand({
     },
     peers: { type: "string", description: "peers to run, comma-separated; none for none" },
     runs: { type: "string", description: "runs of each figure (5)" },
-    seconds: { type: "string", description: "how long the measured part of a run is (0.5)" },
+    seconds: { type: "string", description: "how long the measured part of a run is (0.4)" },
     out: { type: "string", description: "file for the results (bench/results/MODE.json)" },
+    profile: {
+      type: "string",
+      description: "folder for CPU profiles of tinyMQ's processes; the figures then say nothing",
+    },
     docs: {
       type: "string",
       description: "write docs/benchmarks.md from this file of results, and measure nothing",
     },
   },
-  async run({ args }) {
+  async run({ args, rawArgs }) {
+    requireKnown(rawArgs);
+    if (args.profile) profileInto(resolve(args.profile));
     if (args.docs) {
       writeDocs(readResults(args.docs));
       return;
@@ -45,13 +56,25 @@ const main = defineCommand({
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
 await runMain(main);
 
+/** citty takes whatever it is given. */
+function requireKnown(rawArgs: readonly string[]): void {
+  for (const arg of rawArgs) {
+    const name = /^--?([^=]+)/.exec(arg)?.[1];
+    if (name === undefined || OPTIONS.includes(name)) continue;
+    process.stderr.write(`there is no option ${arg}: bun bench/main.ts --help\n`);
+    process.exit(2);
+  }
+}
+
 function failures({ cells }: Results): string[] {
   return cells.flatMap(({ workload, runtime, parameters, error }) =>
     error === undefined ? [] : [`${workload}, ${runtime}, ${JSON.stringify(parameters)}: ${error}`],
   );
 }
 
+/** Makes the page too, and throws it away: that it can be made is part of the proof. */
 function smokeReport(results: Results): string {
+  page(results, plotsOf(results));
   const failed = failures(results);
   const lines = failed.map((failure) => `failed: ${failure}`);
   lines.push(

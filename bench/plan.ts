@@ -28,6 +28,8 @@ export interface PlanOptions {
   /** Control and tinyMQ first. */
   subjects: readonly Subject[];
   runtimes: readonly Runtime[];
+  /** Parts that are run from Node too, by key; undefined: all. */
+  nodeParts: ReadonlySet<string> | undefined;
   sizes: readonly number[];
   subscribers: readonly number[];
   rates: readonly number[];
@@ -43,6 +45,7 @@ export function makePlan(options: PlanOptions): Part[] {
     runtime: Runtime,
     more: Partial<Parameters>[],
   ) => {
+    if (runtime === "node" && options.nodeParts?.has(key) === false) return;
     const cells = options.subjects.flatMap((subject) => cellsOf(subject, workload, runtime, more));
     // Without anybody but the control there is nothing to compare.
     if (!cells.some(({ subject }) => subject.role !== "control")) return;
@@ -50,7 +53,7 @@ export function makePlan(options: PlanOptions): Part[] {
     parts.push({ key, title: title2, cells: withEcho(options.subjects, cells) });
   };
   for (const runtime of options.runtimes) {
-    add("awaited", "awaited one by one, 128 B", awaitedOneByOne, runtime, [{}]);
+    add("awaited", "awaited one by one, 128 B", awaitedOneByOne, runtime, [{}, { pinned: true }]);
     add("backlog", "produce pipelined, then consume, 128 B", backlog, runtime, [
       {},
       { consumeStyle: "poll" },

@@ -13,7 +13,7 @@ export interface Cost {
   subject: string;
   /** At which number of messages, topics or connections; null where there is none. */
   at: number | null;
-  unit: "bytes" | "ms" | "µs" | "ratio";
+  unit: "bytes" | "ms" | "µs" | "ratio" | "/s";
   figure: Figure;
 }
 

@@ -18,6 +18,8 @@ export interface Cell {
 }
 
 export interface CellResult {
+  /** Title of the part: cells of one part were run in the same rounds. */
+  part: string;
   workload: string;
   parameters: Parameters;
   subject: string;
@@ -42,6 +44,8 @@ export interface RunnerOptions {
 
 /** The second warm-up is this part of a run. */
 const WARM_UP = 0.3;
+/** Nor does a first warm-up have more bytes than this. */
+const FIRST_BYTES = 16 * 1024 ** 2;
 const LEAST_MESSAGES = 20;
 
 export class Runner {
@@ -78,6 +82,7 @@ export class Runner {
       }
     }
     return states.map(({ cell, count, samples, error }) => ({
+      part: title,
       workload: cell.workload.key,
       parameters: cell.parameters,
       subject: cell.subject.key,
@@ -105,7 +110,7 @@ export class Runner {
       await this.#run(cell, this.#bounded(cell, count * WARM_UP));
       return count;
     }
-    let count = this.#bounded(cell, workload.firstCount);
+    let count = this.#bounded(cell, Math.min(workload.firstCount, FIRST_BYTES / parameters.size));
     for (const wanted of [seconds * WARM_UP, seconds]) {
       const sample = await this.#run(cell, count);
       count = this.#bounded(cell, (count / workload.seconds(sample, count)) * wanted);

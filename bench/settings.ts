@@ -15,6 +15,8 @@ export interface Settings {
   only: ReadonlySet<string> | undefined;
   /** Peers to run, by key; undefined: all that are installed. */
   peers: ReadonlySet<string> | undefined;
+  /** Parts that are run from Node too, by key; undefined: all. */
+  nodeParts: ReadonlySet<string> | undefined;
   sizes: readonly number[];
   subscribers: readonly number[];
   rates: readonly number[];
@@ -63,8 +65,9 @@ type Base = Omit<Settings, "mode" | "only" | "out" | "docs">;
 const DEFAULTS: Record<Mode, Base> = {
   full: {
     runs: 5,
-    seconds: 0.5,
+    seconds: 0.4,
     peers: undefined,
+    nodeParts: undefined,
     sizes: SIZES,
     subscribers: SUBSCRIBERS,
     rates: RATES,
@@ -75,6 +78,7 @@ const DEFAULTS: Record<Mode, Base> = {
     runs: 5,
     seconds: 0.25,
     peers: NONE,
+    nodeParts: new Set(["awaited", "backlog", "both"]),
     sizes: [128, 16 * 1_024],
     subscribers: [100],
     rates: [10_000, 100_000, 500_000],
@@ -85,6 +89,7 @@ const DEFAULTS: Record<Mode, Base> = {
     runs: 1,
     seconds: 0.02,
     peers: NONE,
+    nodeParts: undefined,
     sizes: SIZES,
     subscribers: [1, 10],
     rates: [1_000],

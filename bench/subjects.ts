@@ -10,6 +10,7 @@ import { natsJetstream } from "./peers/nats-jetstream.ts";
 import { rabbitmq } from "./peers/rabbitmq.ts";
 import { redisLists } from "./peers/redis-lists.ts";
 import { redisStreams } from "./peers/redis-streams.ts";
+import { redisStreamsBun } from "./peers/redis-streams-bun.ts";
 import { tinymq } from "./tinymq/subject.ts";
 
 export const SUBJECTS: readonly Subject[] = [
@@ -17,6 +18,7 @@ export const SUBJECTS: readonly Subject[] = [
   tinymq,
   natsJetstream,
   redisStreams,
+  redisStreamsBun,
   redisLists,
   beanstalkd,
   rabbitmq,

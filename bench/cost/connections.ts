@@ -53,7 +53,7 @@ async function openLevels(
     }
     there = level;
     await Bun.sleep(SETTLE_MS);
-    series.add(`memory-per-connection/${level}`, (residentBytes(pids) - idle) / level);
+    series.add(`connection/${level}`, (residentBytes(pids) - idle) / level);
   }
   await session.producer.ask("closeAll", null);
 }
@@ -68,13 +68,32 @@ async function nameLevels(session: Session, pids: readonly number[], series: Ser
     await session.producer.ask("nameTopics", run);
     there = level;
     await Bun.sleep(SETTLE_MS);
-    series.add(`memory-per-topic/${level}`, (residentBytes(pids) - idle) / level);
+    series.add(`topic/${level}`, (residentBytes(pids) - idle) / level);
   }
 }
 
+/** Of each level, and what one more costs where there are many: between the lowest level and the highest. */
 function costsOf(subject: string, series: Series): Cost[] {
-  return series.entries().map(([key, values]) => {
-    const [cost, at] = key.split("/");
-    return { cost: cost!, subject, at: Number(at), unit: "bytes", figure: figure(values) };
-  });
+  const costs: Cost[] = [];
+  const extremes = new Map<string, { least: Level; most: Level }>();
+  for (const [key, values] of series.entries()) {
+    const [cost, level] = key.split("/");
+    const at = Number(level);
+    costs.push({ cost: `memory-per-${cost}`, subject, at, unit: "bytes", figure: figure(values) });
+    extremes.set(cost!, { least: extremes.get(cost!)?.least ?? { at, values }, most: { at, values } });
+  }
+  for (const [cost, { least, most }] of extremes) {
+    const slopes = most.values.map(
+      (bytes, run) => (bytes * most.at - least.values[run]! * least.at) / (most.at - least.at),
+    );
+    const unit = "bytes";
+    costs.push({ cost: `memory-per-further-${cost}`, subject, at: most.at, unit, figure: figure(slopes) });
+  }
+  return costs;
+}
+
+interface Level {
+  at: number;
+  /** Bytes of each, one value a run. */
+  values: number[];
 }

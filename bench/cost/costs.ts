@@ -4,7 +4,9 @@ import type { Progress } from "../progress.ts";
 import type { Cost } from "../results.ts";
 import type { Mode, Settings } from "../settings.ts";
 import { connections } from "./connections.ts";
+import { firstVersion } from "./first-version.ts";
 import { flatness } from "./flatness.ts";
+import { install } from "./install.ts";
 import { memory } from "./memory.ts";
 import { bare, firstAck } from "./start.ts";
 import { wire } from "./wire.ts";
@@ -25,4 +27,13 @@ export interface CostMeasurement {
   measure(context: CostContext): Promise<Cost[]>;
 }
 
-export const COSTS: readonly CostMeasurement[] = [wire, bare, firstAck, memory, connections, flatness];
+export const COSTS: readonly CostMeasurement[] = [
+  wire,
+  bare,
+  firstAck,
+  install,
+  memory,
+  connections,
+  flatness,
+  firstVersion,
+];

@@ -15,7 +15,7 @@ const SIZE = 128;
 const QUEUED = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const TOPICS = [1, 1_000, 10_000, 100_000];
 /** Messages that go in and come out in each run. */
-const MESSAGES = 300_000;
+const MESSAGES = 500_000;
 /** A producer that far ahead leaves the backlog as long as it was. */
 const AHEAD = 16_384;
 

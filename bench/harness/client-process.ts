@@ -33,7 +33,7 @@ export class ClientProcess {
     });
   }
 
-  /** `flags` go to the runtime, for example `--cpu-prof`. */
+  /** `flags` go to the runtime. */
   static async start(runtime: Runtime, flags: readonly string[] = []): Promise<ClientProcess> {
     const command =
       runtime === "bun"

@@ -10,10 +10,12 @@ const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 1;
 const TERM_GRACE_MS = 5_000;
 
-/** Everything that was started and is to end with the bench, whatever happens. */
+/** Everything that was started or made and is to go with the bench, whatever happens. */
 const running = new Set<{ kill(): void }>();
+const folders = new Set<string>();
 process.on("exit", () => {
   for (const one of running) one.kill();
+  for (const path of folders) rmSync(path, { recursive: true, force: true });
 });
 
 /** A port of the loopback address that nobody listens on. */
@@ -31,7 +33,11 @@ export function freePort(): Promise<number> {
 /** An empty folder, and how to remove it. */
 export function temporaryFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), "tinymq-bench-"));
-  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  folders.add(path);
+  const remove = (): void => {
+    rmSync(path, { recursive: true, force: true });
+    folders.delete(path);
+  };
   return { path, remove };
 }
 

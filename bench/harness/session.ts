@@ -5,6 +5,7 @@
 import { clientModule } from "../tinymq/subject.ts";
 import { ClientProcess } from "./client-process.ts";
 import { cpuMicros } from "./process-cost.ts";
+import { profileFlags } from "./profile.ts";
 import { HOST } from "./server-process.ts";
 import type { OpenOptions, RunningServer, Runtime, Subject } from "./subject.ts";
 import type { Consumed } from "./worker-protocol.ts";
@@ -51,9 +52,10 @@ export class Session {
       port,
       module: subject.role === "tinymq" ? clientModule(runtime) : undefined,
     };
+    const flags = subject.role === "tinymq" ? profileFlags() : [];
     const [producer, consumer] = await Promise.all([
-      ClientProcess.start(runtime),
-      ClientProcess.start(runtime),
+      ClientProcess.start(runtime, flags),
+      ClientProcess.start(runtime, flags),
     ]);
     const session = new Session(subject, runtime, server, producer, consumer);
     const task = { subject: subject.key, target };

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Handover } from "../../cli/serve.ts";
 import { shipped } from "../harness/bundles.ts";
+import { profileFlags } from "../harness/profile.ts";
 import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/server-process.ts";
 import type { RunningServer, Runtime, Subject } from "../harness/subject.ts";
 import { TinymqClient } from "./client.ts";
@@ -26,7 +27,7 @@ export const tinymq: Subject = {
   },
   runtimes: ["bun", "node"],
   find: async () => ({ version: ownVersion() }),
-  start: () => startTinymq(),
+  start: startTinymq,
   connect: async (target) => await TinymqClient.load(target),
 };
 
@@ -35,14 +36,16 @@ export function clientModule(runtime: Runtime): string {
   return shipped(runtime === "bun" ? "index.js" : "index.node.js");
 }
 
-/** `flags` go to Bun, for example `--cpu-prof`. */
-export async function startTinymq(flags: readonly string[] = []): Promise<RunningServer> {
+export async function startTinymq(): Promise<RunningServer> {
   const port = await freePort();
   const folder = temporaryFolder();
-  const server = new ServerProcess([process.execPath, "--no-env-file", ...flags, shipped("daemon.js")], {
-    cwd: folder.path,
-    stdin: handover(folder.path, port),
-  });
+  const server = new ServerProcess(
+    [process.execPath, "--no-env-file", ...profileFlags(), shipped("daemon.js")],
+    {
+      cwd: folder.path,
+      stdin: handover(folder.path, port),
+    },
+  );
   await server.listens(port);
   return {
     port,

@@ -1,6 +1,7 @@
 /** One by one: each message is acknowledged before the next is sent. */
 
 import type { LatencySummary } from "../harness/latency.ts";
+import { canPin, withPinned } from "../harness/pinning.ts";
 import { requireAll, type Session } from "../harness/session.ts";
 import type { Parameters, Sample, Workload } from "./workload.ts";
 
@@ -11,8 +12,12 @@ export const awaitedOneByOne: Workload = {
   key: "awaited",
   title: "awaited one by one",
   firstCount: 300,
-  suits: () => true,
-  run,
+  // Pinned is what the target compares; peers may need more than one core.
+  suits: ({ role }, { pinned }) => !pinned || (role !== "peer" && canPin()),
+  run: (session, parameters, count) => {
+    const work = (): Promise<Sample> => run(session, parameters, count);
+    return parameters.pinned ? withPinned(session.server.pids, [session.producer.pid], work) : work();
+  },
   seconds: (sample, count) => (sample.mean! * count) / 1e6,
 };
 

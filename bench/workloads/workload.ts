@@ -10,6 +10,8 @@ export interface Parameters {
   produceStyle: ProduceStyle;
   consumeStyle: ConsumeStyle;
   rate: number;
+  /** Server and client on a core each. */
+  pinned: boolean;
 }
 
 export const ONE_TO_ONE: Parameters = {
@@ -19,6 +21,7 @@ export const ONE_TO_ONE: Parameters = {
   produceStyle: "send",
   consumeStyle: "stream",
   rate: 0,
+  pinned: false,
 };
 
 /** The measurements of one run, by name; times in µs, sizes in bytes. */

@@ -1,0 +1,201 @@
+/** The targets, each with what was found in the same run. */
+import { type Figure, figure, ratio } from "../harness/statistics.ts";
+import type { Results } from "../results.ts";
+import type { CellResult } from "../runner.ts";
+import { findCell, findCost, shareOfEcho, subjectsOf, type Wanted } from "./find.ts";
+import { bytes, compact, type Format, micros, milliseconds, percent, plain, times } from "./format.ts";
+
+export interface Target {
+  what: string;
+  /** For people: "share ≥ 15 %". */
+  wanted: string;
+  found: Figure | undefined;
+  format: Format;
+  /** The figure behind the ratio. */
+  absolute: string;
+  /** Undefined where nothing was measured. */
+  reached: boolean | undefined;
+}
+
+const TINYMQ = "tinymq";
+/** A queued message of the memory measurement: its body, and its id as up to four bytes. */
+const MESSAGE_BYTES = 128 + 4;
+const SPARE_BYTES = 16;
+const MEGABYTES = 1e6;
+
+export function targetsOf(results: Results): Target[] {
+  const both: Wanted = { workload: "both", subject: TINYMQ };
+  const backlog: Wanted = { workload: "backlog", subject: TINYMQ, parameters: { produceStyle: "send" } };
+  const polled: Wanted = { ...backlog, parameters: { consumeStyle: "poll" } };
+  const fanOut: Wanted = { workload: "fan-out", subject: TINYMQ, parameters: { consumers: 100 } };
+  const large: Wanted = { ...both, parameters: { size: 16_384 } };
+  const share = (what: string, least: number, wanted: Wanted, name = "") =>
+    shareTarget(results, what, least, wanted, name);
+  return [
+    share("both at once, 1:1, every message acknowledged both ways, Bun", 0.15, both),
+    share("produce pipelined through `send()`, each with its own promise, Bun", 0.18, backlog, "produced"),
+    share("the same from Node", 0.11, { ...backlog, runtime: "node" }, "produced"),
+    share("consume with `for await`, Bun", 0.22, backlog, "consumed"),
+    share("`poll()` one by one after a backlog, Bun", 0.15, polled, "consumed"),
+    share("fan-out to 100 subscribers, delivered bytes", 0.22, fanOut),
+    share("both at once with bodies of 16 KiB", 0.4, large),
+    awaitedTarget(results),
+    memoryTarget(results),
+    flatTarget(results, "flat-queued-ratio", "cost per message, 1,000 to 10,000,000 queued"),
+    flatTarget(results, "flat-topics-ratio", "cost per message beside 1 to 100,000 idle topics"),
+    bareTarget(results, "process-idle", "idle memory beside a bare `Bun.serve`", 1.25, bytes),
+    bareTarget(
+      results,
+      "process-start",
+      "process start to ready beside a bare `Bun.serve`",
+      1.5,
+      milliseconds,
+    ),
+    folderTarget(results),
+    sizeTarget(results),
+    firstVersionTarget(results),
+    peersTarget(results),
+  ];
+}
+
+function shareTarget(results: Results, what: string, least: number, wanted: Wanted, name: string): Target {
+  const cell = findCell(results, wanted);
+  const of = (metric: string): string =>
+    name === "" ? metric : name + metric[0]!.toUpperCase() + metric.slice(1);
+  const found = shareOfEcho(results, cell, of("bytesPerSecond"));
+  const rate = cell?.figures[of("perSecond")];
+  return {
+    what,
+    wanted: `share ≥ ${percent(least)}`,
+    found,
+    format: percent,
+    absolute: rate === undefined ? "" : `${compact(rate.median)}/s`,
+    reached: found && found.median >= least,
+  };
+}
+
+/** Server and client on a core each, where that can be had. */
+function awaitedTarget(results: Results): Target {
+  const pinned =
+    findCell(results, { workload: "awaited", subject: TINYMQ, parameters: { pinned: true } }) !== undefined;
+  const [own, control] = [TINYMQ, "control"].map((subject) => {
+    return findCell(results, { workload: "awaited", subject, parameters: { pinned } })?.figures.p50;
+  });
+  const found = own && control && ratio(own, control);
+  return {
+    what: "awaited `send()`, p50, beside the control's echo of the same size",
+    wanted: "≤ 1.10 ×",
+    found,
+    format: times,
+    absolute: own && control ? `${micros(own.median)} beside ${micros(control.median)}` : "",
+    reached: found && found.median <= 1.1,
+  };
+}
+
+function memoryTarget(results: Results): Target {
+  const each = findCost(results, "memory-per-further-message", TINYMQ)?.figure;
+  const found = each && figure(each.runs.map((run) => run - MESSAGE_BYTES));
+  return {
+    what: "memory per queued message beyond body, id and headers",
+    wanted: `≤ ${SPARE_BYTES} B`,
+    found,
+    format: (value) => `${plain(value)} B`,
+    absolute: each ? `${plain(each.median)} B with a body of 128 B, from 100,000 to 10,000,000` : "",
+    reached: found && found.median <= SPARE_BYTES,
+  };
+}
+
+/** The level that is farthest from the lowest. */
+function flatTarget(results: Results, cost: string, what: string): Target {
+  const levels = results.costs.filter((one) => one.cost === cost);
+  const far = (value: number): number => Math.abs(value - 1);
+  const worst = levels.toSorted((one, other) => far(other.figure.median) - far(one.figure.median))[0];
+  return {
+    what,
+    wanted: "within 10 %",
+    found: worst?.figure,
+    format: times,
+    absolute: worst ? `at ${(worst.at ?? 0).toLocaleString("en")}, the farthest from the lowest` : "",
+    reached: worst && far(worst.figure.median) <= 0.1,
+  };
+}
+
+function bareTarget(results: Results, cost: string, what: string, most: number, format: Format): Target {
+  const own = findCost(results, cost, TINYMQ)?.figure;
+  const control = findCost(results, cost, "control")?.figure;
+  const found = own && control && ratio(own, control);
+  return {
+    what,
+    wanted: `≤ ${most} ×`,
+    found,
+    format: times,
+    absolute: own && control ? `${format(own.median)} beside ${format(control.median)}` : "",
+    reached: found && found.median <= most,
+  };
+}
+
+function folderTarget(results: Results): Target {
+  const own = findCost(results, "folder-to-first-message", TINYMQ)?.figure;
+  const peer = findCost(results, "folder-to-first-message", "bunqueue")?.figure;
+  return {
+    what: "from an empty folder to the first message consumed",
+    wanted: "less than bunqueue's",
+    found: own,
+    format: milliseconds,
+    absolute: peer ? `bunqueue ${milliseconds(peer.median)}` : "",
+    reached: own && peer && own.median < peer.median,
+  };
+}
+
+function sizeTarget(results: Results): Target {
+  const own = findCost(results, "installed-size", TINYMQ)?.figure;
+  const peer = findCost(results, "installed-size", "bunqueue")?.figure;
+  const megabytes = (value: number): string => `${plain(value / MEGABYTES)} MB`;
+  return {
+    what: "installed size with all dependencies",
+    wanted: "≤ 3 MB",
+    found: own,
+    format: megabytes,
+    absolute: peer ? `bunqueue ${megabytes(peer.median)}` : "",
+    reached: own && own.median <= 3 * MEGABYTES,
+  };
+}
+
+function firstVersionTarget(results: Results): Target {
+  const own = findCost(results, "first-version-per-second", TINYMQ)?.figure;
+  const before = findCost(results, "first-version-per-second", "first version")?.figure;
+  const found = own && before && ratio(own, before);
+  return {
+    what: "the first version's Python client, beside its own server",
+    wanted: "≥ 1.5 ×",
+    found,
+    format: times,
+    absolute: own && before ? `${compact(own.median)}/s beside ${compact(before.median)}/s` : "",
+    reached: found && found.median >= 1.5,
+  };
+}
+
+/** Not from Debian or npm; its figure is told beside the target. */
+const BUN_REDIS = "redis-streams-bun";
+
+/** Core NATS acknowledges nothing and does not count. */
+function peersTarget(results: Results): Target {
+  const own = findCell(results, { workload: "both", subject: TINYMQ })?.figures.perSecond;
+  const peers = subjectsOf(results, "peer").flatMap(({ key, name }) => {
+    const cell: CellResult | undefined = findCell(results, { workload: "both", subject: key });
+    const found = cell?.figures.perSecond;
+    return found === undefined || key === "nats-core" || key === BUN_REDIS ? [] : [{ name, found }];
+  });
+  const best = peers.toSorted((one, other) => other.found.median - one.found.median)[0];
+  const found = own && best && ratio(own, best.found);
+  const other = findCell(results, { workload: "both", subject: BUN_REDIS })?.figures.perSecond;
+  const through = other ? `; through Bun's built-in client ${compact(other.median)}/s` : "";
+  return {
+    what: "both at once, beside the best peer that acknowledges",
+    wanted: "≥ 5 ×",
+    found,
+    format: times,
+    absolute: best ? `${best.name} ${compact(best.found.median)}/s${through}` : "",
+    reached: found && found.median >= 5,
+  };
+}
