@@ -76,16 +76,17 @@ async function runParts(parts: readonly Part[], runner: Runner, progress: Progre
   const results: CellResult[] = [];
   const saturated = new Set<string>();
   for (const part of parts) {
-    progress.part(part.title);
     const cells = part.cells.filter(({ subject, runtime, workload }) => {
       return workload.fixedCount === undefined || !saturated.has(`${subject.key}/${runtime}`);
     });
+    progress.part(part.title);
+    // Only the control's echo is left.
+    if (!cells.some(({ subject }) => subject.role !== "control")) continue;
     for (const result of await runner.measure(part.title, cells)) {
       results.push(result);
       // Behind at this rate: no higher one is tried.
       const behind = result.error !== undefined || (result.figures.saturated?.median ?? 0) > 0;
       if (result.workload === "rate" && behind) saturated.add(`${result.subject}/${result.runtime}`);
-      saturated.add(`${result.subject}/${result.runtime}`);
     }
   }
   return results;

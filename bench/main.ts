@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { defineCommand, runMain } from "citty";
 import { runBench } from "./bench.ts";
 import { profileInto } from "./harness/profile.ts";
+import { endServers } from "./harness/server-process.ts";
 import { page, writeDocs } from "./report/docs.ts";
 import { plotsOf } from "./report/plots.ts";
 import { summary } from "./report/summary.ts";
@@ -53,7 +54,9 @@ const main = defineCommand({
 });
 
 // Servers that were started end with the process, whatever ends it.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => void endServers().finally(() => process.exit(1)));
+}
 await runMain(main);
 
 /** citty takes whatever it is given. */

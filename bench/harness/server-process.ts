@@ -11,12 +11,17 @@ const READY_POLL_MS = 1;
 const TERM_GRACE_MS = 5_000;
 
 /** Everything that was started or made and is to go with the bench, whatever happens. */
-const running = new Set<{ kill(): void }>();
+const running = new Set<ServerProcess>();
 const folders = new Set<string>();
 process.on("exit", () => {
   for (const one of running) one.kill();
   for (const path of folders) rmSync(path, { recursive: true, force: true });
 });
+
+/** Ends every server that is still there, for whoever is told to stop in the middle. */
+export async function endServers(): Promise<void> {
+  await Promise.all([...running].map((one) => one.stop()));
+}
 
 /** A port of the loopback address that nobody listens on. */
 export function freePort(): Promise<number> {
