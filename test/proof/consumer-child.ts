@@ -1,5 +1,4 @@
 /** Starts consumers in processes of their own, and reads what they wrote. */
-import { afterAll } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ConsumerJob } from "./consumer-process.ts";
@@ -8,9 +7,10 @@ import { until } from "./until.ts";
 const PROGRAM = resolve(import.meta.dir, "consumer-process.ts");
 const alive = new Set<ConsumerChild>();
 
-afterAll(async () => {
+/** Ends what is left. For `afterAll` of every file that starts some: a hook here would be of the first file only. */
+export async function endConsumers(): Promise<void> {
   for (const child of alive) await child.kill();
-});
+}
 
 export class ConsumerChild {
   readonly job: ConsumerJob;

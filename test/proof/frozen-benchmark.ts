@@ -5,13 +5,16 @@
  *     bun test ./test/proof/frozen-benchmark.ts          (by its path: it is no test of CI)
  *     TINYMQ_PROOF=long bun test ./test/proof/frozen-benchmark.ts
  */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Consumer } from "../../src/index.ts";
-import { ConsumerChild } from "./consumer-child.ts";
+import { ConsumerChild, endConsumers } from "./consumer-child.ts";
 import { flood, HOST, MiB } from "./load.ts";
-import { makeFolder, type ServerProcess, startServer } from "./server-process.ts";
+import { endServers, makeFolder, type ServerProcess, startServer } from "./server-process.ts";
 import { LONG, until } from "./until.ts";
+
+afterAll(endServers);
+afterAll(endConsumers);
 
 const ROUNDS = LONG ? 15 : 7;
 const MESSAGES = LONG ? 300_000 : 100_000;

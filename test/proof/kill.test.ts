@@ -4,13 +4,16 @@
  *
  * 100 kills with `TINYMQ_PROOF=long`, 24 else.
  */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { adminClient, Consumer, Producer } from "../../src/index.ts";
-import { ConsumerChild } from "./consumer-child.ts";
+import { ConsumerChild, endConsumers } from "./consumer-child.ts";
 import type { ConsumerJob } from "./consumer-process.ts";
-import { makeFolder, type ServerProcess, startServer } from "./server-process.ts";
+import { endServers, makeFolder, type ServerProcess, startServer } from "./server-process.ts";
 import { LONG, newSeed, randomFrom, until } from "./until.ts";
+
+afterAll(endServers);
+afterAll(endConsumers);
 
 const HOST = "127.0.0.1";
 const KILLS = LONG ? 100 : 24;

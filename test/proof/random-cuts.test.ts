@@ -4,11 +4,13 @@
  *
  * 1,000 cuts while 100,000 messages flow; ten times that with `TINYMQ_PROOF=long`.
  */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { Consumer, Producer } from "../../src/index.ts";
 import { type Fate, FaultProxy } from "./proxy.ts";
-import { startServer } from "./server-process.ts";
+import { endServers, startServer } from "./server-process.ts";
 import { LONG, newSeed, randomFrom, until } from "./until.ts";
+
+afterAll(endServers);
 
 const CUTS = LONG ? 10_000 : 1_000;
 const MESSAGES = 100 * CUTS;

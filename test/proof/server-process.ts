@@ -1,5 +1,4 @@
 /** A real server in a process of its own: the very one that `start` leaves behind. */
-import { afterAll } from "bun:test";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -17,13 +16,14 @@ const HOST = "127.0.0.1";
 const started: Bun.Subprocess<Blob, number, number>[] = [];
 const folders: string[] = [];
 
-afterAll(async () => {
+/** Ends what is left. For `afterAll` of every file that starts some: a hook here would be of the first file only. */
+export async function endServers(): Promise<void> {
   for (const child of started.splice(0)) {
     child.kill("SIGKILL");
     await child.exited;
   }
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
+}
 
 /** A new folder, removed in the end. */
 export function makeFolder(): string {

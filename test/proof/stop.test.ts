@@ -1,12 +1,15 @@
 /** SIGTERM, restarts with and without a snapshot, and SIGKILL of the server, with clients at full speed. */
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type ConnectionState, Consumer, Producer, type TinyMQError } from "../../src/index.ts";
 import type { ServerOptions } from "../../src/server/index.ts";
-import { ConsumerChild } from "./consumer-child.ts";
+import { ConsumerChild, endConsumers } from "./consumer-child.ts";
 import { FaultProxy } from "./proxy.ts";
-import { makeFolder, type ServerProcess, startServer } from "./server-process.ts";
+import { endServers, makeFolder, type ServerProcess, startServer } from "./server-process.ts";
 import { until } from "./until.ts";
+
+afterAll(endServers);
+afterAll(endConsumers);
 
 const HOST = "127.0.0.1";
 const RECONNECT = { minDelay: 1, maxDelay: 20, initial: true };

@@ -4,13 +4,16 @@
  *
  * 60 s of producing with `TINYMQ_PROOF=long`, 4 s else.
  */
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Consumer, Producer } from "../../src/index.ts";
-import { ConsumerChild } from "../proof/consumer-child.ts";
+import { ConsumerChild, endConsumers } from "../proof/consumer-child.ts";
 import { drain, flood, HOST, MemoryWatch, MiB, mebibytes } from "../proof/load.ts";
-import { makeFolder, type ServerProcess, startServer } from "../proof/server-process.ts";
+import { endServers, makeFolder, type ServerProcess, startServer } from "../proof/server-process.ts";
 import { LONG, until } from "../proof/until.ts";
+
+afterAll(endServers);
+afterAll(endConsumers);
 
 const CAP = 64 * MiB;
 /** What a busy process may hold beside its idle memory and the cap: docs/guarantees.md states it. */

@@ -1,12 +1,14 @@
 /** Snapshots: what a stop writes, what a start restores, and what happens to files that are damaged. */
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Consumer, Producer } from "../../src/index.ts";
 import { type ServerOptions, TinyMQServer } from "../../src/server/index.ts";
 import { FaultProxy } from "../proof/proxy.ts";
-import { makeFolder, ServerProcess, startServer } from "../proof/server-process.ts";
+import { endServers, makeFolder, ServerProcess, startServer } from "../proof/server-process.ts";
 import { until } from "../proof/until.ts";
+
+afterAll(endServers);
 
 const HOST = "127.0.0.1";
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
