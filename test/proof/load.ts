@@ -1,8 +1,6 @@
 /** Producing as fast as it goes, consuming everything, and what the server's process holds meanwhile. */
 import { Consumer, Producer, QueueFull } from "../../src/index.ts";
-import { endServers, residentOf } from "./server-process.ts";
-
-afterAll(endServers);
+import { residentOf } from "./server-process.ts";
 
 export const HOST = "127.0.0.1";
 export const MiB = 1024 * 1024;
