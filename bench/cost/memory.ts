@@ -20,7 +20,7 @@ export const memory: CostMeasurement = {
   async measure(context) {
     const series = new Map<string, Series>();
     for (let run = 0; run < context.settings.runs; run++) {
-      for (const subject of context.subjects) {
+      for (const subject of context.subjects.filter(({ sameServerAs }) => sameServerAs === undefined)) {
         context.progress.step(`memory, run ${run + 1}: ${subject.name}`);
         const own = series.get(subject.key) ?? new Series();
         series.set(subject.key, own);

@@ -117,11 +117,20 @@ export function cpuBetween(before: CpuUse, after: CpuUse): CpuUse {
   };
 }
 
-/** Throws if a message is missing, damaged, or there twice where the subject promises once. */
+/** Of who promises no more than once, the rest is given up after this. */
+const GIVE_UP_MS = 2_000;
+
+/** What `consume` is told about messages that may be lost. */
+export function patience({ abilities }: Subject): { giveUpAfterMs?: number } {
+  return abilities.lossy === true ? { giveUpAfterMs: GIVE_UP_MS } : {};
+}
+
+/** Throws if a message is missing (unless no more than once is promised), damaged, or there twice where the subject promises once. */
 export function requireAll(subject: Subject, consumed: Consumed): void {
   const { missing, duplicates, damaged, received } = consumed.arrivals;
   const twice = subject.atLeastOnce ? 0 : duplicates;
-  if (missing + twice + damaged === 0) return;
+  const lost = subject.abilities.lossy === true ? 0 : missing;
+  if (lost + twice + damaged === 0) return;
   const found = `${received} received, ${missing} missing, ${duplicates} twice, ${damaged} damaged`;
   throw new Error(`${subject.name} did not deliver every message exactly once: ${found}`);
 }

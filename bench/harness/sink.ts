@@ -44,7 +44,7 @@ export class Sink {
   #damaged = 0;
   #nextProgress: number;
   #resolve: () => void = () => {};
-  /** Resolves when every message is there. */
+  /** Resolves when every message is there, or nobody waits for the rest any longer. */
   readonly done: Promise<void>;
 
   constructor(options: SinkOptions) {
@@ -60,6 +60,11 @@ export class Sink {
 
   get full(): boolean {
     return this.#distinct === this.#expected;
+  }
+
+  /** Waits no longer for what is missing. */
+  giveUp(): void {
+    this.#resolve();
   }
 
   get received(): number {

@@ -43,6 +43,8 @@ export interface Subject {
   /** The npm client and how it is used. */
   readonly client: string;
   readonly runtimes: readonly Runtime[];
+  /** Another subject with the same server, whose memory need not be looked at twice. */
+  readonly sameServerAs?: string;
   /** The version, or how to install what is missing. */
   find(): Promise<{ version: string } | { missing: string }>;
   /** Starts a server on a free loopback port, with nothing kept on disk. */

@@ -46,6 +46,8 @@ export interface ConsumeTask {
   timed: boolean;
   /** Tells the bench after this many messages; null: never. */
   progressEvery: number | null;
+  /** Of who may lose messages: ends when none came for this many ms. */
+  giveUpAfterMs?: number;
 }
 
 export interface Consumed extends Span {

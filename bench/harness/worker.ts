@@ -20,6 +20,8 @@ import type {
 /** Connections that are opened at once. */
 const OPEN_AT_ONCE = 32;
 const FIRST_ACK_RETRY_MS = 2;
+/** How often it is looked at whether messages still come. */
+const WATCH_MS = 50;
 /** Bodies are kept over the runs: making them is no part of a run. */
 const bodiesInUse = new Map<string, Bodies>();
 
@@ -103,7 +105,7 @@ async function nameTopics({ prefix, from, to, size }: Verbs["nameTopics"]["takes
 
 async function consumeAll(task: ConsumeTask): Promise<Consumed> {
   const latency = task.timed ? new Latency() : undefined;
-  const { progressEvery, ...expected } = task;
+  const { progressEvery, giveUpAfterMs, ...expected } = task;
   const slowest = new Slowest(fanOut ? consumers.length : 1);
   const makeSink = (index: number): Sink =>
     new Sink({
@@ -115,6 +117,7 @@ async function consumeAll(task: ConsumeTask): Promise<Consumed> {
   const shared = makeSink(0);
   const sinks = fanOut ? [shared, ...consumers.slice(1).map((_, index) => makeSink(index + 1))] : [shared];
   const startedAt = nowMicros();
+  const watch = giveUpAfterMs === undefined ? undefined : new Watch(sinks, giveUpAfterMs);
   // Those that wait for more when the last message is there are waited for, and do not count.
   const ends = new Map<Sink, number>();
   await Promise.all(
@@ -124,13 +127,40 @@ async function consumeAll(task: ConsumeTask): Promise<Consumed> {
       if (!ends.has(sink)) ends.set(sink, nowMicros());
     }),
   );
-  const endedAt = Math.max(...ends.values());
+  const endedAt = watch?.end() ?? Math.max(...ends.values());
   const arrivals = { received: 0, duplicates: 0, missing: 0, damaged: 0 };
   for (const sink of sinks) {
     const one = sink.arrivals();
     for (const key of Object.keys(arrivals) as (keyof typeof arrivals)[]) arrivals[key] += one[key];
   }
   return { startedAt, endedAt, arrivals, latency: latency?.summary() ?? null, copies: sinks.length };
+}
+
+/** Gives up on messages that were lost. */
+class Watch {
+  readonly #timer: ReturnType<typeof setInterval>;
+  #received = 0;
+  #lastAt = nowMicros();
+  #gaveUp = false;
+
+  constructor(sinks: readonly Sink[], giveUpAfterMs: number) {
+    this.#timer = setInterval(() => {
+      const received = sinks.reduce((sum, sink) => sum + sink.received, 0);
+      if (received !== this.#received) this.#lastAt = nowMicros();
+      this.#received = received;
+      if (nowMicros() - this.#lastAt < giveUpAfterMs * 1_000) return;
+      this.#gaveUp = true;
+      for (const sink of sinks) sink.giveUp();
+      // The producer waits for nobody either.
+      say({ progress: Number.MAX_SAFE_INTEGER });
+    }, WATCH_MS);
+  }
+
+  /** When the last message came, if the rest was given up, in µs. */
+  end(): number | undefined {
+    clearInterval(this.#timer);
+    return this.#gaveUp ? this.#lastAt : undefined;
+  }
 }
 
 /** Tells the bench how many messages the slowest receiver has, whenever that changed. */

@@ -29,6 +29,7 @@ export const redisStreamsBun: Subject = {
   client: `the client built into Bun, ${WINDOW} XADD in flight; consumer: XREADGROUP COUNT ${READ}, one XACK for all`,
   abilities: { queue: true, shared: true },
   runtimes: ["bun"],
+  sameServerAs: "redis-streams",
   find: findRedis,
   start: startRedis,
   connect: async (target) => new BunRedisClient(target),

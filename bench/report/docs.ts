@@ -106,6 +106,8 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
       ["empty folder to first message consumed", "folder-to-first-message", milliseconds],
       ["installed size", "installed-size", bytes],
     ]),
+    "## Did everything arrive?",
+    tables.arrivalsNote(results),
     ...method(results),
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;

@@ -190,3 +190,16 @@ function orFailure(results: Results, wanted: Wanted, name: string): Figure | str
   const cell = findCell(results, wanted);
   return cell?.error === undefined ? cell?.figures[name] : "failed";
 }
+
+/** Of who promises no more than once, what did not arrive; of who promises at least once, what came twice. */
+export function arrivalsNote({ cells, subjects }: Results): string {
+  const lines = cells.flatMap(({ part, subject, figures, count }) => {
+    const name = subjects.find(({ key }) => key === subject)?.name ?? subject;
+    const note = (figure: Figure | undefined, what: string): string[] =>
+      figure !== undefined && figure.most > 0
+        ? [`- ${name}, ${part}: up to ${figure.most} ${what} in a run of ${count}`]
+        : [];
+    return [...note(figures.missing, "lost"), ...note(figures.duplicates, "came twice")];
+  });
+  return lines.length === 0 ? "Every message of every run arrived, and none came twice." : lines.join("\n");
+}

@@ -2,7 +2,7 @@
 
 import type { LatencySummary } from "../harness/latency.ts";
 import { canPin, withPinned } from "../harness/pinning.ts";
-import { requireAll, type Session } from "../harness/session.ts";
+import { patience, requireAll, type Session } from "../harness/session.ts";
 import type { Parameters, Sample, Workload } from "./workload.ts";
 
 /** Part of the messages that come before the recorded ones. */
@@ -25,7 +25,14 @@ async function run(session: Session, { size }: Parameters, count: number): Promi
   const { abilities } = session.subject;
   const task = { size, count, warmUp: Math.ceil(count * WARM_UP) };
   const began = performance.now();
-  const expected = { size, producers: 1, perProducer: count, timed: false, progressEvery: null };
+  const expected = {
+    size,
+    producers: 1,
+    perProducer: count,
+    timed: false,
+    progressEvery: null,
+    ...patience(session.subject),
+  };
   if (abilities.lossy === true) {
     // Nobody keeps what is not received at once.
     return await session.withTopic({ size }, async () => {

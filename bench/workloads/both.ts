@@ -1,5 +1,5 @@
 /** Both at once: producers send while consumers take, every message acknowledged both ways. */
-import { requireAll, type Session } from "../harness/session.ts";
+import { patience, requireAll, type Session } from "../harness/session.ts";
 import { hasStyles, type Parameters, rates, type Sample, type Workload, withCpu } from "./workload.ts";
 
 /** Who loses messages may not have more than this on the way, in messages and in bytes of bodies. */
@@ -29,7 +29,14 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     consumer.onProgress = (received) => producer.credit(received);
     const before = session.cpu();
     const progressEvery = ahead === null ? null : Math.ceil(ahead / 4);
-    const arriving = consumer.ask("consume", { size, producers, perProducer, timed: false, progressEvery });
+    const arriving = consumer.ask("consume", {
+      size,
+      producers,
+      perProducer,
+      timed: false,
+      progressEvery,
+      ...patience(subject),
+    });
     // Awaited below; the producer's failure is the one to tell of.
     arriving.catch(() => {});
     const produced = await producer.ask("pipelined", {
@@ -42,7 +49,13 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    return withCpu(rates(messages, size, micros), before, after, messages);
+    const { missing, duplicates } = consumed.arrivals;
+    return withCpu(
+      { ...rates(messages - missing, size, micros), missing, duplicates },
+      before,
+      after,
+      messages,
+    );
   });
 }
 

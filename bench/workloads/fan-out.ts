@@ -1,5 +1,5 @@
 /** Every message goes to every subscriber; counted is what is delivered. */
-import { requireAll, type Session } from "../harness/session.ts";
+import { patience, requireAll, type Session } from "../harness/session.ts";
 import { messagesAhead } from "./both.ts";
 import { type Parameters, rates, type Sample, type Workload, withCpu } from "./workload.ts";
 
@@ -19,7 +19,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
   return await session.withTopic({ size, consumers, fanOut: true }, async () => {
     consumer.onProgress = (received) => producer.credit(received);
     const before = session.cpu();
-    const expected = { size, producers: 1, perProducer: count, timed: false };
+    const expected = { size, producers: 1, perProducer: count, timed: false, ...patience(session.subject) };
     const arriving = consumer.ask("consume", { ...expected, progressEvery: Math.ceil(ahead / 4) });
     arriving.catch(() => {});
     const produced = await producer.ask("pipelined", { size, count, style: "send", ahead });
@@ -27,10 +27,12 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(session.subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    const delivered = count * consumed.copies;
+    const { missing } = consumed.arrivals;
+    const delivered = count * consumed.copies - missing;
     return {
       ...withCpu(rates(delivered, size, micros), before, after, delivered),
       publishedPerSecond: (count * 1e6) / micros,
+      missing,
     };
   });
 }

@@ -1,5 +1,5 @@
 /** Latency at a fixed rate: an open loop, timed from when each message was meant to be sent. */
-import { requireAll, type Session } from "../harness/session.ts";
+import { patience, requireAll, type Session } from "../harness/session.ts";
 import { type Parameters, type Sample, type Workload, withCpu } from "./workload.ts";
 
 /** Behind by more than this at the end, a subject is saturated: a part of the time, and what any tail may take. */
@@ -20,7 +20,14 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
   const { producer, consumer } = session;
   return await session.withTopic({ size }, async () => {
     const before = session.cpu();
-    const expected = { size, producers: 1, perProducer: count, timed: true, progressEvery: null };
+    const expected = {
+      size,
+      producers: 1,
+      perProducer: count,
+      timed: true,
+      progressEvery: null,
+      ...patience(session.subject),
+    };
     const arriving = consumer.ask("consume", expected);
     arriving.catch(() => {});
     const produced = await producer.ask("paced", { size, rate, count });
@@ -38,6 +45,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       deliveryP99: consumed.latency!.p99,
       deliveryP999: consumed.latency!.p999,
       achieved: (count * 1e6) / micros,
+      missing: consumed.arrivals.missing,
       saturated: micros - planned > planned * BEHIND_PART + BEHIND_MICROS ? 1 : 0,
     };
     return withCpu(sample, before, after, count);
