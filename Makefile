@@ -24,7 +24,7 @@ PACKED := node_modules/.cache/tmqserver.tgz
 # Folders too: their times change when a file comes or goes.
 SOURCES := $(shell find src cli)
 
-.PHONY: help start stop test demo build proto clean
+.PHONY: help start stop test demo build proto bench bench-quick clean
 .PHONY: check check-types check-lint check-unused check-package
 .DEFAULT_GOAL := help
 
@@ -36,6 +36,7 @@ help:
 	@echo "make check    types, lint, unused code, package"
 	@echo "make build    dist/, what the package ships"
 	@echo "make proto    src/gen from proto/"
+	@echo "make bench    measure against other queues, on a machine that does nothing else; bench-quick: tinyMQ alone"
 	@echo "make clean    remove what was built and installed here"
 
 start: dist/index.js
@@ -96,6 +97,12 @@ node_modules/.installed: package.json bun.lock $(OWN_BUN)
 	@echo "Installing what package.json asks for"
 	@$(BUN) install --frozen-lockfile --silent
 	@touch $@
+
+bench: build bench/node_modules/.installed
+	@$(BUN) bench/main.ts
+
+bench-quick: build bench/node_modules/.installed
+	@$(BUN) bench/main.ts --quick
 
 # The benches compare with other queues, whose clients are none of the package's business.
 bench/node_modules/.installed: bench/package.json bench/bun.lock $(OWN_BUN)
