@@ -24,7 +24,7 @@ PACKED := node_modules/.cache/tmqserver.tgz
 # Folders too: their times change when a file comes or goes.
 SOURCES := $(shell find src cli)
 
-.PHONY: help start stop test demo build proto bench bench-quick clean
+.PHONY: help start stop test demo build proto bench bench-quick bench-smoke clean
 .PHONY: check check-types check-lint check-unused check-package
 .DEFAULT_GOAL := help
 
@@ -103,6 +103,9 @@ bench: build bench/node_modules/.installed
 
 bench-quick: build bench/node_modules/.installed
 	@$(BUN) bench/main.ts --quick
+
+bench-smoke: build bench/node_modules/.installed
+	@$(BUN) bench/main.ts --smoke
 
 # The benches compare with other queues, whose clients are none of the package's business.
 bench/node_modules/.installed: bench/package.json bench/bun.lock $(OWN_BUN)

@@ -60,13 +60,17 @@ export class Timers {
     const now = this.clock.now();
     // What is set to be due at once runs the next time, so that this loop ends.
     const before = this.#order;
-    for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
-      if (next.order >= before) break;
-      this.cancel(next);
-      next.run();
+    try {
+      for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
+        if (next.order >= before) break;
+        this.cancel(next);
+        next.run();
+      }
+    } finally {
+      // Also where one of them throws: the others must not wait for ever.
+      this.#armedFor = Number.POSITIVE_INFINITY;
+      this.#arm();
     }
-    this.#armedFor = Number.POSITIVE_INFINITY;
-    this.#arm();
   }
 
   close(): void {

@@ -36,7 +36,7 @@ export async function* takeSnapshot(broker: Broker, version: string): AsyncGener
   let messages = 0;
   for (const topic of broker.topics.values()) {
     const kept = topic.log.count + (topic.delays?.count ?? 0);
-    if (kept === 0 && topic.producers.remembered === 0) continue;
+    if (kept === 0 && topic.producers.remembered === 0 && (topic.unique?.memory ?? 0) === 0) continue;
     topics += 1;
     messages += kept;
     yield record({
