@@ -6,6 +6,8 @@ import { TinyMQError } from "../errors.ts";
 export interface EncodedBody {
   /** The bytes: a view that the codec MUST NOT keep, but may copy. */
   bytes(): Uint8Array;
+  /** The bytes, to keep. In Node small bodies share a buffer of at most 8 KiB with their neighbours. */
+  copy(): Uint8Array;
   /** The bytes as UTF-8; what is not UTF-8 becomes U+FFFD. */
   text(): string;
 }
@@ -32,14 +34,17 @@ export const text: Codec<string> = {
   decode: (body) => body.text(),
 };
 
-/** Bodies are bytes. What a consumer gets is a copy of its own. */
+/**
+ * Bodies are bytes. What a consumer gets is its own to keep and to change. In Node and in browsers several
+ * bodies below 4 KiB share one `body.buffer`, as those of Node's `Buffer` do: mind `body.byteOffset`, and
+ * take `body.slice()` to transfer one.
+ */
 export const bytes: Codec<Uint8Array> = {
   encode(body) {
     if (!(body instanceof Uint8Array)) throw wrongBody("the bytes codec", "a Uint8Array", body);
     return body;
   },
-  // Not `slice`: a subclass such as Node's Buffer has another one.
-  decode: (body) => new Uint8Array(body.bytes()),
+  decode: (body) => body.copy(),
 };
 
 /** What tinyMQ needs of a validator (source: standardschema.dev, version 1). */
@@ -89,7 +94,7 @@ export function protobuf<T extends object>(type: IMessageType<T>): Codec<T> {
       return type.toBinary(body);
     },
     // Bytes fields of the message are views, so it gets a copy that nobody else has.
-    decode: (body) => type.fromBinary(new Uint8Array(body.bytes())),
+    decode: (body) => type.fromBinary(body.copy()),
   };
 }
 

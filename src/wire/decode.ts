@@ -9,21 +9,35 @@ import type { Headers } from "./encode.ts";
 import { textCoder } from "./text.ts";
 
 const NO_BYTES = new Uint8Array(0);
+/**
+ * Whether small bodies share a buffer: one each costs Node a microsecond, ten times the rest of a message. In
+ * Bun it is a view of a shared one that costs more (measured: 128 bytes in a loop, +15 %).
+ */
+const SHARE_BUFFERS = !("Bun" in globalThis);
+/** Bodies below this length are copied together with what follows them, up to so many bytes. */
+const OWN_BYTES = 4_096;
+const SHARED_BYTES = 8_192;
 
 /** A cursor over the messages of a batch: `next()`, then the getters tell of the message it stands on. */
 export class BatchReader {
   /** Of the current message. */
   id = 0;
   readonly #bytes: Uint8Array;
+  readonly #shareBuffers: boolean;
   #at = 0;
   /** Of the current message: its fields, its body, and where its first header begins (-1: none). */
   #end = 0;
   #bodyStart = 0;
   #bodyEnd = 0;
   #headersAt = -1;
+  /** A copy of the batch's bytes from `#copiedFrom`, in which bodies were handed out. */
+  #copied: Uint8Array = NO_BYTES;
+  #copiedFrom = 0;
 
-  constructor(bytes: Uint8Array) {
+  /** `bytes`: no subclass such as Node's Buffer, whose `slice` is another one. */
+  constructor(bytes: Uint8Array, shareBuffers = SHARE_BUFFERS) {
     this.#bytes = bytes;
+    this.#shareBuffers = shareBuffers;
   }
 
   /** Whether the batch is used up. */
@@ -53,6 +67,24 @@ export class BatchReader {
   bytes(): Uint8Array {
     if (this.#bodyStart === this.#bodyEnd) return NO_BYTES;
     return this.#bytes.subarray(this.#bodyStart, this.#bodyEnd);
+  }
+
+  /**
+   * The body of the current message, to keep: no view of the batch's bytes, which must not stay in memory for
+   * one body.
+   */
+  copy(): Uint8Array {
+    const start = this.#bodyStart;
+    const length = this.#bodyEnd - start;
+    if (length === 0) return NO_BYTES;
+    if (!this.#shareBuffers || length >= OWN_BYTES) return this.#bytes.slice(start, this.#bodyEnd);
+    let at = start - this.#copiedFrom;
+    if (at + length > this.#copied.length) {
+      this.#copied = this.#bytes.slice(start, start + SHARED_BYTES);
+      this.#copiedFrom = start;
+      at = 0;
+    }
+    return new Uint8Array(this.#copied.buffer, at, length);
   }
 
   /** The body of the current message as text; what is not UTF-8 becomes U+FFFD. */

@@ -134,11 +134,12 @@ test("codecs", () => {
 
 test("the bytes codec gives a copy of its own", () => {
   const batch = batchOf(0, ["abc"]);
-  const reader = new BatchReader(Buffer.from(batch));
+  const reader = new BatchReader(batch);
   reader.next();
   const body = bytes.decode(reader);
+  batch.fill(0);
+  expect(body).toEqual(new TextEncoder().encode("abc"));
   expect(body.buffer.byteLength).toBe(3);
-  expect(body.constructor).toBe(Uint8Array);
 });
 
 test("json with a Standard Schema checks both ways, and gives the schema's output", () => {

@@ -72,12 +72,37 @@ test("what was written is read again, and equals what the generated code reads",
         expect(reader.next()).toBe(true);
         expect(reader.id).toBe(wanted.id);
         expect(reader.bytes()).toEqual(wanted.body);
+        expect(reader.copy()).toEqual(new Uint8Array(wanted.body));
         expect(reader.text()).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(wanted.body));
         // The generated code cannot hold a header of this name; ours can.
         const { ["__proto__"]: _, ...headers } = reader.headers() ?? {};
         expect(headers).toEqual({ ...wanted.headers });
       }
       expect(reader.next()).toBe(false);
+    }),
+  );
+});
+
+test("bodies that were copied stay as they are, whatever becomes of the batch and of their neighbours", () => {
+  // Around the lengths at which bodies share a buffer, and fill one.
+  const length = fc.oneof(fc.nat(64), fc.integer({ min: 4_000, max: 4_200 }), fc.integer({ max: 9_000 }));
+  fc.assert(
+    fc.property(fc.array(length, { maxLength: 40 }), fc.boolean(), (lengths, shareBuffers) => {
+      const writer = new BatchWriter();
+      const bodies = lengths.map((size, index) => new Uint8Array(Math.max(0, size)).fill(index + 1));
+      bodies.forEach((body, index) => void writer.add(index, body));
+      const bytes = new Uint8Array(writer.seal().messages);
+      const reader = new BatchReader(bytes, shareBuffers);
+      const copies: Uint8Array[] = [];
+      while (reader.next()) copies.push(reader.copy());
+      bytes.fill(0xff);
+      copies.forEach((copy, index) => {
+        expect(copy).toEqual(bodies[index]!);
+        expect(copy.buffer.byteLength).toBeLessThanOrEqual(
+          shareBuffers ? Math.max(8_192, copy.length) : copy.length,
+        );
+        copy.fill(0);
+      });
     }),
   );
 });
