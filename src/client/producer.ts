@@ -2,6 +2,7 @@
 import { WrongAck } from "../errors.ts";
 import type { Delivery, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import type { Headers } from "../wire/encode.ts";
+import { readAcked } from "../wire/frames.ts";
 import { parseDuration, parseSize } from "../wire/units.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
@@ -22,7 +23,9 @@ import {
   type ProducerOptions,
   type SendOptions,
 } from "./producer-options.ts";
-import { encodedRequest } from "./stream-call.ts";
+import { encodedRequest, type FrameOptions } from "./stream-call.ts";
+
+const FRAMES: FrameOptions<ProduceResponse> = { readFrame: readAcked };
 
 /**
  * Sends messages to one topic of one server. `initConn()` first, `close()` last. The order of sends is the
@@ -168,7 +171,7 @@ export class Producer<T = string> {
   #owner(): ConnectionOwner<ProduceRequest, ProduceResponse> {
     return {
       heartbeat: { kind: { oneofKind: "heartbeat", heartbeat: {} } },
-      call: (client, options) => client.produce(options),
+      call: (client, options) => client.produce({ ...options, ...FRAMES }),
       openFrame: () => this.#openFrame(),
       opened: (response) => this.#opened(response),
       receive: (response) => this.#receive(response),

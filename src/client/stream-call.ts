@@ -32,6 +32,12 @@ export function encodedRequest<I extends object>(frame: Uint8Array<ArrayBuffer>)
   return { [FRAME]: frame } as unknown as I;
 }
 
+/** What else a call of ours takes: the generated client hands it through. */
+export interface FrameOptions<O extends object> {
+  /** Reads frames of the hot path; null leaves a frame to the generated code. */
+  readFrame?: (frame: Uint8Array) => O | null;
+}
+
 export class StreamCall<I extends object, O extends object> implements RpcInputStream<I> {
   readonly responses: Responses<O>;
   /** Resolves when the handshake is done. */
@@ -40,6 +46,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
   readonly status: Promise<RpcStatus>;
   readonly #method: MethodInfo<I, O>;
   readonly #binaryOptions: BinaryOptions;
+  readonly #readFrame: (frame: Uint8Array) => O | null;
   readonly #address: string;
   readonly #socket: ClientSocket;
   readonly #signal: AbortSignal | undefined;
@@ -51,12 +58,13 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
 
   constructor(
     method: MethodInfo<I, O>,
-    options: RpcOptions,
+    options: RpcOptions & FrameOptions<O>,
     address: string,
     open: (events: SocketEvents) => ClientSocket,
   ) {
     this.#method = method;
     this.#binaryOptions = { ...FRAME_OPTIONS, ...options.binaryOptions };
+    this.#readFrame = options.readFrame ?? (() => null);
     this.#address = address;
     this.responses = new Responses<O>((error) => this.#cancel(error));
     this.opened = new Promise((resolve, reject) => {
@@ -107,7 +115,7 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     if (this.#end !== undefined) return;
     let message: O;
     try {
-      message = this.#method.O.fromBinary(bytes, this.#binaryOptions);
+      message = this.#readFrame(bytes) ?? this.#method.O.fromBinary(bytes, this.#binaryOptions);
     } catch (thrown) {
       const cause = thrown instanceof Error ? thrown.message : String(thrown);
       this.#cancel(

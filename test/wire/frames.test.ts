@@ -7,7 +7,7 @@ import {
   ProduceResponse,
   SubscribeResponse,
 } from "../../src/gen/tinymq/v1/queue.ts";
-import { FrameWriter, readProduceBatch, requireCount } from "../../src/wire/frames.ts";
+import { FrameWriter, readAcked, readProduceBatch, requireCount } from "../../src/wire/frames.ts";
 import { runs } from "../support/runs.ts";
 
 const number = fc.oneof(
@@ -69,9 +69,33 @@ test("an acknowledgement is what the generated code writes", () => {
     fc.property(number, (seq) => {
       const wanted = ProduceResponse.toBinary({ kind: { oneofKind: "acked", acked: { seq } } });
       expect(hex(writer.acked(seq))).toBe(hex(wanted));
+      // 0 is left out by proto3, and no seq.
+      expect(readAcked(wanted)).toEqual(seq === 0 ? null : ProduceResponse.fromBinary(wanted));
     }),
     runs(1_000),
   );
+});
+
+test("an acknowledgement that is read by hand is read by the generated code too, and says the same", () => {
+  const byte = fc.oneof(fc.constantFrom(8, 16, 18, 127, 128, 255), fc.nat(255));
+  let agreed = 0;
+  fc.assert(
+    fc.property(fc.array(byte, { maxLength: 12 }), fc.boolean(), (body, whole) => {
+      const frame = Uint8Array.of(0x12, whole ? body.length + 1 : 3, 0x08, ...body);
+      let read: ReturnType<typeof readAcked> = null;
+      try {
+        read = readAcked(frame);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TinyMQError);
+        expect(() => ProduceResponse.fromBinary(frame)).toThrow();
+      }
+      if (read === null) return;
+      expect(read).toEqual(ProduceResponse.fromBinary(frame));
+      agreed += 1;
+    }),
+    runs(20_000),
+  );
+  expect(agreed).toBeGreaterThan(0);
 });
 
 test("a batch that the generated code writes is read by hand, and says the same", () => {
