@@ -6,7 +6,7 @@ import { TinyMQError } from "../errors.ts";
 export interface EncodedBody {
   /** The bytes: a view that the codec MUST NOT keep, but may copy. */
   bytes(): Uint8Array;
-  /** The bytes, to keep. In Node small bodies share a buffer of at most 8 KiB with their neighbours. */
+  /** The bytes, to keep: as the `bytes` codec gives them. */
   copy(): Uint8Array;
   /** The bytes as UTF-8; what is not UTF-8 becomes U+FFFD. */
   text(): string;
@@ -35,9 +35,9 @@ export const text: Codec<string> = {
 };
 
 /**
- * Bodies are bytes. What a consumer gets is its own to keep and to change. In Node and in browsers several
- * bodies below 4 KiB share one `body.buffer`, as those of Node's `Buffer` do: mind `body.byteOffset`, and
- * take `body.slice()` to transfer one.
+ * Bodies are bytes. What a consumer gets is its own to keep and to change, but `body.buffer` may be larger
+ * than the body, as with Node's `Buffer`: mind `body.byteOffset`, and take `body.slice()` to transfer one. (In
+ * Node and browsers bodies below 4 KiB share buffers of 8 KiB; one from 32 KiB may stay in the frame it came in.)
  */
 export const bytes: Codec<Uint8Array> = {
   encode(body) {

@@ -17,6 +17,8 @@ const SHARE_BUFFERS = !("Bun" in globalThis);
 /** Bodies below this length are copied together with what follows them, up to so many bytes. */
 const OWN_BYTES = 4_096;
 const SHARED_BYTES = 8_192;
+/** From this length on, a body that came alone in its frame is not copied: that would take longer than all else. */
+const LARGE_BYTES = 32_768;
 
 /** A cursor over the messages of a batch: `next()`, then the getters tell of the message it stands on. */
 export class BatchReader {
@@ -70,13 +72,15 @@ export class BatchReader {
   }
 
   /**
-   * The body of the current message, to keep: no view of the batch's bytes, which must not stay in memory for
-   * one body.
+   * The body of the current message, to keep. The batch's bytes must not stay in memory for one small body: a
+   * body's buffer is at most 8 KiB or twice its length.
    */
   copy(): Uint8Array {
     const start = this.#bodyStart;
     const length = this.#bodyEnd - start;
     if (length === 0) return NO_BYTES;
+    // Most of its frame, which is good as it is: nobody else is handed this part of it.
+    if (length >= LARGE_BYTES && 2 * length >= this.#bytes.buffer.byteLength) return this.bytes();
     if (!this.#shareBuffers || length >= OWN_BYTES) return this.#bytes.slice(start, this.#bodyEnd);
     let at = start - this.#copiedFrom;
     if (at + length > this.#copied.length) {

@@ -6,7 +6,7 @@
  */
 import { MessageTooLarge, TinyMQError } from "../errors.ts";
 import { EncodedBatch, HEADROOM, newSlab, type Slab } from "./encoded-batch.ts";
-import { KiB, MAX_ID } from "./limits.ts";
+import { KiB, MAX_ID, MiB } from "./limits.ts";
 import { textCoder } from "./text.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
@@ -15,8 +15,10 @@ export type Headers = Readonly<Record<string, string>>;
 
 const FIRST_SLAB_BYTES = 16 * KiB;
 const SLAB_BYTES = 256 * KiB;
-/** 8 MiB: what a fast producer has in flight. */
-const MAX_FREE_SLABS = 32;
+/** What a fast producer has in flight. */
+const MAX_FREE_BYTES = 8 * MiB;
+/** Slabs of larger messages are multiples of this, so that they fit the next one of about that size. */
+const LARGE_STEP = 64 * KiB;
 /** Up to this length a loop beats `set`. */
 const SHORT_BYTES = 24;
 
@@ -25,7 +27,9 @@ export class BatchWriter {
   /** Largest message, in bytes of body and headers as encoded; `add` refuses what is larger. */
   maxMessageBytes: number;
   #slab: Slab = newSlab(FIRST_SLAB_BYTES);
+  /** Slabs that nobody uses, none smaller than SLAB_BYTES; the one that was used last is the last. */
   readonly #free: Slab[] = [];
+  #freeBytes = 0;
   /** Where the open batch begins, and where its next entry goes. */
   #start = HEADROOM;
   #end = HEADROOM;
@@ -78,7 +82,7 @@ export class BatchWriter {
     slab.users -= 1;
     if (slab.users > 0) return;
     if (slab !== this.#slab) {
-      if (slab.bytes.length === SLAB_BYTES && this.#free.length < MAX_FREE_SLABS) this.#free.push(slab);
+      this.#keep(slab);
     } else if (this.#count === 0) {
       this.#start = HEADROOM;
       this.#end = HEADROOM;
@@ -152,16 +156,30 @@ export class BatchWriter {
     if (this.#end + needed <= this.#slab.bytes.length) return;
     const size = this.#end - this.#start;
     const wanted = HEADROOM + size + needed;
-    const bytes = Math.max(Math.min(SLAB_BYTES, this.#slab.bytes.length * 2), wanted);
-    const next = (bytes === SLAB_BYTES ? this.#free.pop() : undefined) ?? newSlab(bytes);
+    const next = this.#take(Math.max(Math.min(SLAB_BYTES, this.#slab.bytes.length * 2), wanted));
     next.bytes.set(this.#slab.bytes.subarray(this.#start, this.#end), HEADROOM);
     const old = this.#slab;
     this.#slab = next;
     this.#start = HEADROOM;
     this.#end = HEADROOM + size;
-    if (old.users === 0 && old.bytes.length === SLAB_BYTES && this.#free.length < MAX_FREE_SLABS) {
-      this.#free.push(old);
-    }
+    if (old.users === 0) this.#keep(old);
+  }
+
+  /** A slab of at least `wanted` bytes: fresh memory costs as much as writing it. */
+  #take(wanted: number): Slab {
+    if (wanted < SLAB_BYTES) return newSlab(wanted);
+    const bytes = SLAB_BYTES + LARGE_STEP * Math.ceil((wanted - SLAB_BYTES) / LARGE_STEP);
+    const found = this.#free.findLastIndex((slab) => slab.bytes.length === bytes);
+    if (found < 0) return newSlab(bytes);
+    this.#freeBytes -= bytes;
+    return this.#free.splice(found, 1)[0]!;
+  }
+
+  #keep(slab: Slab): void {
+    if (slab.bytes.length < SLAB_BYTES) return;
+    this.#free.push(slab);
+    this.#freeBytes += slab.bytes.length;
+    while (this.#freeBytes > MAX_FREE_BYTES) this.#freeBytes -= this.#free.shift()!.bytes.length;
   }
 }
 
