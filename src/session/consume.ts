@@ -108,7 +108,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
 
   deliver(pullId: number, firstPosition: number, delivery: Delivery): void {
     const head = { pullId, firstPosition, runs: delivery.runs };
-    this.#stream.send(this.#stream.context.frames.delivered(head, delivery.parts, delivery.byteLength));
+    this.#stream.deliver(head, delivery.parts, delivery.byteLength);
   }
 
   empty(pullId: number): void {

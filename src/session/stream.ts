@@ -6,6 +6,7 @@
 import type { Timer } from "../broker/timers.ts";
 import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
 import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
+import type { DeliveredHead } from "../wire/frames.ts";
 import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./socket.ts";
@@ -75,8 +76,17 @@ export class Stream implements Session {
   /** Sends one frame. A client that lets more pile up than the server allows is closed. */
   send(frame: Uint8Array): void {
     if (this.#ended) return;
+    this.#sent(this.socket.send(frame));
+  }
+
+  /** Sends a delivery, which lies in the topic's own memory. */
+  deliver(head: DeliveredHead, parts: readonly Uint8Array[], byteLength: number): void {
+    if (this.#ended) return;
+    this.#sent(this.context.frames.delivered(head, parts, byteLength, this.socket));
+  }
+
+  #sent(sent: number): void {
     this.#lastSent = this.context.broker.clock.now();
-    const sent = this.socket.send(frame);
     if (sent > 0) return;
     if (sent === 0) {
       this.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: a frame could not be buffered"));

@@ -18,33 +18,52 @@ export interface DeliveredHead {
   }[];
 }
 
+/** Where a delivery goes. */
+export interface FrameSink {
+  /** MUST NOT keep the frame, nor do anything but send it: it may lie amid messages. */
+  send(frame: Uint8Array): number;
+}
+
 /** Longest tag and length of a field: one byte, and five of a 32-bit number. */
 const FIELD_HEAD = 6;
 /** Longest run: tag and length, two tags with their numbers, the flag. */
 const RUN_BYTES = 2 + 9 + 6 + 2;
+
+/** Shorter messages are copied: that costs less than the views which save it. */
+const IN_PLACE_BYTES = 16 * 1024;
+/** What the head of a delivery in one run takes at most, in bytes: room for it before a large message. */
+export const FRAME_HEADROOM = 64;
 
 /** Writes into one buffer that is used for every frame: a frame is valid until the next one is written. */
 export class FrameWriter {
   #bytes = new Uint8Array(64 * 1024);
   #at = 0;
 
-  /** `ConsumeResponse { delivered }`, its messages being the concatenation of `parts`. */
-  delivered(head: DeliveredHead, parts: readonly Uint8Array[], byteLength: number): Uint8Array {
-    this.#reserve(2 * FIELD_HEAD + 20 + head.runs.length * RUN_BYTES + byteLength);
-    // The length stands before the rest, so the rest is written behind room for it.
-    this.#at = FIELD_HEAD;
-    this.#field(0x08, head.pullId);
-    this.#field(0x10, head.firstPosition);
-    for (const run of head.runs) this.#run(run.firstOffset, run.count, run.redelivered);
-    if (byteLength > 0) {
-      this.#bytes[this.#at++] = 0x22;
-      this.#varint(byteLength);
-      for (const part of parts) {
-        this.#bytes.set(part, this.#at);
-        this.#at += part.length;
-      }
+  /**
+   * Sends the frame `ConsumeResponse { delivered }`, its messages being the concatenation of `parts`, and returns
+   * what `socket` says of it. Where the messages are one long part the frame is made in place: its head is
+   * written over what stands before them, and that is put back before anybody else can look.
+   */
+  delivered(
+    head: DeliveredHead,
+    parts: readonly Uint8Array[],
+    byteLength: number,
+    socket: FrameSink,
+  ): number {
+    const written = this.#deliveredHead(head, byteLength);
+    const [part] = parts;
+    if (parts.length !== 1 || byteLength < IN_PLACE_BYTES || part!.byteOffset < written.length) {
+      return socket.send(this.#followedBy(written, parts, byteLength));
     }
-    return this.#prefixed(0x12, FIELD_HEAD);
+    const { buffer, byteOffset } = part!;
+    const frame = new Uint8Array(buffer, byteOffset - written.length, written.length + byteLength);
+    const before = frame.slice(0, written.length);
+    frame.set(written);
+    try {
+      return socket.send(frame);
+    } finally {
+      frame.set(before);
+    }
   }
 
   /** `SubscribeResponse { published }`. */
@@ -63,6 +82,34 @@ export class FrameWriter {
     this.#at = FIELD_HEAD;
     this.#field(0x08, seq);
     return this.#prefixed(0x12, FIELD_HEAD);
+  }
+
+  /** All of the frame that stands before its messages. */
+  #deliveredHead(head: DeliveredHead, byteLength: number): Uint8Array {
+    this.#reserve(2 * FIELD_HEAD + 20 + head.runs.length * RUN_BYTES);
+    // The length stands before the rest, so the rest is written behind room for it.
+    this.#at = FIELD_HEAD;
+    this.#field(0x08, head.pullId);
+    this.#field(0x10, head.firstPosition);
+    for (const run of head.runs) this.#run(run.firstOffset, run.count, run.redelivered);
+    if (byteLength > 0) {
+      this.#bytes[this.#at++] = 0x22;
+      this.#varint(byteLength);
+    }
+    return this.#prefixed(0x12, FIELD_HEAD, byteLength);
+  }
+
+  /** `head`, which ends where this writer stands, with `parts` copied behind it. */
+  #followedBy(head: Uint8Array, parts: readonly Uint8Array[], byteLength: number): Uint8Array {
+    const start = head.byteOffset;
+    const end = start + head.length;
+    if (this.#reserve(end + byteLength)) this.#bytes.set(head, start);
+    let at = end;
+    for (const part of parts) {
+      this.#bytes.set(part, at);
+      at += part.length;
+    }
+    return this.#bytes.subarray(start, at);
   }
 
   #run(firstOffset: number, count: number, redelivered: boolean): void {
@@ -99,10 +146,10 @@ export class FrameWriter {
     this.#bytes[this.#at++] = rest;
   }
 
-  /** What stands behind `start`, with tag and length written directly before it. */
-  #prefixed(tag: number, start: number): Uint8Array {
+  /** What stands behind `start`, with tag and length written directly before it; `more` bytes are to follow. */
+  #prefixed(tag: number, start: number, more = 0): Uint8Array {
     const end = this.#at;
-    const length = end - start;
+    const length = end - start + more;
     let lengthBytes = 1;
     for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 0x80)) lengthBytes += 1;
     const from = start - lengthBytes - 1;
@@ -112,9 +159,11 @@ export class FrameWriter {
     return this.#bytes.subarray(from, end);
   }
 
-  #reserve(byteLength: number): void {
-    if (byteLength <= this.#bytes.length) return;
+  /** Whether there is a new, empty buffer, since the old one was too small. */
+  #reserve(byteLength: number): boolean {
+    if (byteLength <= this.#bytes.length) return false;
     this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(byteLength)));
+    return true;
   }
 }
 

@@ -73,11 +73,15 @@ describe("frames, by the codecs written by hand", () => {
       if (kind.oneofKind !== "delivered") return null;
       const { messages } = kind.delivered;
       const cut = messages.length === 0 ? 0 : entryEnd(messages, 0);
-      return writer.delivered(
-        kind.delivered,
-        [messages.subarray(0, cut), messages.subarray(cut)],
-        messages.length,
-      );
+      const parts = [messages.subarray(0, cut), messages.subarray(cut)];
+      let frame = new Uint8Array(0);
+      writer.delivered(kind.delivered, parts, messages.length, {
+        send(sent) {
+          frame = sent.slice();
+          return frame.length;
+        },
+      });
+      return frame;
     }
     if (type === "tinymq.v1.SubscribeResponse") {
       const { kind } = SubscribeResponse.fromBinary(bytes);

@@ -7,7 +7,13 @@ import {
   ProduceResponse,
   SubscribeResponse,
 } from "../../src/gen/tinymq/v1/queue.ts";
-import { FrameWriter, readAcked, readProduceBatch, requireCount } from "../../src/wire/frames.ts";
+import {
+  type FrameSink,
+  FrameWriter,
+  readAcked,
+  readProduceBatch,
+  requireCount,
+} from "../../src/wire/frames.ts";
 import { runs } from "../support/runs.ts";
 
 const number = fc.oneof(
@@ -26,6 +32,19 @@ function filled(length: number): Uint8Array {
   return new Uint8Array(length).fill(7);
 }
 
+/** The frame that was sent. */
+function sent(send: (to: FrameSink) => number): Uint8Array {
+  let frame = new Uint8Array(0);
+  const answer = send({
+    send(bytes) {
+      frame = bytes.slice();
+      return 42;
+    },
+  });
+  expect(answer).toBe(42);
+  return frame;
+}
+
 test("a delivery is what the generated code writes, in however many parts it is", () => {
   const writer = new FrameWriter();
   const run = fc.record({ firstOffset: number, count, redelivered: fc.boolean() });
@@ -37,7 +56,9 @@ test("a delivery is what the generated code writes, in however many parts it is"
       fc.array(bytes, { maxLength: 4 }),
       (pullId, firstPosition, all, parts) => {
         const messages = Buffer.concat(parts);
-        const frame = writer.delivered({ pullId, firstPosition, runs: all }, parts, messages.length);
+        const frame = sent((to) =>
+          writer.delivered({ pullId, firstPosition, runs: all }, parts, messages.length, to),
+        );
         const delivered = { pullId, firstPosition, runs: all, messages };
         expect(hex(frame)).toBe(
           hex(ConsumeResponse.toBinary({ kind: { oneofKind: "delivered", delivered } })),
@@ -46,6 +67,48 @@ test("a delivery is what the generated code writes, in however many parts it is"
     ),
     runs(1_000),
   );
+});
+
+test("a delivery that is made in place leaves all that stands around it as it was", () => {
+  const writer = new FrameWriter();
+  let inPlace = 0;
+  fc.assert(
+    fc.property(fc.nat(80), fc.constantFrom(16_383, 16_384, 70_000), number, (before, length, position) => {
+      const memory = new Uint8Array(before + length + 80).map((_, index) => index * 7);
+      const kept = memory.slice();
+      const messages = memory.subarray(before, before + length);
+      const head = {
+        pullId: 3,
+        firstPosition: position,
+        runs: [{ firstOffset: position, count: 1, redelivered: true }],
+      };
+      const frame = sent((to) =>
+        writer.delivered(head, [messages], length, {
+          send(bytes) {
+            if (bytes.buffer === memory.buffer) inPlace += 1;
+            return to.send(bytes);
+          },
+        }),
+      );
+      const kind = {
+        oneofKind: "delivered",
+        delivered: { ...head, messages: kept.slice(before, before + length) },
+      };
+      expect(hex(frame)).toBe(hex(ConsumeResponse.toBinary({ kind: kind as never })));
+      expect(hex(memory)).toBe(hex(kept));
+    }),
+    runs(300),
+  );
+  expect(inPlace).toBeGreaterThan(0);
+  const failing = {
+    send: () => {
+      throw new Error("closed");
+    },
+  };
+  const memory = filled(20_000);
+  const head = { pullId: 1, firstPosition: 0, runs: [] };
+  expect(() => writer.delivered(head, [memory.subarray(100)], 19_900, failing)).toThrow("closed");
+  expect(memory).toEqual(filled(20_000));
 });
 
 test("published messages are what the generated code writes", () => {
@@ -153,7 +216,8 @@ test("literal bytes", () => {
   const writer = new FrameWriter();
   expect(writer.acked(300)).toEqual(Uint8Array.of(0x12, 3, 8, 0xac, 2));
   const delivery = { pullId: 1, firstPosition: 0, runs: [{ firstOffset: 0, count: 2, redelivered: true }] };
-  expect(writer.delivered(delivery, [Uint8Array.of(0x0a, 0), Uint8Array.of(0x0a, 0)], 4)).toEqual(
+  const parts = [Uint8Array.of(0x0a, 0), Uint8Array.of(0x0a, 0)];
+  expect(sent((to) => writer.delivered(delivery, parts, 4, to))).toEqual(
     Uint8Array.of(0x12, 14, 8, 1, 0x1a, 4, 0x10, 2, 0x18, 1, 0x22, 4, 0x0a, 0, 0x0a, 0),
   );
 });

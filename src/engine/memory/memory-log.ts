@@ -4,10 +4,12 @@
  * Always holds: slabs are in order of offset and disjoint; none but the tail has `live` 0; `memory` is the
  * capacity of all slabs and their indexes.
  */
+
+import { FRAME_HEADROOM } from "../../wire/frames.ts";
 import { entryEnd, skipEntries, spanWithin } from "../../wire/scan.ts";
 import type { Chunk, Log, OffsetRun } from "../engine.ts";
 import { type Place, Slab } from "./slab.ts";
-import { type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
+import { largeSlab, type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
 
 /** A sealed slab with less live than this share is not worth its memory. */
 const SPARSE = 1 / 4;
@@ -163,7 +165,7 @@ export class MemoryLog implements Log {
   #addSlabFor(batch: Uint8Array, start: number): Slab {
     const wanted = Math.min(batch.length - start, STANDARD_SLAB);
     const size = slabSize(Math.max(entryEnd(batch, start) - start, wanted), this.#previousSize());
-    const slab = new Slab(this.#pool.take(size));
+    const slab = new Slab(this.#pool.take(size), size > STANDARD_SLAB ? FRAME_HEADROOM : 0);
     this.#slabs.push(slab);
     this.#memory += slab.capacity + slab.overhead;
     return slab;
@@ -287,6 +289,7 @@ function isSparse(slab: Slab): boolean {
 function livePieces(slab: Slab): { entries: Uint8Array; offset: number; count: number }[] {
   const pieces: { entries: Uint8Array; offset: number; count: number }[] = [];
   const place: Place = { ordinal: 0, byte: 0, segment: 0 };
+  slab.place(0, place);
   while (place.ordinal < slab.count) {
     if (place.ordinal >= slab.ordinalAfter(place.segment)) place.segment += 1;
     skipReleased(slab, place);
@@ -341,6 +344,6 @@ function addPart(parts: Uint8Array[], bytes: Uint8Array, start: number, end: num
 function slabSize(needed: number, previous: number): number {
   const wanted = Math.min(STANDARD_SLAB, Math.max(SMALLEST_SLAB, previous * 2));
   if (needed <= wanted) return wanted;
-  if (needed > STANDARD_SLAB) return needed;
+  if (needed > STANDARD_SLAB) return largeSlab(needed + FRAME_HEADROOM);
   return Math.min(STANDARD_SLAB, 2 ** Math.ceil(Math.log2(needed)));
 }

@@ -10,12 +10,17 @@ export const STANDARD_SLAB = 256 * 1024;
 /** The size of a topic's first slab, in bytes. */
 export const SMALLEST_SLAB = 256;
 
+/** Slabs above the standard size, each for one large message, are multiples of this. */
+const LARGE_STEP = 32 * 1024;
+/** Larger slabs are not kept. */
+const LARGEST_KEPT = 2 * 1024 * 1024;
+
 /** Buffers smaller than this are left to the garbage collector. */
 const SMALLEST_KEPT = 4 * 1024;
 
 export class SlabPool {
-  /** By log2 of their size; sizes are powers of two from SMALLEST_KEPT to STANDARD_SLAB. */
-  readonly #spare: Uint8Array<ArrayBuffer>[][] = [];
+  /** By their size. */
+  readonly #spare = new Map<number, Uint8Array<ArrayBuffer>[]>();
   readonly #maxSpareBytes: number;
   #spareBytes = 0;
 
@@ -25,7 +30,7 @@ export class SlabPool {
   }
 
   take(byteLength: number): Uint8Array<ArrayBuffer> {
-    const spare = isKept(byteLength) ? this.#spare[Math.log2(byteLength)]?.pop() : undefined;
+    const spare = this.#spare.get(byteLength)?.pop();
     if (spare === undefined) return new Uint8Array(byteLength);
     this.#spareBytes -= byteLength;
     return spare;
@@ -35,22 +40,30 @@ export class SlabPool {
   give(bytes: Uint8Array<ArrayBuffer>): void {
     if (isKept(bytes.length) && this.#spareBytes + bytes.length <= this.#maxSpareBytes) {
       this.#spareBytes += bytes.length;
-      const size = Math.log2(bytes.length);
-      this.#spare[size] ??= [];
-      this.#spare[size].push(bytes);
+      const spare = this.#spare.get(bytes.length);
+      if (spare === undefined) this.#spare.set(bytes.length, [bytes]);
+      else spare.push(bytes);
     } else {
       free(bytes);
     }
   }
 
   clear(): void {
-    for (const buffers of this.#spare) for (const bytes of buffers?.splice(0) ?? []) free(bytes);
+    for (const buffers of this.#spare.values()) for (const bytes of buffers) free(bytes);
+    this.#spare.clear();
     this.#spareBytes = 0;
   }
 }
 
+/** The size of a slab for one message of `byteLength`, which is above the standard. */
+export function largeSlab(byteLength: number): number {
+  return LARGE_STEP * Math.ceil(byteLength / LARGE_STEP);
+}
+
+/** Powers of two up to the standard, steps above: few sizes, so that what is spare fits what is wanted. */
 function isKept(byteLength: number): boolean {
-  return byteLength >= SMALLEST_KEPT && byteLength <= STANDARD_SLAB && (byteLength & (byteLength - 1)) === 0;
+  if (byteLength > STANDARD_SLAB) return byteLength <= LARGEST_KEPT && byteLength % LARGE_STEP === 0;
+  return byteLength >= SMALLEST_KEPT && (byteLength & (byteLength - 1)) === 0;
 }
 
 /** Detaching frees the memory at once; a collection would come seconds later. Small ones are not worth it. */

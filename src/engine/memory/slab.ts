@@ -24,8 +24,8 @@ export interface Place {
 
 export class Slab {
   bytes: Uint8Array<ArrayBuffer>;
-  /** Bytes that hold messages. */
-  used = 0;
+  /** Where the next message goes. */
+  used: number;
   count = 0;
   live = 0;
   releasedPrefix = 0;
@@ -36,8 +36,10 @@ export class Slab {
   #segments = 0;
   #released: Uint8Array | null = null;
 
-  constructor(bytes: Uint8Array<ArrayBuffer>) {
+  /** The first message goes to `start`. */
+  constructor(bytes: Uint8Array<ArrayBuffer>, start = 0) {
     this.bytes = bytes;
+    this.used = start;
   }
 
   get capacity(): number {
