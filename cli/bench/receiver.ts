@@ -60,12 +60,12 @@ class Arrivals {
       this.foreign += 1;
       return false;
     }
-    if (Number.isNaN(micros)) this.damaged += 1;
     // Below the first are those of a phase that ended when it had all of its messages.
     if (index < 0 || !this.#seen.add(index)) {
       this.duplicates += 1;
       return false;
     }
+    if (Number.isNaN(micros)) this.damaged += 1;
     const { active, unrecorded } = this.#phase;
     const producer = index % active;
     if (index < this.#highest[producer]!) this.outOfOrder += 1;

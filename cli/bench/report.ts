@@ -69,7 +69,13 @@ export function asText(plan: BenchPlan, measured: Measured, paint: (title: strin
     ]);
   }
   if (retried > 0) {
-    notes.push(["full", `${formatCount(retried)} sends found the server full, and were made again`]);
+    notes.push(["full", `${counted(retried, "send")} found the server full, and had to be made again`]);
+  }
+  if (plan.rate === 0) {
+    notes.push([
+      "hint",
+      "as fast as it goes, messages wait in line: --rate shows the latency at a load of yours",
+    ]);
   }
   if (measured.interrupted) {
     const planned = formatCount(measured.planned);

@@ -31,13 +31,16 @@ const UNRECORDED_PART = 0.1;
 /** The warm-up: at most so many, and not for longer than this. */
 const WARM_UP = 4_000_000;
 const WARM_UP_MS = 1_000;
-/** On their way to the server at most, of all producers. */
-const WINDOW = 16_384;
-const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Sent and not received at most: a line that is never empty, and never fills a server. */
-const AHEAD = 65_536;
+/**
+ * Sent and not received at most: enough for a line that is never empty. More would only make it longer, and
+ * all latencies with it, and fill a server whose consumers are slow.
+ */
+const AHEAD = 16_384;
 const AHEAD_BYTES = 16 * 1024 * 1024;
+/** The part of what is free in the server. */
 const AHEAD_OF_FREE = 0.25;
+/** Of these, so many are on their way to the server at once, of all producers. */
+const WINDOW_PART = 0.25;
 /** What the server needs for a message beside its body, about. */
 const OVERHEAD = 64;
 
@@ -58,6 +61,8 @@ export async function runBench(plan: BenchPlan, onlooker: Onlooker): Promise<Mea
     return measured;
   } finally {
     onlooker.interruption.removeEventListener("abort", stop);
+    // Where it failed, too: what is still held by a consumer could not be swept.
+    await crew.close().catch(() => {});
     crew.end();
     if (plan.ownTopic) await sweep(plan);
   }
@@ -124,13 +129,13 @@ class Bench {
   async #phase(part: string, changes: Partial<Phase> & { count: number }): Promise<PhaseResult> {
     const { producers, rate, size, target, topic, server } = this.#plan;
     this.#throwIfInterrupted();
-    const window = Math.min(WINDOW, Math.floor(WINDOW_BYTES / Math.max(1, size))) / producers;
     const bytesAhead = Math.min(AHEAD_BYTES, server.free * AHEAD_OF_FREE);
+    const ahead = Math.max(producers, Math.min(AHEAD, Math.floor(bytesAhead / (size + OVERHEAD))));
     const phase: Phase = {
       first: this.#next,
       active: producers,
-      window: Math.max(1, Math.floor(window)),
-      ahead: Math.max(producers, Math.min(AHEAD, Math.floor(bytesAhead / (size + OVERHEAD)))),
+      window: Math.ceil((ahead * WINDOW_PART) / producers),
+      ahead,
       rate,
       forMs: 0,
       unrecorded: 0,

@@ -1,4 +1,5 @@
 /** What is to be thought of a measurement: whether all came as it should, and what kept it from being faster. */
+import { formatCount } from "../format.ts";
 import type { BenchPlan, CpuUse, Faults, Measured } from "./measured.ts";
 
 /** What a run could not go beyond; "none" if the clients and the server all had time left, or nobody knows. */
@@ -6,6 +7,8 @@ export type Limit = "rate" | "machine" | "server" | "producers" | "consumers" | 
 
 /** From this part of a CPU on, something has no time left. */
 const BUSY = 0.9;
+/** From this part of its CPUs on, a machine has none: the rest is what it loses by handing them around. */
+const MACHINE_BUSY = 0.85;
 /** A rate was held if the last message was stored not later than this after it was due. */
 const LATE_PART = 0.05;
 const LATE_MS = 50;
@@ -22,7 +25,7 @@ export function describeFaults(faults: Faults): string {
   ];
   const found = kinds.filter(([count]) => count > 0);
   if (found.length === 0) return "";
-  return `of the messages of this bench, ${found.map(([count, what]) => `${count} ${what}`).join(", ")}`;
+  return `of the messages of this bench, ${found.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ")}`;
 }
 
 /** Whether the messages were sent at the rate that was asked for; true if none was. */
@@ -38,7 +41,7 @@ export function findLimit(plan: Pick<BenchPlan, "rate">, measured: Measured): Li
   if ((server ?? 0) >= BUSY) return "server";
   if (busiest(consumers) >= BUSY) return "consumers";
   if (busiest(producers) >= BUSY) return "producers";
-  return (machine ?? 0) >= BUSY ? "machine" : "none";
+  return (machine ?? 0) >= MACHINE_BUSY ? "machine" : "none";
 }
 
 /** The limit in a sentence. */
