@@ -17,6 +17,8 @@ const LOOK_AGAIN_MS = 1;
 const GIVE_UP_MS = 10_000;
 /** Timers are too coarse below this, in µs: the rest is waited for in turns of the event loop. */
 const COARSEST_TIMER = 2_000;
+/** How long it may go unnoticed that it is time to stop, in ms. */
+const LONGEST_SLEEP_MS = 20;
 /** Late messages that are sent before the answers are looked at. */
 const MOST_AT_ONCE = 512;
 const MICROS_PER_SECOND = 1e6;
@@ -110,7 +112,8 @@ class Sending {
     const end = Math.min(this.#count, due, this.#next + Math.min(MOST_AT_ONCE, this.#room()));
     while (this.#next < end) this.#sendNext(first + this.#next * interval);
     const wait = first + this.#next * interval - nowMicros();
-    if (wait > COARSEST_TIMER) setTimeout(() => this.#pace(), (wait - COARSEST_TIMER) / MICROS_PER_MS);
+    const sleepMs = Math.min(LONGEST_SLEEP_MS, (wait - COARSEST_TIMER) / MICROS_PER_MS);
+    if (sleepMs > 0) setTimeout(() => this.#pace(), sleepMs);
     else setImmediate(() => this.#pace());
   }
 

@@ -1,5 +1,4 @@
 /** `bench`: measures a server with messages of its own. */
-import { randomBytes } from "node:crypto";
 import { TinyMQError } from "../../src/errors.ts";
 import type { BenchPlan, Measured } from "../bench/measured.ts";
 import { asJson, asText } from "../bench/report.ts";
@@ -16,6 +15,8 @@ const DEFAULT_SIZE = "128";
 /** The most that a server can be told to take (source: src/server/options.ts). */
 const LARGEST = 512 * 1024 * 1024;
 const MOST_CONNECTIONS = 1_000;
+/** Of the name of a topic. */
+const RANDOM_BYTES = 6;
 const HIGHEST_RATE = 100_000_000;
 
 export const bench = command({
@@ -62,7 +63,7 @@ export const bench = command({
     };
     const target = findTarget(args);
     const server = await askServer(target);
-    const topic = args.topic ?? `${PROGRAM}-bench-${randomBytes(6).toString("hex")}`;
+    const topic = args.topic ?? newTopic();
     if (args.topic !== undefined) await requireUnused(target, topic);
     const plan = { ...settings, target, server, topic, ownTopic: args.topic === undefined };
     const measured = await measure(plan, !args.json);
@@ -71,6 +72,13 @@ export const bench = command({
     if (faults !== "") throw new TinyMQError("DATA_LOSS", faults);
   },
 });
+
+/** A name that nobody else uses. */
+function newTopic(): string {
+  // Not of node:crypto, which a bundle loads for every command.
+  const random = crypto.getRandomValues(new Uint8Array(RANDOM_BYTES));
+  return `${PROGRAM}-bench-${Buffer.from(random).toString("hex")}`;
+}
 
 /** With a progress bar, if it is wanted. A first signal ends the bench early, a second one at once. */
 async function measure(plan: BenchPlan, wantsBar: boolean): Promise<Measured> {

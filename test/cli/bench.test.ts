@@ -1,5 +1,7 @@
 /** `bench`, against real servers. What it measures is not looked at, only that it measured. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { runBench } from "../../cli/bench/run.ts";
 import { askServer } from "../../cli/bench/server.ts";
 import { Consumer, Producer, type TinyMQError } from "../../src/index.ts";
@@ -163,6 +165,18 @@ describe("bench", () => {
     const large = await measured(small, "--count", "100", "--size", "100KiB", "--producers", "20");
     expect(large).toMatchObject({ ...WELL, messages: 100 });
   });
+});
+
+test("a server with a token", async () => {
+  const guarded = makeState();
+  const [right, wrong] = [join(guarded.folder, "right"), join(guarded.folder, "wrong")];
+  writeFileSync(right, "secret\n", { mode: 0o600 });
+  writeFileSync(wrong, "guess\n", { mode: 0o600 });
+  expect((await guarded.run(["start", "--port", "0", "--token-file", right])).code).toBe(0);
+  expect(await measured(guarded, "--count", "10")).toMatchObject({ ...WELL, messages: 10 });
+  const { code, stderr } = await guarded.run(["bench", "--count", "10", "--token-file", wrong]);
+  expect(code).toBe(1);
+  expect(stderr).toStartWith("error: the token is missing or wrong");
 });
 
 describe("a topic that is named", () => {
