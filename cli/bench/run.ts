@@ -8,7 +8,7 @@ import { Crew, type PhaseResult } from "./crew.ts";
 import { Histogram, type HistogramData, type LatencySummary } from "./histogram.ts";
 import type { BenchPlan, Faults, Measured } from "./measured.ts";
 import type { Phase } from "./protocol.ts";
-import { messagesLeft, purge, watchMachine, watchProcess } from "./server.ts";
+import { explainLosses, messagesLeft, purge, watchMachine, watchProcess } from "./server.ts";
 import { describeFaults } from "./verdict.ts";
 
 /** Who looks on. */
@@ -77,6 +77,12 @@ async function sweep({ target, topic }: BenchPlan): Promise<void> {
   }
 }
 
+/** The error of a bench whose messages did not arrive as they should. */
+export async function faultyBench({ target, topic }: BenchPlan, faults: Faults): Promise<TinyMQError> {
+  const losses = faults.missing > 0 ? await explainLosses(target, topic) : "";
+  return new TinyMQError("DATA_LOSS", `${describeFaults(faults)}${losses}`);
+}
+
 class Bench {
   readonly #plan: BenchPlan;
   readonly #crew: Crew;
@@ -109,7 +115,7 @@ class Bench {
     });
     this.#throwIfInterrupted();
     // The board stops where messages are lost, too.
-    if (this.#crew.board.stopped) throw new TinyMQError("DATA_LOSS", describeFaults(this.#faults));
+    if (this.#crew.board.stopped) throw await faultyBench(this.#plan, this.#faults);
     const planned = count || this.#countFor(warm);
     const serverCpu = watchProcess(server.pid);
     const machineCpu = watchMachine();

@@ -3,7 +3,15 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { TinyMQError } from "../../src/errors.ts";
 import { callServer, countOf, type Json } from "../admin.ts";
+import { formatCount } from "../format.ts";
 import { runningServer, type Target } from "../target.ts";
+
+/** Counters of messages that no consumer gets, and what the server did with them. */
+const LOSSES = [
+  ["dropped", "dropped", " to make room"],
+  ["expired", "let", " expire"],
+  ["deadLettered", "moved", " to the dead letters"],
+] as const;
 
 /** The server as it is before the bench. */
 export interface ServerFacts {
@@ -58,6 +66,15 @@ export async function requireUnused(target: Target, topic: string): Promise<void
 export async function messagesLeft(target: Target, topic: string): Promise<number> {
   const { ready, unacked, delayed } = await findTopic(target, topic);
   return countOf(ready) + countOf(unacked) + countOf(delayed);
+}
+
+/** What the server did with messages that were not delivered, by its own count: "; the server let 4 expire", or "". */
+export async function explainLosses(target: Target, topic: string): Promise<string> {
+  const counters = ((await findTopic(target, topic)).counters ?? {}) as Json;
+  const parts = LOSSES.filter(([key]) => countOf(counters[key]) > 0).map(
+    ([key, verb, rest]) => `${verb} ${formatCount(countOf(counters[key]))}${rest}`,
+  );
+  return parts.length === 0 ? "" : `; the server ${parts.join(", ")}`;
 }
 
 /** Drops what the topic holds. */

@@ -1,8 +1,7 @@
 /** `bench`: measures a server with messages of its own. */
-import { TinyMQError } from "../../src/errors.ts";
 import type { BenchPlan, Measured } from "../bench/measured.ts";
 import { asJson, asText } from "../bench/report.ts";
-import { MOST_MESSAGES, runBench } from "../bench/run.ts";
+import { faultyBench, MOST_MESSAGES, runBench } from "../bench/run.ts";
 import { askServer, requireUnused } from "../bench/server.ts";
 import { describeFaults } from "../bench/verdict.ts";
 import { command, parseCount, parseValue } from "../command.ts";
@@ -68,8 +67,7 @@ export const bench = command({
     const plan = { ...settings, target, server, topic, ownTopic: args.topic === undefined };
     const measured = await measure(plan, !args.json);
     print(args.json ? `${JSON.stringify(asJson(plan, measured))}\n` : asText(plan, measured, bold));
-    const faults = describeFaults(measured.faults);
-    if (faults !== "") throw new TinyMQError("DATA_LOSS", faults);
+    if (describeFaults(measured.faults) !== "") throw await faultyBench(plan, measured.faults);
   },
 });
 

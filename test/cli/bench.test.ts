@@ -274,6 +274,19 @@ describe("trouble", () => {
     );
   });
 
+  test("messages that the server drops are told of", async () => {
+    const small = makeState();
+    const options = ["--max-memory", "1MiB", "--overflow", "drop-oldest"];
+    expect((await small.run(["start", "--port", "0", ...options])).code).toBe(0);
+    // One message of each producer is more than the server can hold.
+    const words = ["--size", "100KiB", "--producers", "50", "--count", "500"];
+    const { code, stderr } = await small.run(["bench", ...words]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^error: of the messages .* never arrived; the server dropped \d+ to make room\n$/,
+    );
+  });
+
   test("a server that dies", async () => {
     const victim = makeState();
     expect((await victim.run(["start", "--port", "0"])).code).toBe(0);
