@@ -5,7 +5,7 @@ import { serverUrl } from "../server-record.ts";
 import { table } from "../talk.ts";
 import type { LatencySummary } from "./histogram.ts";
 import type { BenchPlan, CpuUse, Measured } from "./measured.ts";
-import { describeFaults, describeLimit, findLimit, holdsRate } from "./verdict.ts";
+import { describeFaults, describeLimit, findLimit, holdsRate, isCrowded } from "./verdict.ts";
 
 const BYTES_PER_MB = 1e6;
 const PERCENTILES = ["p50", "p90", "p99", "p999", "max"] as const;
@@ -54,54 +54,49 @@ export function asJson(plan: BenchPlan, measured: Measured): object {
 
 /** Some lines, ending in a newline. `paint` is for titles. */
 export function asText(plan: BenchPlan, measured: Measured, paint: (title: string) => string): string {
-  const { faults, retried, cpu } = measured;
-  const sent = speed(plan.size, measured.stored, measured.sendingMs);
-  const received = speed(plan.size, measured.stored - faults.missing, measured.receivingMs);
-  const notes: [string, string][] = [
+  const throughput = [
+    ["sent", ...speedCells(plan.size, measured.stored, measured.sendingMs)],
+    ["received", ...speedCells(plan.size, measured.stored - measured.faults.missing, measured.receivingMs)],
+  ];
+  const latency = [
+    ["one by one", ...latencyCells(measured.roundTrip)],
+    ["acknowledged", ...latencyCells(measured.acknowledged)],
+    ["delivered", ...latencyCells(measured.delivered)],
+  ];
+  return [
+    headline(plan, measured),
+    grid(["throughput", "messages/s", "MB/s"], throughput, paint),
+    grid(["latency", "p50", "p90", "p99", "p99.9", "max"], latency, paint),
+    table(notesOn(plan, measured)),
+  ].join("\n");
+}
+
+/** What else there is to say, with a word for each. */
+function notesOn(plan: BenchPlan, measured: Measured): [string, string][] {
+  const { faults, retried, cpu, stored } = measured;
+  const notes: [string, string][] = [];
+  if (measured.interrupted) {
+    notes.push(["note", `interrupted: ${formatCount(measured.planned)} messages were to be sent`]);
+  }
+  if (!holdsRate(plan, measured)) {
+    const { perSecond } = speed(plan.size, stored, measured.sendingMs);
+    notes.push(["rate", `not held: ${formatCount(perSecond)} of ${formatCount(plan.rate)} messages/s`]);
+  }
+  notes.push(
     ["check", describeFaults(faults) || arrivedWell(plan, retried)],
     ["limit", describeLimit(findLimit(plan, measured), cpu)],
     ["CPU", describeCpu(cpu)],
-  ];
-  if (plan.rate > 0 && !holdsRate(plan, measured)) {
-    notes.unshift([
-      "rate",
-      `not held: ${formatCount(sent.perSecond)} of ${formatCount(plan.rate)} messages/s`,
-    ]);
-  }
+  );
   if (retried > 0) {
     notes.push(["full", `${counted(retried, "send")} found the server full, and had to be made again`]);
   }
   if (plan.rate === 0) {
-    notes.push([
-      "hint",
-      "as fast as it goes, messages wait in line: --rate shows the latency at a load of yours",
-    ]);
+    const hint = "as fast as it goes, messages wait in line: --rate shows the latency at a load of yours";
+    notes.push(["hint", hint]);
+  } else if (isCrowded(cpu)) {
+    notes.push(["hint", "this machine had no CPU time left: the latencies contain the wait for a CPU"]);
   }
-  if (measured.interrupted) {
-    const planned = formatCount(measured.planned);
-    notes.unshift(["note", `interrupted: ${planned} messages were to be sent`]);
-  }
-  return [
-    headline(plan, measured),
-    grid(
-      ["throughput", "messages/s", "MB/s"],
-      [
-        ["sent", formatCount(sent.perSecond), String(sent.megabytesPerSecond)],
-        ["received", formatCount(received.perSecond), String(received.megabytesPerSecond)],
-      ],
-      paint,
-    ),
-    grid(
-      ["latency", "p50", "p90", "p99", "p99.9", "max"],
-      [
-        ["one by one", ...latencyCells(measured.roundTrip)],
-        ["acknowledged", ...latencyCells(measured.acknowledged)],
-        ["delivered", ...latencyCells(measured.delivered)],
-      ],
-      paint,
-    ),
-    table(notes),
-  ].join("\n");
+  return notes;
 }
 
 function headline({ target, server, size, producers, consumers, rate }: BenchPlan, { stored }: Measured) {
@@ -123,6 +118,11 @@ function describeCpu({ producers, consumers, server, machine }: CpuUse): string 
 
 function percent(part: number | null): string {
   return part === null ? "?" : `${Math.round(part * 100)} %`;
+}
+
+function speedCells(size: number, messages: number, ms: number): string[] {
+  const { perSecond, megabytesPerSecond } = speed(size, messages, ms);
+  return [formatCount(perSecond), String(megabytesPerSecond)];
 }
 
 function latencyCells(summary: LatencySummary | null): string[] {

@@ -41,7 +41,12 @@ export function findLimit(plan: Pick<BenchPlan, "rate">, measured: Measured): Li
   if ((server ?? 0) >= BUSY) return "server";
   if (busiest(consumers) >= BUSY) return "consumers";
   if (busiest(producers) >= BUSY) return "producers";
-  return (machine ?? 0) >= MACHINE_BUSY ? "machine" : "none";
+  return isCrowded({ machine }) ? "machine" : "none";
+}
+
+/** Whether this machine had no CPU time left, so that latencies contain the wait for a CPU. */
+export function isCrowded({ machine }: Pick<CpuUse, "machine">): boolean {
+  return (machine ?? 0) >= MACHINE_BUSY;
 }
 
 /** The limit in a sentence. */
@@ -56,7 +61,7 @@ export function describeLimit(limit: Limit, { producers, consumers, server }: Cp
     case "consumers":
       return "the bench: its consumers had no CPU time left, and the server can do more; try more --consumers";
     case "machine":
-      return "this machine: its CPUs had no time left; where the bench does not share them with the server, the server can do more";
+      return "this machine: its CPUs had no time left; a server that does not share them with the bench, or with others, can do more";
     case "none":
       if ([...producers, ...consumers].includes(null)) return "not known: this Bun does not tell";
       return server === null

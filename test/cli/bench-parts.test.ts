@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { Board, Seen } from "../../cli/bench/board.ts";
 import { Body, stampDecoder } from "../../cli/bench/body.ts";
 import { Histogram } from "../../cli/bench/histogram.ts";
-import type { Measured } from "../../cli/bench/measured.ts";
-import { formatMicros } from "../../cli/bench/report.ts";
+import type { BenchPlan, Measured } from "../../cli/bench/measured.ts";
+import { asText, formatMicros } from "../../cli/bench/report.ts";
 import { describeFaults, findLimit, holdsRate } from "../../cli/bench/verdict.ts";
 
 function histogramOf(values: readonly number[]): Histogram {
@@ -132,6 +132,29 @@ describe("the verdict", () => {
     [{ producers: [0.7], consumers: [0.7], server: 0.5, machine: 0.95 }, "machine"],
   ] as const)("%j: %s", (cpu, limit) => {
     expect(findLimit({ rate: 0 }, using(cpu as Partial<Measured["cpu"]>))).toBe(limit);
+  });
+
+  test("a machine without CPU time is told of where latencies are all that counts", () => {
+    const target = { host: "localhost", port: 1, tls: false, token: "", own: true };
+    const server = { version: "0.1.0", free: 0, pid: null };
+    const plan: BenchPlan = {
+      ...{ target, server, topic: "x", ownTopic: true, size: 128 },
+      ...{ count: 5_000, producers: 1, consumers: 1, rate: 1_000 },
+    };
+    const unmeasured = { roundTrip: null, acknowledged: null, delivered: null };
+    const crowded = using(
+      { machine: 0.95 },
+      { faults: none, retried: 2, interrupted: true, planned: 5_000, ...unmeasured },
+    );
+    const text = asText(plan, crowded, String);
+    expect(text).toMatch(/^note +interrupted: 5,000 messages were to be sent$/m);
+    expect(text).toMatch(/^check +every message arrived exactly once$/m);
+    expect(text).toMatch(/^full +2 sends found the server full/m);
+    expect(text).toMatch(/^hint +this machine had no CPU time left/m);
+    expect(text).toMatch(/^delivered( +-){5}$/m);
+    expect(asText({ ...plan, rate: 2_000 }, crowded, String)).toContain(
+      "not held: 1,000 of 2,000 messages/s",
+    );
   });
 
   test("a rate that is held is the limit, one that is not is none", () => {
