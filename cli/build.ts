@@ -67,7 +67,7 @@ async function bundleNodeLibrary(): Promise<void> {
  */
 async function bundlePrograms(): Promise<void> {
   const bun = await bundle({
-    entrypoints: [source("cli/main.ts"), source("cli/daemon.ts")],
+    entrypoints: [source("cli/main.ts"), source("cli/daemon.ts"), source("cli/bench/worker.ts")],
     target: "bun",
     minify: { whitespace: true, syntax: true },
   });

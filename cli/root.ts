@@ -21,5 +21,6 @@ export const root = command({
     produce: async () => (await import("./commands/produce.ts")).produce,
     consume: async () => (await import("./commands/consume.ts")).consume,
     tail: async () => (await import("./commands/tail.ts")).tail,
+    bench: async () => (await import("./commands/bench.ts")).bench,
   },
 });

@@ -112,6 +112,12 @@ describe("refused, and the offender named", () => {
     ],
     [["stop", "--timeout", "soon"], '--timeout: "soon" is not a duration', "stop --help"],
     [["status", "--port", "0"], '--port: "0" is not at least 1', "status --help"],
+    [["bench", "--count", "-5"], '--count: "-5" is not a whole number', "bench --help"],
+    [["bench", "--count", "0"], '--count: "0" is not at least 1', "bench --help"],
+    [["bench", "--producers", "0"], '--producers: "0" is not at least 1', "bench --help"],
+    [["bench", "--consumers", "1001"], '--consumers: "1001" is not at most 1000', "bench --help"],
+    [["bench", "--rate", "fast"], '--rate: "fast" is not a whole number', "bench --help"],
+    [["bench", "--size", "big"], '--size: "big" is not a size', "bench --help"],
     [["nonsense"], 'unknown command "nonsense"', "--help"],
   ])("%p exits with 2", async (words, message, hint) => {
     const { code, stdout, stderr } = await state.run(words);

@@ -324,7 +324,7 @@ describe("topics", () => {
 });
 
 describe("where there is no server", () => {
-  test.each(["produce x", "consume x", "tail x", "topics", "status"])("%s says so", async (line) => {
+  test.each(["produce x", "consume x", "tail x", "topics", "status", "bench"])("%s says so", async (line) => {
     const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     const { port } = free;
     free.stop(true);

@@ -78,7 +78,7 @@ const LAYERS: readonly Layer[] = [
     name: "cli",
     holds: below("cli"),
     imports: ["server", "client", "client for Node", "entry", "entry for Node", "errors"],
-    packages: ["citty/", "consola/", "node:", "bun/"],
+    packages: ["citty/", "cli-progress/", "consola/", "node:", "bun/"],
   },
 ];
 

@@ -1,0 +1,141 @@
+/** What a bench asks its server for, beside what it measures. */
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { TinyMQError } from "../../src/errors.ts";
+import { callServer, countOf, type Json } from "../admin.ts";
+import { formatCount } from "../format.ts";
+import { runningServer, type Target } from "../target.ts";
+
+/** Counters of messages that no consumer gets, and what the server did with them. */
+const LOSSES = [
+  ["dropped", "dropped", " to make room"],
+  ["expired", "let", " expire"],
+  ["deadLettered", "moved", " to the dead letters"],
+] as const;
+
+/** The server as it is before the bench. */
+export interface ServerFacts {
+  version: string;
+  /** Bytes that messages may still take. */
+  free: number;
+  /** Its process, where it is on this machine and surely that; else null. */
+  pid: number | null;
+}
+
+/** Source: proc(5); one tick of utime and stime is 1/100 s on every Linux that people use. */
+const MS_PER_TICK = 10;
+/** What a topic has that is in use, and what that is called. */
+const USES = [
+  ["ready", "messages"],
+  ["unacked", "unacknowledged messages"],
+  ["delayed", "delayed messages"],
+  ["producers", "producers"],
+  ["consumers", "consumers"],
+  ["standbys", "standbys"],
+  ["subscribers", "subscribers"],
+] as const;
+
+/** Throws what the server answers, and UNAVAILABLE if nothing does. */
+export async function askServer(target: Target): Promise<ServerFacts> {
+  const status = await callServer(target, "GetStatus");
+  const pid = countOf(status.pid);
+  return {
+    version: String(status.version ?? ""),
+    free: Math.max(0, countOf(status.memoryLimit) - countOf(status.memoryUsed)),
+    pid: runningServer()?.pid === pid ? pid : null,
+  };
+}
+
+/** Throws FAILED_PRECONDITION if anybody uses the topic, or anything is in it: it would be consumed. */
+export async function requireUnused(target: Target, topic: string): Promise<void> {
+  const info = await findTopic(target, topic);
+  const uses = USES.map(([key, name]) => ({ name, count: countOf(info[key]) })).filter(
+    ({ count }) => count > 0,
+  );
+  if (uses.length === 0) return;
+  const found = uses
+    .map(({ name, count }) => `${count} ${count === 1 ? name.slice(0, -1) : name}`)
+    .join(", ");
+  throw new TinyMQError(
+    "FAILED_PRECONDITION",
+    `the topic ${topic} is in use (${found}); a bench consumes all that is in its topic, so it takes only one that is empty and that nobody uses`,
+  );
+}
+
+/** Messages that the topic holds. */
+export async function messagesLeft(target: Target, topic: string): Promise<number> {
+  const { ready, unacked, delayed } = await findTopic(target, topic);
+  return countOf(ready) + countOf(unacked) + countOf(delayed);
+}
+
+/** What the server did with messages that were not delivered, by its own count: "; the server let 4 expire", or "". */
+export async function explainLosses(target: Target, topic: string): Promise<string> {
+  const counters = ((await findTopic(target, topic)).counters ?? {}) as Json;
+  const parts = LOSSES.filter(([key]) => countOf(counters[key]) > 0).map(
+    ([key, verb, rest]) => `${verb} ${formatCount(countOf(counters[key]))}${rest}`,
+  );
+  return parts.length === 0 ? "" : `; the server ${parts.join(", ")}`;
+}
+
+/** Drops what the topic holds. */
+export async function purge(target: Target, topic: string): Promise<void> {
+  await callServer(target, "PurgeTopic", { topic });
+}
+
+/**
+ * From now to the call of what it returns: the part of one CPU's time that a process of this machine used;
+ * null where that cannot be known.
+ */
+export function watchProcess(pid: number | null): () => number | null {
+  const usedBefore = processTime(pid);
+  const before = performance.now();
+  return () => {
+    const used = processTime(pid);
+    if (used === null || usedBefore === null) return null;
+    return (used - usedBefore) / Math.max(1, performance.now() - before);
+  };
+}
+
+/** From now to the call of what it returns: the part of this machine's CPU time that was used, by whomever. */
+export function watchMachine(): () => number | null {
+  const before = machineTimes();
+  return () => {
+    const after = machineTimes();
+    const all = after.all - before.all;
+    return all > 0 ? 1 - (after.idle - before.idle) / all : null;
+  };
+}
+
+/** ms of CPU time since the process was started. */
+function processTime(pid: number | null): number | null {
+  if (pid === null || process.platform !== "linux") return null;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field is the program's name in parentheses, and may hold any character.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[14 - 3]) + Number(fields[15 - 3])) * MS_PER_TICK;
+  } catch {
+    // It is gone; whoever talks to it will notice.
+    return null;
+  }
+}
+
+/** ms, of all CPUs, since this machine was started. */
+function machineTimes(): { all: number; idle: number } {
+  let [all, idle] = [0, 0];
+  for (const { times } of cpus()) {
+    all += times.user + times.nice + times.sys + times.idle + times.irq;
+    idle += times.idle;
+  }
+  return { all, idle };
+}
+
+/** The topic as the server knows it; nothing if it does not. */
+async function findTopic(target: Target, topic: string): Promise<Json> {
+  try {
+    return await callServer(target, "GetTopic", { topic });
+  } catch (error) {
+    if (error instanceof TinyMQError && error.code === "NOT_FOUND") return {};
+    throw error;
+  }
+}

@@ -1,0 +1,180 @@
+/** The parts of `bench` that need no server: percentiles, bodies, and what is made of a measurement. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Board, Seen } from "../../cli/bench/board.ts";
+import { Body, stampDecoder } from "../../cli/bench/body.ts";
+import { Histogram } from "../../cli/bench/histogram.ts";
+import type { BenchPlan, Measured } from "../../cli/bench/measured.ts";
+import { asText, formatMicros } from "../../cli/bench/report.ts";
+import { describeFaults, findLimit, holdsRate } from "../../cli/bench/verdict.ts";
+
+function histogramOf(values: readonly number[]): Histogram {
+  const histogram = new Histogram();
+  for (const value of values) histogram.record(value);
+  return histogram;
+}
+
+describe("percentiles", () => {
+  test("of nothing", () => {
+    expect(new Histogram().summary()).toBeNull();
+    expect(new Histogram().percentile(50)).toBe(0);
+  });
+
+  test("of one value", () => {
+    expect(histogramOf([12.3]).summary()).toEqual({ p50: 12.3, p90: 12.3, p99: 12.3, p999: 12.3, max: 12.3 });
+  });
+
+  test("of small values they are exact", () => {
+    const histogram = histogramOf([10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    expect(histogram.summary()).toEqual({ p50: 5, p90: 9, p99: 10, p999: 10, max: 10 });
+    expect(histogram.percentile(0)).toBe(1);
+    expect(histogram.percentile(10)).toBe(1);
+    expect(histogram.percentile(10.1)).toBe(2);
+  });
+
+  test("of a thousand values, one of them an outlier", () => {
+    const histogram = histogramOf([...Array.from({ length: 999 }, () => 20), 5_000]);
+    expect(histogram.summary()).toEqual({ p50: 20, p90: 20, p99: 20, p999: 20, max: 5_000 });
+    expect(histogram.percentile(99.91)).toBe(5_000);
+  });
+
+  test("where buckets begin to be wider", () => {
+    // In tenths of a µs: 255 and 256 are alone, 256 and 257 together.
+    expect(histogramOf([25.5, 1_000]).percentile(50)).toBe(25.5);
+    expect(histogramOf([25.6, 1_000]).percentile(50)).toBe(25.7);
+    expect(histogramOf([25.7, 1_000]).percentile(50)).toBe(25.7);
+  });
+
+  test("of what is below zero or above all buckets", () => {
+    expect(histogramOf([-5]).percentile(50)).toBe(0);
+    const histogram = histogramOf([1e12, 2e12]);
+    expect(histogram.percentile(50)).toBeCloseTo(2 ** 32 / 10, -1);
+    expect(histogram.max).toBe(2e12);
+  });
+
+  test("are never too low, and less than 1 % too high; of two histograms as of one", () => {
+    const values = fc.array(fc.double({ min: 0, max: 4e8, noNaN: true }), { minLength: 1, maxLength: 200 });
+    const property = fc.property(values, values, fc.integer({ min: 1, max: 100 }), (some, more, percent) => {
+      const all = [...some, ...more].sort((one, other) => one - other);
+      const exact = all[Math.ceil((percent / 100) * all.length - 1e-6) - 1]!;
+      const histogram = histogramOf(some);
+      histogram.add(structuredClone(histogramOf(more)));
+      expect(histogram.total).toBe(all.length);
+      expect(histogram.percentile(percent)).toBeGreaterThanOrEqual(exact - 0.05);
+      expect(histogram.percentile(percent)).toBeLessThanOrEqual(exact * 1.01 + 0.05);
+      expect(histogram.max).toBe(all.at(-1)!);
+    });
+    fc.assert(property);
+  });
+});
+
+describe("bodies", () => {
+  const decode = (size: number, bytes: Uint8Array): number =>
+    stampDecoder(size).decode({ bytes: () => bytes, text: () => "" });
+
+  test.each([0, 1, 7, 8, 9, 128])("of %d bytes tell when they were sent, if there is room", (size) => {
+    const body = new Body(size);
+    body.stamp(1_234_567.25);
+    expect(body.bytes.length).toBe(size);
+    expect(decode(size, body.bytes)).toBe(size < 8 ? 0 : 1_234_567.25);
+  });
+
+  test("that are damaged are seen", () => {
+    const { bytes } = new Body(16);
+    expect(decode(17, bytes)).toBeNaN();
+    expect(decode(16, bytes.with(15, 0))).toBeNaN();
+    expect(decode(1, new Uint8Array(1))).toBeNaN();
+  });
+});
+
+test("the board adds up", () => {
+  const board = new Board(2, 2);
+  const same = new Board(2, 2, board.buffer);
+  board.countSent(0);
+  board.countSent(1);
+  same.countStored(1);
+  same.countReceived(0);
+  same.countReceived(1);
+  expect([same.sent, board.stored, board.received, board.stopped]).toEqual([2, 1, 2, false]);
+  same.stop();
+  expect([board.stopped, board.sent]).toEqual([true, 2]);
+});
+
+test("a message is new once", () => {
+  const seen = new Seen(65);
+  const same = new Seen(65, seen.buffer);
+  for (const index of [0, 31, 32, 64]) {
+    expect([seen.add(index), same.add(index)]).toEqual([true, false]);
+  }
+});
+
+describe("the verdict", () => {
+  const none = { missing: 0, duplicates: 0, damaged: 0, foreign: 0, outOfOrder: 0, left: 0 };
+
+  test("faults are told of, and nothing else is", () => {
+    expect(describeFaults(none)).toBe("");
+    expect(describeFaults({ ...none, missing: 3, left: 1 })).toBe(
+      "of the messages of this bench, 3 never arrived, 1 were left in the topic",
+    );
+  });
+
+  function using(cpu: Partial<Measured["cpu"]>, rest: Partial<Measured> = {}): Measured {
+    const idle = { producers: [0.1], consumers: [0.1], server: 0.1, machine: 0.1 };
+    return { stored: 1_000, sendingMs: 1_000, ...rest, cpu: { ...idle, ...cpu } } as Measured;
+  }
+
+  test.each([
+    [{}, "none"],
+    [{ producers: [null], consumers: [null], server: null, machine: null }, "none"],
+    [{ server: 0.97, machine: 0.99 }, "server"],
+    [{ producers: [0.2, 0.95], machine: 0.5 }, "producers"],
+    [{ producers: [0.95], consumers: [0.95] }, "consumers"],
+    [{ producers: [0.7], consumers: [0.7], server: 0.5, machine: 0.95 }, "machine"],
+  ] as const)("%j: %s", (cpu, limit) => {
+    expect(findLimit({ rate: 0 }, using(cpu as Partial<Measured["cpu"]>))).toBe(limit);
+  });
+
+  test("a machine without CPU time is told of where latencies are all that counts", () => {
+    const target = { host: "localhost", port: 1, tls: false, token: "", own: true };
+    const server = { version: "0.1.0", free: 0, pid: null };
+    const plan: BenchPlan = {
+      ...{ target, server, topic: "x", ownTopic: true, size: 128 },
+      ...{ count: 5_000, producers: 1, consumers: 1, rate: 1_000 },
+    };
+    const unmeasured = { roundTrip: null, acknowledged: null, delivered: null };
+    const crowded = using(
+      { machine: 0.95 },
+      { faults: none, retried: 2, interrupted: true, planned: 5_000, ...unmeasured },
+    );
+    const text = asText(plan, crowded, String);
+    expect(text).toMatch(/^note +interrupted: 5,000 messages were to be sent$/m);
+    expect(text).toMatch(/^check +every message arrived exactly once$/m);
+    expect(text).toMatch(/^full +2 sends found the server full/m);
+    expect(text).toMatch(/^hint +this machine had no CPU time left/m);
+    expect(text).toMatch(/^delivered( +-){5}$/m);
+    expect(asText({ ...plan, rate: 2_000 }, crowded, String)).toContain(
+      "not held: 1,000 of 2,000 messages/s",
+    );
+  });
+
+  test("a rate that is held is the limit, one that is not is none", () => {
+    const busy = using({ producers: [1] });
+    expect([holdsRate({ rate: 1_000 }, busy), findLimit({ rate: 1_000 }, busy)]).toEqual([true, "rate"]);
+    expect([holdsRate({ rate: 2_000 }, busy), findLimit({ rate: 2_000 }, busy)]).toEqual([
+      false,
+      "producers",
+    ]);
+  });
+});
+
+test.each([
+  [0, "0 µs"],
+  [8.254, "8.25 µs"],
+  [999.4, "999 µs"],
+  [999.6, "1 ms"],
+  [4_130, "4.13 ms"],
+  [999_600, "1 s"],
+  [61_000_000, "61 s"],
+])("%d µs: %s", (micros, text) => {
+  expect(formatMicros(micros)).toBe(text);
+});
