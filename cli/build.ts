@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { packLater } from "./pack-later.ts";
 
 const root = resolve(import.meta.dir, "..");
 const out = resolve(process.argv[2] ?? join(root, "dist"));
@@ -61,20 +62,19 @@ async function bundleNodeLibrary(): Promise<void> {
   });
 }
 
-/**
- * The programs hold all they need, and so the licences of it: they start faster, and a server that waits
- * for its first request finds the rest of its code though an upgrade has replaced the package meanwhile.
- */
+/** The programs hold all they need, and so the licences of it: they start faster. */
 async function bundlePrograms(): Promise<void> {
-  const bun = await bundle({
-    entrypoints: [source("cli/main.ts"), source("cli/daemon.ts")],
-    target: "bun",
-    minify: { whitespace: true, syntax: true },
-  });
-  await bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" });
+  const minify = { whitespace: true, syntax: true };
+  const later = await packLater();
+  const [main, daemon] = await Promise.all([
+    bundle({ entrypoints: [source("cli/main.ts")], target: "bun", minify }),
+    bundle({ entrypoints: [source("cli/daemon.ts")], target: "bun", minify, plugins: [later.plugin] }),
+    bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" }),
+  ]);
   renameSync(join(work, "main.js"), join(work, "cli.js"));
   chmodSync(join(work, "launcher.js"), 0o755);
-  writeFileSync(join(work, "licenses.txt"), licensesOf(Object.keys(bun.metafile?.inputs ?? {})));
+  const inputs = [main, daemon].flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
+  writeFileSync(join(work, "licenses.txt"), licensesOf([...inputs, ...later.inputs]));
 }
 
 async function bundle(config: Bun.BuildConfig): Promise<Bun.BuildOutput> {

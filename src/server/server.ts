@@ -11,6 +11,7 @@ import { checkBind, readToken, tokenChecker } from "./access.ts";
 import type { ConnectionData, ConnectionHandlers } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
+import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./options.ts";
@@ -116,7 +117,7 @@ export class TinyMQServer {
 
   /** The core; the first call loads it. */
   #load(): Promise<Core> {
-    this.#loading ??= import("./core.ts").then((module) => {
+    this.#loading ??= loadCore().then((module) => {
       this.#core = new module.Core({
         options: this.options,
         logger: this.#logger,
@@ -134,7 +135,7 @@ export class TinyMQServer {
 
   async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const { checkWritable, readSnapshot, retireSnapshot } = await loadSnapshotFile();
     checkWritable(path);
     const restored = await readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
@@ -147,7 +148,7 @@ export class TinyMQServer {
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const { writeSnapshot } = await import("./snapshot-file.ts");
+    const { writeSnapshot } = await loadSnapshotFile();
     const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
