@@ -2,8 +2,7 @@
  * The life of one server process, in the background or not: one server per state folder, a PID file once
  * it is bound, a graceful stop on a signal, and no PID file afterwards.
  */
-import { rmSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { TinyMQError } from "../src/errors.ts";
 import type { Logger } from "../src/server/logger.ts";
 import type { ServerOptions } from "../src/server/options.ts";
@@ -57,7 +56,7 @@ export async function serve(
     file: handover.log,
   });
   makeStateFolder(handover.folder);
-  const pidFile = new PidFile(join(handover.folder, PID_FILE));
+  const pidFile = new PidFile(`${handover.folder}/${PID_FILE}`);
   const own = makeRecord(handover);
   // In the background nobody hangs up, and a stray SIGHUP must not cost the messages.
   const signals = watchSignals(background ? ["SIGHUP"] : [], () => pidFile.release(own));
@@ -72,7 +71,7 @@ export async function serve(
     logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
     onReady(record);
     logger.info(`ended by ${await signals.first}`);
-    await stopServer(server, join(handover.folder, STOP_ERROR_FILE), logger);
+    await stopServer(server, `${handover.folder}/${STOP_ERROR_FILE}`, logger);
   } finally {
     pidFile.release(own);
     signals.dispose();
@@ -87,14 +86,15 @@ async function startAlone(
   server: Server,
   pidFile: PidFile,
 ): Promise<ServerRecord> {
-  const starting = new PidFile(join(folder, STARTING_FILE));
+  const starting = new PidFile(`${folder}/${STARTING_FILE}`);
   await waitForTurn(own, starting, pidFile);
   try {
     await server.start();
     const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
     const holder = pidFile.claim(record);
     if (holder === null) {
-      rmSync(join(folder, STOP_ERROR_FILE), { force: true });
+      const oldError = `${folder}/${STOP_ERROR_FILE}`;
+      if (existsSync(oldError)) unlinkSync(oldError);
       return record;
     }
     await server.stop();
@@ -108,10 +108,10 @@ async function startAlone(
 async function waitForTurn(own: ServerRecord, starting: PidFile, pidFile: PidFile): Promise<void> {
   const deadline = Date.now() + OTHER_START_MS;
   while (true) {
-    const running = pidFile.holder();
-    if (running !== null) throw alreadyRunning(running);
     const other = starting.claim(own);
     if (other === null) break;
+    const running = pidFile.holder();
+    if (running !== null) throw alreadyRunning(running);
     if (Date.now() > deadline) {
       throw new TinyMQError("ALREADY_EXISTS", `tinyMQ is being started by another process, pid ${other.pid}`);
     }
