@@ -68,7 +68,16 @@ async function bundlePrograms(): Promise<void> {
   const later = await packLater();
   const [main, daemon] = await Promise.all([
     bundle({ entrypoints: [source("cli/main.ts")], target: "bun", minify }),
-    bundle({ entrypoints: [source("cli/daemon.ts")], target: "bun", minify, plugins: [later.plugin] }),
+    bundle({
+      entrypoints: [source("cli/daemon.ts")],
+      target: "bun",
+      // Of every function that a start calls, Bun finds the compiled form in daemon.js.jsc; another version
+      // of Bun than the one that built it does without.
+      format: "cjs",
+      bytecode: true,
+      minify,
+      plugins: [later.plugin],
+    }),
     bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" }),
   ]);
   renameSync(join(work, "main.js"), join(work, "cli.js"));

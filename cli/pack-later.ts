@@ -59,8 +59,8 @@ function unpacking(bundle: string): string {
       if (later !== null) return later;
       const text = new TextDecoder().decode(Bun.inflateSync(Buffer.from(${JSON.stringify(packed)}, "base64")));
       const module = { exports: {} };
-      const require = (name) => (name === ${JSON.stringify(SHARED)} ? errors : import.meta.require(name));
-      (0, eval)(text + "\\n//# sourceURL=tinymq-later.js")(module.exports, require, module);
+      const find = (name) => (name === ${JSON.stringify(SHARED)} ? errors : require(name));
+      (0, eval)(text + "\\n//# sourceURL=tinymq-later.js")(module.exports, find, module);
       later = module.exports;
       return later;
     }
