@@ -28,6 +28,7 @@ export interface Handover {
 export interface Server {
   readonly host: string;
   readonly port: number;
+  /** Empty before it listens; not empty when nothing can fail any more. */
   readonly addresses: readonly string[];
   start(): Promise<unknown>;
   stop(): Promise<unknown>;
@@ -67,9 +68,10 @@ export async function serve(
       logger,
       onSnapshotProgress: () => showProgress(pidFile.path, logger),
     });
-    const record = await startAlone(handover.folder, own, server, pidFile);
-    logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
-    onReady(record);
+    await startAlone(handover.folder, own, server, pidFile, (record) => {
+      logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
+      onReady(record);
+    });
     logger.info(`ended by ${await signals.first}`);
     await stopServer(server, `${handover.folder}/${STOP_ERROR_FILE}`, logger);
   } finally {
@@ -79,23 +81,30 @@ export async function serve(
   }
 }
 
-/** Starts the server and writes the PID file, while no other process does the same in this folder. */
+/**
+ * Starts the server, writes the PID file and tells `onReady`, while no other process does the same in this
+ * folder.
+ */
 async function startAlone(
   folder: string,
   own: ServerRecord,
   server: Server,
   pidFile: PidFile,
-): Promise<ServerRecord> {
+  onReady: (record: ServerRecord) => void,
+): Promise<void> {
   const starting = new PidFile(`${folder}/${STARTING_FILE}`);
   await waitForTurn(own, starting, pidFile);
   try {
-    await server.start();
+    const started = server.start();
+    // Most servers listen before they first wait. To wait just after `Bun.serve` takes Bun a millisecond.
+    if (server.addresses.length === 0) await started;
     const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
     const holder = pidFile.claim(record);
     if (holder === null) {
       const oldError = `${folder}/${STOP_ERROR_FILE}`;
       if (existsSync(oldError)) unlinkSync(oldError);
-      return record;
+      onReady(record);
+      return;
     }
     await server.stop();
     throw alreadyRunning(holder);

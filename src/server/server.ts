@@ -66,7 +66,9 @@ export class TinyMQServer {
       throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
     this.#state = "starting";
     try {
-      const token = await readToken(this.options);
+      const { tokenFile } = this.options;
+      // No wait that need not be: see cli/serve.ts.
+      const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authorize = tokenChecker(token);
       this.#startedAt = this.#clock.now();
