@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { packLater } from "./pack-later.ts";
+import { buildDaemon } from "./build-daemon.ts";
 
 const root = resolve(import.meta.dir, "..");
 const out = resolve(process.argv[2] ?? join(root, "dist"));
@@ -64,26 +64,17 @@ async function bundleNodeLibrary(): Promise<void> {
 
 /** The programs hold all they need, and so the licences of it: they start faster. */
 async function bundlePrograms(): Promise<void> {
-  const minify = { whitespace: true, syntax: true };
-  const later = await packLater();
-  const [main, daemon] = await Promise.all([
-    bundle({ entrypoints: [source("cli/main.ts")], target: "bun", minify }),
-    bundle({
-      entrypoints: [source("cli/daemon.ts")],
-      target: "bun",
-      // Of every function that a start calls, Bun finds the compiled form in daemon.js.jsc; another version
-      // of Bun than the one that built it does without.
-      format: "cjs",
-      bytecode: true,
-      minify,
-      plugins: [later.plugin],
-    }),
-    bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" }),
-  ]);
+  const main = await bundle({
+    entrypoints: [source("cli/main.ts")],
+    target: "bun",
+    minify: { whitespace: true, syntax: true },
+  });
+  const daemon = await buildDaemon(work);
+  await bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" });
   renameSync(join(work, "main.js"), join(work, "cli.js"));
   chmodSync(join(work, "launcher.js"), 0o755);
-  const inputs = [main, daemon].flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
-  writeFileSync(join(work, "licenses.txt"), licensesOf([...inputs, ...later.inputs]));
+  const inputs = [...Object.keys(main.metafile?.inputs ?? {}), ...daemon.eager, ...daemon.later];
+  writeFileSync(join(work, "licenses.txt"), licensesOf(inputs));
 }
 
 async function bundle(config: Bun.BuildConfig): Promise<Bun.BuildOutput> {
