@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { buildDaemon } from "./build-daemon.ts";
 
 const root = resolve(import.meta.dir, "..");
 const out = resolve(process.argv[2] ?? join(root, "dist"));
@@ -61,20 +62,19 @@ async function bundleNodeLibrary(): Promise<void> {
   });
 }
 
-/**
- * The programs hold all they need, and so the licences of it: they start faster, and a server that waits
- * for its first request finds the rest of its code though an upgrade has replaced the package meanwhile.
- */
+/** The programs hold all they need, and so the licences of it: they start faster. */
 async function bundlePrograms(): Promise<void> {
-  const bun = await bundle({
-    entrypoints: [source("cli/main.ts"), source("cli/daemon.ts"), source("cli/bench/worker.ts")],
+  const main = await bundle({
+    entrypoints: [source("cli/main.ts"), source("cli/bench/worker.ts")],
     target: "bun",
     minify: { whitespace: true, syntax: true },
   });
+  const daemon = await buildDaemon(work);
   await bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" });
   renameSync(join(work, "main.js"), join(work, "cli.js"));
   chmodSync(join(work, "launcher.js"), 0o755);
-  writeFileSync(join(work, "licenses.txt"), licensesOf(Object.keys(bun.metafile?.inputs ?? {})));
+  const inputs = [...Object.keys(main.metafile?.inputs ?? {}), ...daemon.eager, ...daemon.later];
+  writeFileSync(join(work, "licenses.txt"), licensesOf(inputs));
 }
 
 async function bundle(config: Bun.BuildConfig): Promise<Bun.BuildOutput> {

@@ -22,7 +22,8 @@ export async function serveTinyMQ(
   await serve(handover, (options) => new TinyMQServer(options), onReady);
 }
 
-if (import.meta.main) await runInBackground();
+// Not awaited: a module that waits cannot be built with bytecode.
+if (import.meta.main) void runInBackground();
 
 async function runInBackground(): Promise<void> {
   let reported = false;

@@ -17,7 +17,6 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { TinyMQError } from "../src/errors.ts";
 import { isLive, isSameServer, readRecord, type ServerRecord } from "./server-record.ts";
 
@@ -26,9 +25,15 @@ const PATIENCE_MS = 5_000;
 
 export class PidFile {
   readonly path: string;
+  readonly #folder: string;
+  readonly #name: string;
 
+  /** `path` is absolute. Taken apart here: the server's process has no other use for node:path. */
   constructor(path: string) {
+    const slash = path.lastIndexOf("/");
     this.path = path;
+    this.#folder = path.slice(0, slash);
+    this.#name = path.slice(slash + 1);
   }
 
   /** The live holder, or null. Throws FAILED_PRECONDITION if the file is none of ours. */
@@ -117,15 +122,15 @@ export class PidFile {
   }
 
   private setAside(): string[] {
-    const folder = dirname(this.path);
-    const start = `${basename(this.path)}.aside-`;
-    return listIfThere(folder)
+    const start = `${this.#name}.aside-`;
+    return listIfThere(this.#folder)
       .filter((name) => name.startsWith(start))
-      .map((name) => join(folder, name));
+      .map((name) => `${this.#folder}/${name}`);
   }
 
+  /** Not a secret, so the cheap kind of chance will do: `crypto` alone makes the process 0.4 MiB larger. */
   private uniqueName(kind: "new" | "aside"): string {
-    return `${this.path}.${kind}-${process.pid}-${crypto.randomUUID()}`;
+    return `${this.path}.${kind}-${process.pid}-${Date.now()}-${Math.random().toString(36).slice(2)}`;
   }
 }
 

@@ -2,8 +2,7 @@
  * The life of one server process, in the background or not: one server per state folder, a PID file once
  * it is bound, a graceful stop on a signal, and no PID file afterwards.
  */
-import { rmSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { TinyMQError } from "../src/errors.ts";
 import type { Logger } from "../src/server/logger.ts";
 import type { ServerOptions } from "../src/server/options.ts";
@@ -29,6 +28,7 @@ export interface Handover {
 export interface Server {
   readonly host: string;
   readonly port: number;
+  /** Empty before it listens; not empty when nothing can fail any more. */
   readonly addresses: readonly string[];
   start(): Promise<unknown>;
   stop(): Promise<unknown>;
@@ -57,7 +57,7 @@ export async function serve(
     file: handover.log,
   });
   makeStateFolder(handover.folder);
-  const pidFile = new PidFile(join(handover.folder, PID_FILE));
+  const pidFile = new PidFile(`${handover.folder}/${PID_FILE}`);
   const own = makeRecord(handover);
   // In the background nobody hangs up, and a stray SIGHUP must not cost the messages.
   const signals = watchSignals(background ? ["SIGHUP"] : [], () => pidFile.release(own));
@@ -68,11 +68,12 @@ export async function serve(
       logger,
       onSnapshotProgress: () => showProgress(pidFile.path, logger),
     });
-    const record = await startAlone(handover.folder, own, server, pidFile);
-    logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
-    onReady(record);
+    await startAlone(handover.folder, own, server, pidFile, (record) => {
+      logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
+      onReady(record);
+    });
     logger.info(`ended by ${await signals.first}`);
-    await stopServer(server, join(handover.folder, STOP_ERROR_FILE), logger);
+    await stopServer(server, `${handover.folder}/${STOP_ERROR_FILE}`, logger);
   } finally {
     pidFile.release(own);
     signals.dispose();
@@ -80,22 +81,30 @@ export async function serve(
   }
 }
 
-/** Starts the server and writes the PID file, while no other process does the same in this folder. */
+/**
+ * Starts the server, writes the PID file and tells `onReady`, while no other process does the same in this
+ * folder.
+ */
 async function startAlone(
   folder: string,
   own: ServerRecord,
   server: Server,
   pidFile: PidFile,
-): Promise<ServerRecord> {
-  const starting = new PidFile(join(folder, STARTING_FILE));
+  onReady: (record: ServerRecord) => void,
+): Promise<void> {
+  const starting = new PidFile(`${folder}/${STARTING_FILE}`);
   await waitForTurn(own, starting, pidFile);
   try {
-    await server.start();
+    const started = server.start();
+    // Most servers listen before they first wait. To wait just after `Bun.serve` takes Bun a millisecond.
+    if (server.addresses.length === 0) await started;
     const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
     const holder = pidFile.claim(record);
     if (holder === null) {
-      rmSync(join(folder, STOP_ERROR_FILE), { force: true });
-      return record;
+      const oldError = `${folder}/${STOP_ERROR_FILE}`;
+      if (existsSync(oldError)) unlinkSync(oldError);
+      onReady(record);
+      return;
     }
     await server.stop();
     throw alreadyRunning(holder);
@@ -108,10 +117,10 @@ async function startAlone(
 async function waitForTurn(own: ServerRecord, starting: PidFile, pidFile: PidFile): Promise<void> {
   const deadline = Date.now() + OTHER_START_MS;
   while (true) {
-    const running = pidFile.holder();
-    if (running !== null) throw alreadyRunning(running);
     const other = starting.claim(own);
     if (other === null) break;
+    const running = pidFile.holder();
+    if (running !== null) throw alreadyRunning(running);
     if (Date.now() > deadline) {
       throw new TinyMQError("ALREADY_EXISTS", `tinyMQ is being started by another process, pid ${other.pid}`);
     }

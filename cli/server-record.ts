@@ -1,5 +1,5 @@
 /** What a server writes about itself for those who look for it, and how that is read back. */
-import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, type Stats } from "node:fs";
 import { TinyMQError } from "../src/errors.ts";
 import { identifyProcess } from "./process-identity.ts";
 
@@ -63,6 +63,8 @@ export function readRecord(path: string): ServerRecord | null {
 }
 
 function openIfThere(path: string): number | null {
+  // At a start there are none of the files that are looked for, and the first error of a process is dear.
+  if (!lstatSync(path, { throwIfNoEntry: false })) return null;
   try {
     // O_NONBLOCK: a named pipe would wait for somebody to write to it.
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

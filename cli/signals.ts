@@ -1,10 +1,11 @@
 /** How a server process learns that it is to end. */
-import { constants } from "node:os";
 
 /** A key press reaches the program twice, from the terminal and through the launcher, within this (ms). */
 const SAME_SIGNAL_MS = 250;
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-type Signal = (typeof SIGNALS)[number];
+/** With their numbers, which are the same on every Unix. */
+const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
+type Signal = keyof typeof SIGNALS;
+const NAMES = Object.keys(SIGNALS) as Signal[];
 
 /** A watch on the signals of this process. */
 export interface SignalWatch {
@@ -31,14 +32,14 @@ export function watchSignals(ignored: readonly Signal[], beforeExit: () => void)
       tell(signal);
     } else if (performance.now() - toldAt > SAME_SIGNAL_MS) {
       beforeExit();
-      process.exit(128 + constants.signals[signal]);
+      process.exit(128 + SIGNALS[signal]);
     }
   };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  for (const signal of NAMES) process.on(signal, onSignal);
   return {
     first,
     dispose() {
-      for (const signal of SIGNALS) process.off(signal, onSignal);
+      for (const signal of NAMES) process.off(signal, onSignal);
     },
   };
 }

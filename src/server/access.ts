@@ -1,6 +1,5 @@
 /** Who may connect: addresses, Host and Origin headers, and the token. */
 import { TinyMQError } from "../errors.ts";
-import type { ResolvedOptions } from "./options.ts";
 
 /** Whether an address or a name is this machine's own. */
 export function isLoopback(host: string): boolean {
@@ -19,23 +18,18 @@ export function checkBind(host: string, token: string, noAuth: boolean): void {
   );
 }
 
-/** The token that clients must know: given, or the first line of the token file. Throws INVALID_ARGUMENT. */
-export async function readToken(options: ResolvedOptions): Promise<string> {
-  if (options.tokenFile === "") return options.token;
+/** The token that clients must know: the first line of the token file. Throws INVALID_ARGUMENT. */
+export async function readToken(tokenFile: string): Promise<string> {
   let text: string;
   try {
-    text = await Bun.file(options.tokenFile).text();
+    text = await Bun.file(tokenFile).text();
   } catch (cause) {
-    throw new TinyMQError(
-      "INVALID_ARGUMENT",
-      `token-file: cannot read ${options.tokenFile}: ${String(cause)}`,
-      {
-        cause,
-      },
-    );
+    throw new TinyMQError("INVALID_ARGUMENT", `token-file: cannot read ${tokenFile}: ${String(cause)}`, {
+      cause,
+    });
   }
   const token = text.split("\n", 1)[0]!.trim();
-  if (token === "") throw new TinyMQError("INVALID_ARGUMENT", `token-file: ${options.tokenFile} is empty`);
+  if (token === "") throw new TinyMQError("INVALID_ARGUMENT", `token-file: ${tokenFile} is empty`);
   return token;
 }
 

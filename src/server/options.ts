@@ -276,6 +276,7 @@ function parseFlag(spec: OptionSpec, value: unknown): boolean {
 }
 
 function parseCount(spec: OptionSpec, value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const text = String(value).trim();
   if (!/^\d{1,15}$/.test(text)) throw invalid(spec, value, "a whole number");
   return Number(text);

@@ -11,6 +11,7 @@ import { checkBind, readToken, tokenChecker } from "./access.ts";
 import type { ConnectionData, ConnectionHandlers } from "./connection.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
+import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./options.ts";
@@ -65,7 +66,9 @@ export class TinyMQServer {
       throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
     this.#state = "starting";
     try {
-      const token = await readToken(this.options);
+      const { tokenFile } = this.options;
+      // No wait that need not be: see cli/serve.ts.
+      const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authorize = tokenChecker(token);
       this.#startedAt = this.#clock.now();
@@ -116,7 +119,7 @@ export class TinyMQServer {
 
   /** The core; the first call loads it. */
   #load(): Promise<Core> {
-    this.#loading ??= import("./core.ts").then((module) => {
+    this.#loading ??= loadCore().then((module) => {
       this.#core = new module.Core({
         options: this.options,
         logger: this.#logger,
@@ -134,7 +137,7 @@ export class TinyMQServer {
 
   async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const { checkWritable, readSnapshot, retireSnapshot } = await loadSnapshotFile();
     checkWritable(path);
     const restored = await readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
@@ -147,7 +150,7 @@ export class TinyMQServer {
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const { writeSnapshot } = await import("./snapshot-file.ts");
+    const { writeSnapshot } = await loadSnapshotFile();
     const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }

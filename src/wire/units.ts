@@ -47,6 +47,8 @@ function parseWithUnit(
   what: string,
   wanted: string,
 ): number {
+  // Defaults are numbers, and a server checks a dozen of them before it listens.
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(String(value));
   const factor =
     match && Object.hasOwn(units, match[2]!.toLowerCase()) ? units[match[2]!.toLowerCase()] : undefined;

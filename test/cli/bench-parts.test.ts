@@ -70,7 +70,7 @@ describe("percentiles", () => {
 
 describe("bodies", () => {
   const decode = (size: number, bytes: Uint8Array): number =>
-    stampDecoder(size).decode({ bytes: () => bytes, text: () => "" });
+    stampDecoder(size).decode({ bytes: () => bytes, copy: () => bytes, text: () => "" });
 
   test.each([0, 1, 7, 8, 9, 128])("of %d bytes tell when they were sent, if there is room", (size) => {
     const body = new Body(size);
