@@ -105,7 +105,6 @@ export class Consumer {
    */
   rewind(position: number, delayMs: number): void {
     this.#checkDelivered(position);
-    this.#dispatcher.cancelPulls(this);
     for (const run of this.lease.take(position, this.lease.nextPosition)) {
       let { firstOffset, count } = run;
       if (run.position === position) {
@@ -115,6 +114,8 @@ export class Consumer {
       }
       if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
     }
+    // Not before: the stream may end of it, and what was given back counts as given back.
+    this.#dispatcher.cancelPulls(this);
     if (delayMs > 0) this.#dispatcher.pause(delayMs);
   }
 
