@@ -73,9 +73,9 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     this.status = new Promise((resolve, reject) => {
       this.#settleStatus = { resolve, reject };
     });
-    // Whoever reads only `responses` learns of the end there: these two must not count as unhandled.
-    this.opened.catch(() => {});
-    this.status.catch(() => {});
+    // Whoever reads only `responses` learns of the end there.
+    handled(this.opened);
+    handled(this.status);
     this.#socket = open({
       open: () => this.#opened(),
       frame: (bytes) => this.#receive(bytes),
@@ -86,10 +86,13 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     else this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Resolves when the frame is handed to the socket. Rejects when the stream has ended. */
+  /**
+   * Resolves when the frame is handed to the socket. Rejects when the stream has ended; whoever reads
+   * `responses` learns of that there, so it never counts as unhandled.
+   */
   send(message: I): Promise<void> {
-    if (this.#end !== undefined) return Promise.reject(this.#endError());
-    if (!this.#isOpen) return this.opened.then(() => this.send(message));
+    if (this.#end !== undefined) return handled(Promise.reject(this.#endError()));
+    if (!this.#isOpen) return handled(this.opened.then(() => this.send(message)));
     const frame = (message as { [FRAME]?: Uint8Array<ArrayBuffer> })[FRAME];
     this.#socket.send(
       frame ?? (this.#method.I.toBinary(message, this.#binaryOptions) as Uint8Array<ArrayBuffer>),
@@ -161,4 +164,10 @@ export class StreamCall<I extends object, O extends object> implements RpcInputS
     if (this.#end instanceof TinyMQError) return this.#end;
     return new TinyMQError("UNAVAILABLE", "the stream is closed");
   }
+}
+
+/** `promise`, whose rejection does not count as unhandled. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }

@@ -85,8 +85,8 @@ export class Stream<I extends object, O extends object> {
   /** Sends one request. MUST be called only while the stream is open; what it says is lost if it just ended. */
   send(request: I): void {
     this.#sentAt = this.#clock.now();
-    // It rejects only when the stream has ended, which `ended` tells.
-    this.#call.requests.send(request).catch(() => {});
+    // It rejects only when the stream has ended, which `ended` tells; our transport marks that as handled.
+    void this.#call.requests.send(request);
   }
 
   /** Closes well. Resolves when the server agreed, or after a time limit. */

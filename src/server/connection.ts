@@ -104,6 +104,8 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
   return {
     open(socket) {
       host.doorway.connections += 1;
+      // Views of a Buffer cost twice as much.
+      socket.binaryType = "uint8array";
       try {
         const connection = new Connection(socket, host);
         socket.data.connection = connection;
@@ -147,6 +149,8 @@ const SMALLEST_FREED = 4 * KiB;
  * cap is waiting for it.
  */
 function free(frame: Uint8Array): void {
+  // Not asked of small frames: it is the question that makes Bun give them an ArrayBuffer.
+  if (frame.byteLength < SMALLEST_FREED) return;
   const { buffer, byteLength } = frame;
-  if (byteLength >= SMALLEST_FREED && byteLength === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
+  if (byteLength === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
 }
