@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { buildDaemon } from "./build-daemon.ts";
+import { buildLauncher } from "./build-launcher.ts";
 
 const root = resolve(import.meta.dir, "..");
 const out = resolve(process.argv[2] ?? join(root, "dist"));
@@ -70,9 +71,8 @@ async function bundlePrograms(): Promise<void> {
     minify: { whitespace: true, syntax: true },
   });
   const daemon = await buildDaemon(work);
-  await bundle({ entrypoints: [source("cli/launcher.ts")], target: "node" });
+  await buildLauncher(work);
   renameSync(join(work, "main.js"), join(work, "cli.js"));
-  chmodSync(join(work, "launcher.js"), 0o755);
   const inputs = [...Object.keys(main.metafile?.inputs ?? {}), ...daemon.eager, ...daemon.later];
   writeFileSync(join(work, "licenses.txt"), licensesOf(inputs));
 }

@@ -1,7 +1,6 @@
-#!/usr/bin/env node
 /**
- * The command of the package. It may be run by Node or by Bun; the program itself needs Bun. Nothing is
- * printed here but where to get Bun.
+ * The command of the package, as Node or Bun run it; a shell runs what stands before it, cli/launcher.sh. The
+ * program itself needs Bun. Nothing is printed here but where to get Bun.
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { buildLauncher } from "../../cli/build-launcher.ts";
 import { CLI, cleanEnvironment, finish, makeState, type Program, until, willEnd } from "./support.ts";
 
 const state = makeState();
@@ -12,7 +13,7 @@ const node = Bun.which("node")!;
 beforeAll(async () => {
   const entrypoints = ["main.ts", "daemon.ts"].map((name) => join(CLI, name));
   await Bun.build({ entrypoints, outdir: dist, target: "bun", minify: true });
-  await Bun.build({ entrypoints: [join(CLI, "launcher.ts")], outdir: dist, target: "node" });
+  await buildLauncher(dist);
   renameSync(join(dist, "main.js"), join(dist, "cli.js"));
 });
 
@@ -27,9 +28,15 @@ function onlyPrograms(...names: string[]): string {
   return folder;
 }
 
-function launch(runtime: string, words: string[], env: Record<string, string | undefined> = {}): Program {
+/** `runtime` "": the file itself is run, as a shell does. `link`: under this name. */
+function launch(
+  runtime: string,
+  words: string[],
+  env: Record<string, string | undefined> = {},
+  link?: string,
+): Program {
   return willEnd(
-    Bun.spawn([runtime, launcher, ...words], {
+    Bun.spawn([...(runtime === "" ? [] : [runtime]), link ?? launcher, ...words], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -39,7 +46,7 @@ function launch(runtime: string, words: string[], env: Record<string, string | u
         TINYMQ_HOME: state.home,
         HOME: state.folder,
         BUN_INSTALL: undefined,
-        PATH: onlyPrograms("node", "bun"),
+        PATH: onlyPrograms("node", "bun", "sh"),
         ...env,
       },
     }),
@@ -47,8 +54,39 @@ function launch(runtime: string, words: string[], env: Record<string, string | u
 }
 
 describe("launcher", () => {
-  test("is a script for Node", async () => {
-    expect(await Bun.file(launcher).text()).toStartWith("#!/usr/bin/env node\n");
+  test("is a script for a shell, with Bun on PATH and nothing else", async () => {
+    expect(await Bun.file(launcher).text()).toStartWith("#!/usr/bin/env sh\n");
+    const bin = join(state.folder, "with a space", ".bin");
+    mkdirSync(bin, { recursive: true });
+    symlinkSync("../../dist/launcher.js", join(bin, "tmq"));
+    symlinkSync(join(bin, "tmq"), join(bin, "absolute"));
+    const env = { PATH: onlyPrograms("bun", "sh", "readlink") };
+    for (const name of ["tmq", "absolute"]) {
+      const version = await finish(launch("", ["--version"], env, join(bin, name)));
+      expect(version).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });
+    }
+    const wrong = await finish(launch("", ["produce", "a b", "--nonsense=* $HOME"], env));
+    expect(wrong).toMatchObject({ code: 2, stdout: "" });
+    expect(wrong.stderr).toContain("--nonsense");
+    expect(await finish(launch("/bin/sh", ["--version"], env))).toMatchObject({ code: 0 });
+  });
+
+  test("asks Node where Bun is not on PATH, and without Node says how to get Bun", async () => {
+    const asked = await finish(launch("", ["start"], { PATH: onlyPrograms("node", "sh", "cat") }));
+    expect(asked).toMatchObject({ code: 1, stdout: "" });
+    expect(asked.stderr).toContain("npm install --global bun");
+    const alone = await finish(launch("", ["start"], { PATH: onlyPrograms("sh", "cat") }));
+    expect(alone).toMatchObject({ code: 1, stdout: "" });
+    expect(alone.stderr).toContain("curl -fsSL https://bun.com/install | bash");
+  });
+
+  test("is replaced by the program where a shell runs it: signals need nobody to pass them on", async () => {
+    const server = launch("", ["start", "--foreground", "--port", "0"]);
+    const { pid } = await until("the PID file", () => state.record());
+    expect(pid).toBe(server.pid);
+    server.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+    expect(state.record()).toBeNull();
   });
 
   test.each([

@@ -198,7 +198,8 @@ describe("package installed by npm where there is no Bun", () => {
     });
     if (installed.code !== 0) throw new Error(`npm install failed:\n${installed.stderr}`);
     mkdirSync(nodeFolder);
-    for (const name of ["node", "sh", "env"]) symlinkSync(Bun.which(name)!, join(nodeFolder, name));
+    for (const name of ["node", "sh", "env", "readlink"])
+      symlinkSync(Bun.which(name)!, join(nodeFolder, name));
   }, PACKAGE_TIMEOUT);
 
   test("the command says how to get Bun", async () => {
