@@ -20,13 +20,20 @@ export function identifyThisProcess(): { pid: number; startTime: string } {
   return { pid: process.pid, startTime };
 }
 
-function identifyOnLinux(pid: number): string | null {
+/** Linux: what the kernel tells of a process, by the numbers of its fields in proc(5), from 3 on; null if there is none. */
+export function processFields(pid: number): ((number: number) => string | undefined) | null {
   const stat = readIfThere(`/proc/${pid}/stat`);
   if (stat === null) return null;
   // The second field is the program's name in parentheses, and may hold any character.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const state = fields[0];
-  const startTime = fields[22 - 3];
+  return (number) => fields[number - 3];
+}
+
+function identifyOnLinux(pid: number): string | null {
+  const field = processFields(pid);
+  if (field === null) return null;
+  const state = field(3);
+  const startTime = field(22);
   if (state === "Z" || state === "X" || startTime === undefined) return null;
   return `${readIfThere("/proc/sys/kernel/random/boot_id")?.trim() ?? "linux"} ${startTime}`;
 }

@@ -87,7 +87,8 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
       ["10 s after 10 million were consumed", "memory-after-drain", bytes, 10_000],
     ]),
     "## Does it stay flat?",
-    "CPU time of the server for each message that goes in and out, beside the same at the lowest level, measured in turn:",
+    "CPU time of the server for each message that goes in and out, and the least of these runs beside the least of a " +
+      "server at the lowest level, measured in turn with it:",
     tables.levelTable(results, "queued before it", [
       ["CPU time", "flat-queued-cpu", micros],
       ["beside 1,000", "flat-queued-ratio", times],

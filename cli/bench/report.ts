@@ -11,10 +11,10 @@ const BYTES_PER_MB = 1e6;
 const PERCENTILES = ["p50", "p90", "p99", "p999", "max"] as const;
 
 /**
- * One object. `…PerSecond`: of messages, or of millions of bytes of bodies. `…Us`: µs. `…Seconds`: from the
- * first send on. `cpu`: the part of one CPU that each thread of the bench and the server's process used, and the part of
- * all CPUs that this machine used. Null is what was not measured: times of delivery in bodies of less than 8 bytes, the CPU of a server that
- * is not this user's own.
+ * One object. `…PerSecond`: of messages, or of millions of bytes of bodies. `…Us`: µs. `seconds`: from the first
+ * send on. `cpu`: the part of one CPU that each thread of the bench and the server's process used, and the part
+ * of all CPUs that this machine used. Null is what was not measured: times of delivery in bodies of less than 8
+ * bytes, the CPU of a server that is not this user's own.
  */
 export function asJson(plan: BenchPlan, measured: Measured): object {
   const { faults, cpu, interrupted, retried } = measured;

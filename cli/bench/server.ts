@@ -1,9 +1,9 @@
 /** What a bench asks its server for, beside what it measures. */
-import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { TinyMQError } from "../../src/errors.ts";
 import { callServer, countOf, type Json } from "../admin.ts";
 import { formatCount } from "../format.ts";
+import { processFields } from "../process-identity.ts";
 import { runningServer, type Target } from "../target.ts";
 
 /** Counters of messages that no consumer gets, and what the server did with them. */
@@ -109,15 +109,9 @@ export function watchMachine(): () => number | null {
 /** ms of CPU time since the process was started. */
 function processTime(pid: number | null): number | null {
   if (pid === null || process.platform !== "linux") return null;
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is the program's name in parentheses, and may hold any character.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[14 - 3]) + Number(fields[15 - 3])) * MS_PER_TICK;
-  } catch {
-    // It is gone; whoever talks to it will notice.
-    return null;
-  }
+  const field = processFields(pid);
+  // Where it is gone, whoever talks to it will notice.
+  return field === null ? null : (Number(field(14)) + Number(field(15))) * MS_PER_TICK;
 }
 
 /** ms, of all CPUs, since this machine was started. */

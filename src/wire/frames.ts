@@ -99,7 +99,7 @@ export class FrameWriter {
     return this.#prefixed(0x12, FIELD_HEAD, byteLength);
   }
 
-  /** `head`, which ends where this writer stands, with `parts` copied behind it. */
+  /** `head`, a view of this writer's buffer, with `parts` copied behind it. */
   #followedBy(head: Uint8Array, parts: readonly Uint8Array[], byteLength: number): Uint8Array {
     const start = head.byteOffset;
     const end = start + head.length;

@@ -19,7 +19,7 @@ const LARGEST_KEPT = 2 * 1024 * 1024;
 const SMALLEST_KEPT = 4 * 1024;
 
 export class SlabPool {
-  /** By their size. */
+  /** By their size; the size that was given last is the last. */
   readonly #spare = new Map<number, Uint8Array<ArrayBuffer>[]>();
   readonly #maxSpareBytes: number;
   #spareBytes = 0;
@@ -38,20 +38,36 @@ export class SlabPool {
 
   /** Nobody may look at `bytes` afterwards. */
   give(bytes: Uint8Array<ArrayBuffer>): void {
-    if (isKept(bytes.length) && this.#spareBytes + bytes.length <= this.#maxSpareBytes) {
-      this.#spareBytes += bytes.length;
-      const spare = this.#spare.get(bytes.length);
-      if (spare === undefined) this.#spare.set(bytes.length, [bytes]);
-      else spare.push(bytes);
-    } else {
+    const size = bytes.length;
+    if (!isKept(size) || size > this.#maxSpareBytes) {
       free(bytes);
+      return;
     }
+    // Sizes that nobody has used for the longest make room: they must not keep out those of today.
+    while (this.#spareBytes + size > this.#maxSpareBytes) this.#freeOldest();
+    const spare = this.#spare.get(size) ?? [];
+    this.#spare.delete(size);
+    this.#spare.set(size, spare);
+    spare.push(bytes);
+    this.#spareBytes += size;
   }
 
   clear(): void {
     for (const buffers of this.#spare.values()) for (const bytes of buffers) free(bytes);
     this.#spare.clear();
     this.#spareBytes = 0;
+  }
+
+  /** Frees one buffer of the size that was given longest ago. */
+  #freeOldest(): void {
+    const [size, buffers] = this.#spare.entries().next().value!;
+    const bytes = buffers.pop();
+    if (bytes === undefined) {
+      this.#spare.delete(size);
+      return;
+    }
+    free(bytes);
+    this.#spareBytes -= size;
   }
 }
 

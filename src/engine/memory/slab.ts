@@ -141,17 +141,6 @@ export class Slab {
     return released;
   }
 
-  /** Forgets everything; the buffer stays. */
-  reset(): void {
-    this.used = 0;
-    this.count = 0;
-    this.live = 0;
-    this.releasedPrefix = 0;
-    this.#segments = 0;
-    this.#released = null;
-    if (this.#rows.length > 1024) this.#rows = new Float64Array(ROW);
-  }
-
   /** How many whole entries from `byte` of `entries` fit behind the others. */
   static fitting(entries: Uint8Array, byte: number, room: number): { count: number; end: number } {
     return spanWithin(entries, byte, entries.length, Number.MAX_SAFE_INTEGER, room, 0);
