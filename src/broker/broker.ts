@@ -6,10 +6,10 @@
 import type { Engine, Log } from "../engine/engine.ts";
 import { QueueFull, TinyMQError } from "../errors.ts";
 import { toHex } from "../wire/bytes.ts";
+import type { Clock } from "../wire/clock.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { Clock } from "./clock.ts";
 import type { Consumer, ConsumerMode } from "./consumer.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";

@@ -8,10 +8,10 @@
  */
 import type { Lock } from "../engine/engine.ts";
 import { TinyMQError } from "../errors.ts";
+import { Fifo } from "../wire/fifo.ts";
 import { MAX_PULLS_IN_FLIGHT } from "../wire/limits.ts";
 import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { Consumer, type ConsumerMode, type WaitingPull } from "./consumer.ts";
-import { Deque } from "./deque.ts";
 import type { TopicView } from "./host.ts";
 import type { ConsumerPort, Delivery } from "./ports.ts";
 import type { Timer } from "./timers.ts";
@@ -22,7 +22,7 @@ export class Dispatcher {
   #holder: Consumer | null = null;
   #standbys: Consumer[] = [];
   readonly #shared = new Set<Consumer>();
-  readonly #waiting = new Deque<WaitingPull>();
+  readonly #waiting = new Fifo<WaitingPull>();
   /** How many pulls there were. */
   #pulls = 0;
   /** Pulls in `#waiting` that want an answer at once. */

@@ -3,8 +3,8 @@
  * that imports run one way.
  */
 import type { Log } from "../engine/engine.ts";
+import type { Clock } from "../wire/clock.ts";
 import type { MaybePromise } from "../wire/maybe-promise.ts";
-import type { Clock } from "./clock.ts";
 import type { BrokerLimits } from "./limits.ts";
 import type { Delivery, Publisher } from "./ports.ts";
 import type { RangeSet } from "./range-set.ts";

@@ -3,7 +3,7 @@
  *
  * Always holds: runs ascend in position, are disjoint and not empty; `nextPosition` is above them all.
  */
-import { Deque } from "./deque.ts";
+import { Fifo } from "../wire/fifo.ts";
 
 export interface LeaseRun {
   position: number;
@@ -14,7 +14,7 @@ export interface LeaseRun {
 }
 
 export class Lease {
-  readonly #runs = new Deque<LeaseRun>();
+  readonly #runs = new Fifo<LeaseRun>();
   /** The position of the next message that is delivered. */
   nextPosition = 0;
   /** Messages not settled. */

@@ -3,7 +3,7 @@
  *
  * Always holds: ranges are disjoint, not empty, and ascending; `count` is the sum of their lengths.
  */
-import { Deque } from "./deque.ts";
+import { Fifo } from "../wire/fifo.ts";
 
 export interface OffsetRange {
   first: number;
@@ -13,7 +13,7 @@ export interface OffsetRange {
 }
 
 export class RangeSet {
-  readonly #ranges = new Deque<OffsetRange>();
+  readonly #ranges = new Fifo<OffsetRange>();
   #count = 0;
 
   get count(): number {

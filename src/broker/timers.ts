@@ -4,7 +4,7 @@
  * Always holds: `heap[t.slot] === t` for every waiting timer, and no timer is due before its parent in the
  * heap; timers due at the same time run in the order in which they were set.
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../wire/clock.ts";
 
 export interface Timer {
   readonly due: number;

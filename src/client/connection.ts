@@ -7,7 +7,6 @@ import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
 import { abortError } from "./abort.ts";
-import type { Timer } from "./clock.ts";
 import { deadConnection, initError, isPassing } from "./close-error.ts";
 import type { ConnectionSettings, ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
@@ -43,7 +42,7 @@ export class Connection<I extends object, O extends object> {
   /** Failed attempts in a row. */
   #failures = 0;
   #openedAt = 0;
-  #wait: { timer: Timer; done: () => void } | undefined;
+  #wait: { cancelTimer: () => void; done: () => void } | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(settings: ConnectionSettings, owner: ConnectionOwner<I, O>) {
@@ -213,7 +212,7 @@ export class Connection<I extends object, O extends object> {
     const delay = delayBefore(reconnect, this.#failures, random());
     this.#failures += 1;
     await new Promise<void>((done) => {
-      this.#wait = { timer: clock.setTimer(done, delay), done };
+      this.#wait = { cancelTimer: clock.after(delay, done), done };
     });
     this.#wait = undefined;
     return this.#state !== "closed";
@@ -230,7 +229,7 @@ export class Connection<I extends object, O extends object> {
   #release(): void {
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
     if (this.#wait === undefined) return;
-    this.#settings.clock.clearTimer(this.#wait.timer);
+    this.#wait.cancelTimer();
     this.#wait.done();
   }
 

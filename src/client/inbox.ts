@@ -2,7 +2,7 @@
 import { TinyMQError } from "../errors.ts";
 import type { Run } from "../gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../wire/decode.ts";
-import { Fifo } from "./fifo.ts";
+import { Fifo } from "../wire/fifo.ts";
 
 /** What is needed of a `Delivered` frame. */
 export interface EncodedDelivery {

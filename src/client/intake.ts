@@ -7,8 +7,8 @@
  */
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { type Delivered, Outcome, type Pull } from "../gen/tinymq/v1/queue.ts";
+import type { Clock } from "../wire/clock.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
-import type { Clock } from "./clock.ts";
 import { Inbox } from "./inbox.ts";
 import type { Lease } from "./lease.ts";
 import { type PullRecord, Pulls } from "./pulls.ts";

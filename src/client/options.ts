@@ -1,9 +1,9 @@
 /** What producers, consumers and subscribers have in common: how to connect. */
 
 import { TinyMQError } from "../errors.ts";
+import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { type Duration, parseDuration } from "../wire/units.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import { type ReconnectOptions, type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";
 import type { OpenSocket, TlsOptions } from "./sockets/socket.ts";
 
@@ -71,7 +71,7 @@ export function connectionSettings(
     reconnect: reconnectPolicy(options.reconnect),
     connectTimeoutMs: parseDuration(options.connectTimeout ?? 10_000, "connectTimeout"),
     onStateChange: options.onStateChange,
-    clock: options.internals?.clock ?? systemClock,
+    clock: options.internals?.clock ?? SYSTEM_CLOCK,
     random: options.internals?.random ?? Math.random,
     openSocket: options.internals?.openSocket,
   };

@@ -8,6 +8,7 @@
 import { OutcomeUnknown, SendBufferFull, type TinyMQError, WrongAck } from "../errors.ts";
 import { BatchWriter, type Headers } from "../wire/encode.ts";
 import type { EncodedBatch } from "../wire/encoded-batch.ts";
+import { Fifo } from "../wire/fifo.ts";
 import {
   FRAME_SLACK_BYTES,
   KiB,
@@ -16,7 +17,6 @@ import {
   MAX_MESSAGE_BYTES,
 } from "../wire/limits.ts";
 import { rejectionError } from "./close-error.ts";
-import { Fifo } from "./fifo.ts";
 
 /** A batch of this many bytes goes out at once. The server's frames have so much room beside a message. */
 const FLUSH_BYTES = 64 * KiB;
@@ -78,7 +78,7 @@ export class Outbox {
 
   /** The lowest seq that was not answered; the next one if all were. */
   get firstSeq(): number {
-    return this.#inFlight.peek()?.seq ?? this.#nextSeq;
+    return this.#inFlight.first()?.seq ?? this.#nextSeq;
   }
 
   /** Bytes that `add` takes before it throws. */
@@ -154,9 +154,9 @@ export class Outbox {
   acked(seq: number): void {
     this.#expect(seq);
     for (
-      let batch = this.#inFlight.peek();
+      let batch = this.#inFlight.first();
       batch !== undefined && batch.seq <= seq;
-      batch = this.#inFlight.peek()
+      batch = this.#inFlight.first()
     ) {
       this.#inFlight.shift();
       this.#settle(batch, undefined);
@@ -167,7 +167,7 @@ export class Outbox {
   /** Batch `seq` was refused. Throws `WrongAck` if it is not the oldest in flight. */
   rejected(seq: number, code: number, message: string): void {
     this.#expect(seq);
-    if (seq !== this.#inFlight.peek()!.seq) {
+    if (seq !== this.#inFlight.first()!.seq) {
       throw new WrongAck(`batch ${seq} was rejected before batch ${this.firstSeq} was answered`);
     }
     this.#settle(this.#inFlight.shift()!, rejectionError(code, message));
@@ -230,7 +230,7 @@ export class Outbox {
   }
 
   #expect(seq: number): void {
-    const first = this.#inFlight.peek()?.seq;
+    const first = this.#inFlight.first()?.seq;
     if (first !== undefined && seq >= first && seq <= this.#inFlight.last()!.seq) return;
     throw new WrongAck(`the server answered batch ${seq}, which is not in flight`);
   }

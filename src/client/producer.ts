@@ -148,12 +148,12 @@ export class Producer<T = string> {
     const limit = new Promise<void>((resolve) => {
       stop = resolve;
     });
-    const timer = clock.setTimer(() => {
+    const cancelTimer = clock.after(this.#closeTimeoutMs, () => {
       late = true;
       stop();
-    }, this.#closeTimeoutMs);
+    });
     while (this.#outbox.held > 0 && !late) await Promise.race([this.#outbox.nextSettled(), limit]);
-    clock.clearTimer(timer);
+    cancelTimer();
     const closed = this.#connection.close();
     this.#outbox.fail(deadConnection(undefined));
     await closed;

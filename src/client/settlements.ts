@@ -1,6 +1,6 @@
 /** Tells the server what became of its messages: acknowledgements together and soon, the rest at once. */
 import { type ConsumeRequest, Outcome, type Pull, type Settle } from "../gen/tinymq/v1/queue.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { Clock } from "../wire/clock.ts";
 import { Lease, type PositionRange } from "./lease.ts";
 
 /** Acknowledgements are told within 50 ms: this, and what a timer may be late. */
@@ -18,7 +18,8 @@ export class Settlements {
   lease = new Lease();
   readonly #link: SettlementLink;
   readonly #clock: Clock;
-  #timer: Timer;
+  /** Calls the timer off; undefined: none runs. */
+  #cancelTimer: (() => void) | undefined;
 
   constructor(link: SettlementLink, clock: Clock) {
     this.#link = link;
@@ -33,15 +34,15 @@ export class Settlements {
 
   /** Nothing will be told any more. */
   stop(): void {
-    this.#clock.clearTimer(this.#timer);
-    this.#timer = undefined;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   /** `position` is done. A second time, or on a lease that ended, nothing happens. */
   done(lease: Lease, position: number): void {
     if (lease.ended) return;
     lease.done(position);
-    if (this.#timer === undefined) this.#tellSoon();
+    if (this.#cancelTimer === undefined) this.#tellSoon();
   }
 
   /** Everything that was handed out is done. */
@@ -76,12 +77,12 @@ export class Settlements {
   }
 
   #tellSoon(): void {
-    if (this.#timer !== undefined || !this.lease.isDirty) return;
-    this.#timer = this.#clock.setTimer(this.#due, ACK_DELAY_MS);
+    if (this.#cancelTimer !== undefined || !this.lease.isDirty) return;
+    this.#cancelTimer = this.#clock.after(ACK_DELAY_MS, this.#due);
   }
 
   readonly #due = (): void => {
-    this.#timer = undefined;
+    this.#cancelTimer = undefined;
     this.flush();
   };
 }

@@ -5,8 +5,8 @@
  */
 import type { DuplexStreamingCall } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
+import type { Clock } from "../wire/clock.ts";
 import { DEAD_AFTER_HEARTBEATS, HEARTBEAT_MS } from "../wire/limits.ts";
-import type { Clock, Timer } from "./clock.ts";
 
 /**
  * A stream on which nothing came for too long gets this much more, in ms: when our own program was busy,
@@ -48,7 +48,7 @@ export class Stream<I extends object, O extends object> {
   #state: "connecting" | "open" | "closing" | "ended" = "connecting";
   #wasOpen = false;
   #times: StreamTimes = { heartbeatMs: HEARTBEAT_MS, deadAfterMs: HEARTBEAT_MS * DEAD_AFTER_HEARTBEATS };
-  #timer: Timer;
+  #cancelTimer: () => void;
   #lastChance = false;
   /** By the clock, when the last frame went out and came in. */
   #sentAt: number;
@@ -79,7 +79,7 @@ export class Stream<I extends object, O extends object> {
       this.abort(
         new TinyMQError("UNAVAILABLE", `the server did not open the stream within ${openLimitMs} ms`),
       );
-    this.#timer = clock.setTimer(tooLong, openLimitMs);
+    this.#cancelTimer = clock.after(openLimitMs, tooLong);
   }
 
   /** Sends one request. MUST be called only while the stream is open; what it says is lost if it just ended. */
@@ -95,9 +95,9 @@ export class Stream<I extends object, O extends object> {
     const ended = new Promise<void>((resolve) => this.#onEnd.push(resolve));
     if (this.#state !== "closing") {
       this.#state = "closing";
-      this.#clock.clearTimer(this.#timer);
+      this.#cancelTimer();
       const hung = new TinyMQError("UNAVAILABLE", "the server did not answer the closing handshake");
-      this.#timer = this.#clock.setTimer(() => this.abort(hung), CLOSE_LIMIT_MS);
+      this.#cancelTimer = this.#clock.after(CLOSE_LIMIT_MS, () => this.abort(hung));
       void this.#call.requests.complete();
     }
     return ended;
@@ -141,7 +141,7 @@ export class Stream<I extends object, O extends object> {
     this.#wasOpen = true;
     const heartbeatMs = times.heartbeatMs || HEARTBEAT_MS;
     this.#times = { heartbeatMs, deadAfterMs: times.deadAfterMs || heartbeatMs * DEAD_AFTER_HEARTBEATS };
-    this.#clock.clearTimer(this.#timer);
+    this.#cancelTimer();
     if (this.#state === "open") this.#watch();
   }
 
@@ -157,17 +157,15 @@ export class Stream<I extends object, O extends object> {
     this.#lastChance = now >= deadAt;
     if (now >= this.#sentAt + this.#times.heartbeatMs) this.send(this.#frames.heartbeat);
     const next = Math.min(deadAt, this.#sentAt + this.#times.heartbeatMs);
-    this.#timer = this.#clock.setTimer(
-      this.#watch,
-      this.#lastChance ? LAST_CHANCE_MS : Math.max(1, next - now),
-    );
+    const waitMs = this.#lastChance ? LAST_CHANCE_MS : Math.max(1, next - now);
+    this.#cancelTimer = this.#clock.after(waitMs, this.#watch);
   };
 
   #finish(error: TinyMQError): void {
     // Aborting the call has told of the end already.
     if (this.#state === "ended") return;
     this.#state = "ended";
-    this.#clock.clearTimer(this.#timer);
+    this.#cancelTimer();
     this.#user.ended(error, this.#wasOpen);
     for (const resolve of this.#onEnd) resolve();
   }

@@ -3,11 +3,11 @@ import { TinyMQError } from "../errors.ts";
 import type { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../wire/decode.ts";
 import type { Headers } from "../wire/encode.ts";
+import { Fifo } from "../wire/fifo.ts";
 import { MiB } from "../wire/limits.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import { Fifo } from "./fifo.ts";
 import { NO_HEADERS } from "./message.ts";
 import { MissedCounter } from "./missed.ts";
 import {
@@ -144,7 +144,7 @@ export class Subscriber<T = string> {
 
   /** Steps over the oldest message that waits. Throws DATA_LOSS, and drops the rest of a malformed frame. */
   #step(): BatchReader {
-    const frame = this.#frames.peek()!;
+    const frame = this.#frames.first()!;
     frame.left -= 1;
     this.#waiting -= 1;
     let fine = false;

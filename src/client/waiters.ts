@@ -1,6 +1,6 @@
 /** Who waits for a message, in the order of waiting. */
 import type { TinyMQError } from "../errors.ts";
-import { Fifo } from "./fifo.ts";
+import { Fifo } from "../wire/fifo.ts";
 
 /** Somebody who waits for a message. */
 export interface Waiter {

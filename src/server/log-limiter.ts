@@ -1,5 +1,5 @@
 /** Lets what clients can cause into the log at a bounded rate, and counts what it leaves out. */
-import type { Clock } from "../broker/clock.ts";
+import type { Clock } from "../wire/clock.ts";
 
 const LINES = 10;
 const PER_MS = 60_000;

@@ -1,6 +1,7 @@
 /** What a server is made of beside its options. */
-import type { Clock } from "../broker/clock.ts";
+
 import type { Engine } from "../engine/engine.ts";
+import type { Clock } from "../wire/clock.ts";
 import type { Logger } from "./logger.ts";
 import type { ResolvedOptions } from "./options.ts";
 

@@ -3,8 +3,9 @@
  *
  * States: `new`, `starting`, `running`, `stopping`, `stopped`. A server runs once.
  */
-import { type Clock, SYSTEM_CLOCK } from "../broker/clock.ts";
+
 import { TinyMQError } from "../errors.ts";
+import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
 import { BATCH_SLACK_BYTES, FRAME_SLACK_BYTES, KiB, MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
 import { checkBind, readToken, tokenChecker } from "./access.ts";

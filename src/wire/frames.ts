@@ -189,6 +189,8 @@ export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
   while (at < frame.length) {
     const tag = frame[at]!;
     const value = readVarint(frame, at + 1, frame.length);
+    // Not exact: the generated code refuses it in its own words.
+    if (value > Number.MAX_SAFE_INTEGER) return null;
     at = endOfVarint();
     if (tag === 0x08) batch.seq = value;
     else if (tag === 0x10) batch.delayMs = value;

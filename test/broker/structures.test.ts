@@ -1,7 +1,6 @@
 /** The small structures of the broker, each against the plainest thing that does the same. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Deque } from "../../src/broker/deque.ts";
 import { DueHeap } from "../../src/broker/due-heap.ts";
 import { Lease } from "../../src/broker/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
@@ -149,40 +148,6 @@ test("a heap of due things is a sorted array", () => {
       }
     }),
     runs(2_000),
-  );
-});
-
-test("a deque is an array", () => {
-  const step = fc.record({
-    kind: fc.constantFrom("push", "push", "shift", "splice", "clear"),
-    at: fc.nat(200),
-  });
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 300, size: "max" }), (todo) => {
-      const deque = new Deque<number>();
-      const model: number[] = [];
-      for (const [name, { kind, at }] of todo.entries()) {
-        if (kind === "push") {
-          for (let copy = 0; copy < 5; copy++) {
-            deque.push(name);
-            model.push(name);
-          }
-        } else if (kind === "shift") {
-          for (let copy = 0; copy < at % 9; copy++) expect(deque.shift()).toBe(model.shift());
-        } else if (kind === "splice") {
-          const index = at % (model.length + 1);
-          expect(deque.splice(index, at % 4, name, -name)).toEqual(model.splice(index, at % 4, name, -name));
-        } else if (at < 20) {
-          deque.clear();
-          model.length = 0;
-        }
-        expect(deque.length).toBe(model.length);
-        expect(deque.first()).toBe(model[0]);
-        expect(deque.at(3)).toBe(model[3]);
-        expect([...deque]).toEqual(model);
-      }
-    }),
-    runs(500),
   );
 });
 

@@ -7,7 +7,8 @@ import {
   InitFailed,
   json,
 } from "../../src/index.ts";
-import { type ConsumeStream, deliver, FakeClock, FakeServer, failure } from "./fake-server.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { type ConsumeStream, deliver, FakeServer, failure } from "./fake-server.ts";
 
 let server: FakeServer;
 beforeEach(() => {

@@ -200,42 +200,6 @@ export function deliver(
   });
 }
 
-/** A clock that a test moves; timers fire in their order when it passes them. */
-export class FakeClock {
-  time = 0;
-  readonly #timers: { at: number; due: () => void }[] = [];
-
-  now = (): number => this.time;
-
-  setTimer = (due: () => void, delayMs: number): unknown => {
-    const timer = { at: this.time + delayMs, due };
-    this.#timers.push(timer);
-    return timer;
-  };
-
-  clearTimer = (timer: unknown): void => {
-    const index = this.#timers.indexOf(timer as never);
-    if (index >= 0) this.#timers.splice(index, 1);
-  };
-
-  /** Timers that are set. */
-  get pending(): number {
-    return this.#timers.length;
-  }
-
-  advance(ms: number): void {
-    const end = this.time + ms;
-    for (;;) {
-      const next = this.#timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this.time = Math.max(this.time, next.at);
-      this.clearTimer(next);
-      next.due();
-    }
-    this.time = end;
-  }
-}
-
 /** What a promise rejects with. */
 export async function failure(
   promise: Promise<unknown>,

@@ -1,8 +1,6 @@
 /** The small parts, each alone. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
 import { bytes, type Codec, json, protobuf, type StandardSchema, text } from "../../src/client/codecs.ts";
-import { Fifo } from "../../src/client/fifo.ts";
 import { Inbox } from "../../src/client/inbox.ts";
 import { MissedCounter } from "../../src/client/missed.ts";
 import { milliseconds } from "../../src/client/options.ts";
@@ -11,30 +9,6 @@ import { Limits } from "../../src/gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../../src/wire/decode.ts";
 import { BatchWriter } from "../../src/wire/encode.ts";
 import { batchOf } from "./fake-server.ts";
-
-test("a fifo equals an array", () => {
-  fc.assert(
-    fc.property(fc.array(fc.boolean(), { maxLength: 5_000, size: "max" }), (steps) => {
-      const fifo = new Fifo<number>();
-      const array: number[] = [];
-      steps.forEach((push, index) => {
-        if (push || index % 3 === 0) {
-          fifo.push(index);
-          array.push(index);
-        } else {
-          expect(fifo.shift()).toBe(array.shift()!);
-        }
-        expect(fifo.length).toBe(array.length);
-        expect(fifo.peek()).toBe(array[0]!);
-        expect(fifo.last()).toBe(array.at(-1)!);
-      });
-      expect([...fifo]).toEqual(array);
-      expect(fifo.drain()).toEqual(array);
-      expect(fifo.length).toBe(0);
-    }),
-    { numRuns: 20 },
-  );
-});
 
 test("an inbox steps through runs and deliveries, and refuses what does not add up", () => {
   const inbox = new Inbox();

@@ -15,7 +15,8 @@ import {
   Unauthenticated,
   WrongAck,
 } from "../../src/index.ts";
-import { FakeClock, FakeServer, failure, messagesOf, type ProduceStream } from "./fake-server.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { FakeServer, failure, messagesOf, type ProduceStream } from "./fake-server.ts";
 
 let server: FakeServer;
 beforeEach(() => {

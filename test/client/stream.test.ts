@@ -6,7 +6,8 @@ import { TinyMQTransport } from "../../src/client/transport.ts";
 import type { TinyMQError } from "../../src/errors.ts";
 import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
 import { ConsumeRequest, ConsumeResponse } from "../../src/gen/tinymq/v1/queue.ts";
-import { FakeClock, LIMITS } from "./fake-server.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { LIMITS } from "./fake-server.ts";
 
 const HEARTBEAT: ConsumeRequest = { kind: { oneofKind: "heartbeat", heartbeat: {} } };
 const OPEN: ConsumeRequest = {

@@ -45,6 +45,11 @@ export class ProxiedLink {
   }
   readonly #wasCut: () => void;
 
+  /** Nothing more happens to it than it has seen so far. */
+  spare(): void {
+    this.#fate.cut = undefined;
+  }
+
   /** Stops passing anything on; nobody is told. */
   freeze(): void {
     this.#frozen = true;
@@ -146,6 +151,12 @@ export class FaultProxy {
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     proxy.port = (proxy.#server.address() as { port: number }).port;
     return proxy;
+  }
+
+  /** Cuts no connection any more, not even those that were to be cut. */
+  spareAll(): void {
+    this.fate = () => ({});
+    for (const link of this.links) link.spare();
   }
 
   /** The connection that came last. */

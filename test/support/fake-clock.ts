@@ -1,5 +1,5 @@
 /** A clock that stands still until a test moves it. */
-import type { Clock } from "../../src/broker/clock.ts";
+import type { Clock } from "../../src/wire/clock.ts";
 
 interface Waiting {
   readonly due: number;
@@ -26,6 +26,11 @@ export class FakeClock implements Clock {
     const waiting: Waiting = { due: this.#now + Math.max(0, ms), run };
     this.#waiting.add(waiting);
     return () => this.#waiting.delete(waiting);
+  }
+
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#waiting.size;
   }
 
   /** When the next of what waits is due; Infinity: nothing waits. */

@@ -1,4 +1,4 @@
-/** A queue whose both ends are cheap, however long it is. */
+/** A queue on an array: what is taken from its front costs nothing until half of it is gone. */
 export class Fifo<T> {
   #items: T[] = [];
   /** Items before this place were taken. */
@@ -9,13 +9,18 @@ export class Fifo<T> {
   }
 
   /** The oldest item, left in place. */
-  peek(): T | undefined {
+  first(): T | undefined {
     return this.#items[this.#head];
   }
 
   /** The newest item, left in place. */
   last(): T | undefined {
     return this.length === 0 ? undefined : this.#items[this.#items.length - 1];
+  }
+
+  /** The item at `index`, 0 being the oldest. */
+  at(index: number): T | undefined {
+    return this.#items[this.#head + index];
   }
 
   push(item: T): void {
@@ -26,16 +31,21 @@ export class Fifo<T> {
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];
+    // What was taken must not be kept from the garbage collector.
     this.#items[this.#head] = undefined as T;
     this.#head += 1;
     if (this.#head === this.#items.length) {
-      this.#items.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= 1_024 && this.#head * 2 >= this.#items.length) {
+      this.clear();
+    } else if (this.#head >= 64 && this.#head * 2 >= this.#items.length) {
       this.#items.splice(0, this.#head);
       this.#head = 0;
     }
     return item;
+  }
+
+  /** Like `Array.splice`; indexes count from the oldest. */
+  splice(index: number, count: number, ...items: T[]): T[] {
+    return this.#items.splice(this.#head + index, count, ...items);
   }
 
   /** Takes all, oldest first. */
@@ -44,6 +54,11 @@ export class Fifo<T> {
     this.#items = [];
     this.#head = 0;
     return items;
+  }
+
+  clear(): void {
+    this.#items.length = 0;
+    this.#head = 0;
   }
 
   *[Symbol.iterator](): IterableIterator<T> {

@@ -1,4 +1,4 @@
-/** Time, as the broker sees it: injected, so that tests move it instead of waiting for it. */
+/** Time, for both ends: injected, so that tests move it instead of waiting for it. */
 
 export interface Clock {
   /** Milliseconds since some fixed moment; never goes back. */
@@ -12,13 +12,12 @@ export interface Clock {
 /** A timer of the runtime goes wrong above this many ms (source: HTML, "Timers": a signed 32-bit number). */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** The clock of the machine. Its timers do not keep the process alive. */
+/** The clock of the machine. */
 export const SYSTEM_CLOCK: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   after(ms, run) {
     const timer = setTimeout(run, Math.min(Math.max(0, Math.ceil(ms)), LONGEST_TIMER));
-    timer.unref();
     return () => clearTimeout(timer);
   },
 };
