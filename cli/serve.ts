@@ -5,7 +5,7 @@
 import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { TinyMQError } from "../src/errors.ts";
 import type { Logger } from "../src/server/logger.ts";
-import type { ServerOptions } from "../src/server/options.ts";
+import type { ServerOptions } from "../src/server/server-options.ts";
 import { createLineLogger, type LogFormat, type LogLevel } from "./line-logger.ts";
 import { PidFile } from "./pid-file.ts";
 import { identifyThisProcess } from "./process-identity.ts";

@@ -8,7 +8,7 @@ import {
   type OptionSpec,
   parseOption,
   type ServerOptions,
-} from "../src/server/options.ts";
+} from "../src/server/server-options.ts";
 import { parseValue, UsageError } from "./command.ts";
 import { formatDuration, formatSize } from "./format.ts";
 

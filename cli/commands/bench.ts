@@ -11,7 +11,7 @@ import { bold, print } from "../talk.ts";
 import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 const DEFAULT_SIZE = "128";
-/** The most that a server can be told to take (source: src/server/options.ts). */
+/** The most that a server can be told to take (source: src/server/server-options.ts). */
 const LARGEST = 512 * 1024 * 1024;
 const MOST_CONNECTIONS = 1_000;
 /** Of the name of a topic. */

@@ -10,7 +10,7 @@ import { readLines } from "../lines.ts";
 import { talk } from "../talk.ts";
 import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
-/** The most that a server can be told to take (source: src/server/options.ts). */
+/** The most that a server can be told to take (source: src/server/server-options.ts). */
 const LONGEST_LINE = 512 * 1024 * 1024;
 /** Bytes that are read but not yet stored. */
 const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;

@@ -3,17 +3,18 @@
  *
  * Always holds: `memoryUsed` is the sum of all topics' memory and of what sessions charged for buffers.
  */
-import type { Engine, Log } from "../engine/engine.ts";
+
 import { QueueFull, TinyMQError } from "../errors.ts";
+import type { Engine, Log } from "../log/engine.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { Consumer, ConsumerMode } from "./consumer.ts";
-import type { BrokerLimits } from "./limits.ts";
+import type { BrokerLimits } from "./broker-limits.ts";
+import type { OpenedProducer } from "./inbound/producers.ts";
+import type { Consumer, ConsumerMode } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
-import type { OpenedProducer } from "./producers.ts";
 import { type Counters, zeroCounters } from "./stats.ts";
 import { Timers } from "./timers.ts";
 import { Topic, type TopicBroker } from "./topic.ts";

@@ -2,10 +2,10 @@
  * What the parts of a topic see of it, and what a topic sees of its broker: declared apart from both, so
  * that imports run one way.
  */
-import type { Log } from "../engine/engine.ts";
+import type { Log } from "../log/engine.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { MaybePromise } from "../wire/maybe-promise.ts";
-import type { BrokerLimits } from "./limits.ts";
+import type { BrokerLimits } from "./broker-limits.ts";
 import type { Delivery, Publisher } from "./ports.ts";
 import type { RangeSet } from "./range-set.ts";
 import type { CounterName, Counters } from "./stats.ts";

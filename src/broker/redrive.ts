@@ -5,7 +5,7 @@ import { MiB } from "../wire/limits.ts";
 import { chain } from "../wire/maybe-promise.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import type { Broker } from "./broker.ts";
-import { revive } from "./dead-letter.ts";
+import { revive } from "./dead-letters.ts";
 
 const MESSAGES_AT_A_TIME = 1_024;
 

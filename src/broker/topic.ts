@@ -9,23 +9,23 @@
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
 
-import type { Chunk, Lock, Log, OffsetRun } from "../engine/engine.ts";
 import { toTinyMQError } from "../errors.ts";
+import type { Chunk, Lock, Log, OffsetRun } from "../log/engine.ts";
 import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
-import type { AcceptingTopic } from "./accept.ts";
-import { deadLetters } from "./dead-letter.ts";
-import type { Delays } from "./delays.ts";
-import { Dispatcher } from "./dispatcher.ts";
-import { Expiry } from "./expiry.ts";
-import { HeldBack } from "./held-back.ts";
+import { deadLetters } from "./dead-letters.ts";
 import type { TopicHost } from "./host.ts";
+import type { AcceptingTopic } from "./inbound/accept.ts";
+import type { Delays } from "./inbound/delays.ts";
+import { Expiry } from "./inbound/expiry.ts";
+import { ProducerTable } from "./inbound/producers.ts";
+import type { UniqueIds } from "./inbound/unique.ts";
+import { Dispatcher } from "./outbound/dispatcher.ts";
+import { HeldBack } from "./outbound/held-back.ts";
 import type { DeliveredRun, Delivery } from "./ports.ts";
-import { ProducerTable } from "./producers.ts";
 import { type OffsetRange, RangeSet } from "./range-set.ts";
 import { type CounterName, type Counters, zeroCounters } from "./stats.ts";
 import type { Timer } from "./timers.ts";
-import type { UniqueIds } from "./unique.ts";
 
 /** Why a message became a dead letter when nobody gave a reason. */
 const TOO_MANY_DELIVERIES = "max-deliveries";

@@ -8,7 +8,7 @@ import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
 import { abortError } from "./abort.ts";
 import { deadConnection, initError, isPassing } from "./close-error.ts";
-import type { ConnectionSettings, ConnectionState } from "./options.ts";
+import type { ConnectionSettings, ConnectionState } from "./connection-options.ts";
 import { delayBefore } from "./reconnect.ts";
 import { Stream, type StreamTimes } from "./stream.ts";
 import { TinyMQTransport } from "./transport.ts";

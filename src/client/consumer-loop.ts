@@ -1,7 +1,7 @@
 /** `for await` over a consumer. */
 import type { TinyMQError } from "../errors.ts";
-import type { Intake } from "./intake.ts";
 import type { ConsumedMessage } from "./message.ts";
+import type { Intake } from "./receiver.ts";
 
 /** What a loop needs of its consumer. */
 export interface LoopSource<T> {

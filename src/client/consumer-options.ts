@@ -3,7 +3,7 @@ import { TinyMQError } from "../errors.ts";
 import { ConsumeMode } from "../gen/tinymq/v1/queue.ts";
 import type { Duration } from "../wire/units.ts";
 import type { Decoder } from "./codecs.ts";
-import type { ConnectionOptions } from "./options.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 
 /** Enough to hide the way to the server and back behind the work on half of them. */
 const DEFAULT_PREFETCH = 2_048;

@@ -4,18 +4,18 @@ import { ConsumeMode, type ConsumeRequest, type ConsumeResponse } from "../gen/t
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import { ConsumerLoop } from "./consumer-loop.ts";
-import { type ConsumerOptions, modeOf, type PollOptions, prefetchOf } from "./consumer-options.ts";
-import { Intake } from "./intake.ts";
-import type { Lease } from "./lease.ts";
-import { ConsumedMessage } from "./message.ts";
 import {
   type ConnectionSettings,
   type ConnectionState,
   connectionSettings,
   milliseconds,
   randomId,
-} from "./options.ts";
+} from "./connection-options.ts";
+import { ConsumerLoop } from "./consumer-loop.ts";
+import { type ConsumerOptions, modeOf, type PollOptions, prefetchOf } from "./consumer-options.ts";
+import { ConsumedMessage } from "./message.ts";
+import type { Lease } from "./positions.ts";
+import { Intake } from "./receiver.ts";
 import type { Waiter } from "./waiters.ts";
 
 /** Takes messages from one topic of one server. `initConn()` first, `close()` last. */

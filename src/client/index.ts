@@ -2,7 +2,7 @@
 export * from "../errors.ts";
 export type { Headers } from "../wire/encode.ts";
 export type { Duration, Size } from "../wire/units.ts";
-export { adminClient } from "./admin.ts";
+export { adminClient } from "./admin-client.ts";
 export {
   bytes,
   type Codec,
@@ -14,10 +14,10 @@ export {
   type StandardSchema,
   text,
 } from "./codecs.ts";
+export type { ConnectionOptions, ConnectionState } from "./connection-options.ts";
 export { Consumer } from "./consumer.ts";
 export type { ConsumerOptions, PollOptions } from "./consumer-options.ts";
 export type { ConsumedMessage, RetryOptions } from "./message.ts";
-export type { ConnectionOptions, ConnectionState } from "./options.ts";
 export { Producer } from "./producer.ts";
 export type { OutgoingMessage, ProducerOptions, SendOptions } from "./producer-options.ts";
 export type { ReconnectOptions } from "./reconnect.ts";

@@ -1,9 +1,9 @@
 /** A message as a loop over a consumer sees it. */
 import type { Headers } from "../wire/encode.ts";
 import type { Duration } from "../wire/units.ts";
-import type { Intake } from "./intake.ts";
-import type { Lease } from "./lease.ts";
-import { milliseconds } from "./options.ts";
+import { milliseconds } from "./connection-options.ts";
+import type { Lease } from "./positions.ts";
+import type { Intake } from "./receiver.ts";
 
 /** How a message is given back. */
 export interface RetryOptions {

@@ -5,7 +5,7 @@ import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
 import type { Duration, Size } from "../wire/units.ts";
 import type { Encoder } from "./codecs.ts";
-import type { ConnectionOptions } from "./options.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 
 /** Bytes. */
 export const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;

@@ -13,7 +13,7 @@ import {
   connectionSettings,
   milliseconds,
   randomId,
-} from "./options.ts";
+} from "./connection-options.ts";
 import { Outbox } from "./outbox.ts";
 import {
   DEFAULT_CLOSE_TIMEOUT_MS,

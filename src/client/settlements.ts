@@ -1,7 +1,7 @@
 /** Tells the server what became of its messages: acknowledgements together and soon, the rest at once. */
 import { type ConsumeRequest, Outcome, type Pull, type Settle } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
-import { Lease, type PositionRange } from "./lease.ts";
+import { Lease, type PositionRange } from "./positions.ts";
 
 /** Acknowledgements are told within 50 ms: this, and what a timer may be late. */
 const ACK_DELAY_MS = 25;

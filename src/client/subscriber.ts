@@ -8,14 +8,14 @@ import { MiB } from "../wire/limits.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import { NO_HEADERS } from "./message.ts";
-import { MissedCounter } from "./missed.ts";
 import {
   type ConnectionOptions,
   type ConnectionSettings,
   type ConnectionState,
   connectionSettings,
-} from "./options.ts";
+} from "./connection-options.ts";
+import { NO_HEADERS } from "./message.ts";
+import { MissedCounter } from "./missed.ts";
 
 const DEFAULT_BUFFER = 10_000;
 /** Bytes that wait for a slow loop, whatever `buffer` says. */

@@ -3,20 +3,20 @@
  * a server that only waits costs little more than Bun itself.
  */
 import { Broker } from "../broker/broker.ts";
-import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/limits.ts";
+import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import type { Publisher } from "../broker/ports.ts";
-import { MemoryEngine } from "../engine/memory/memory-engine.ts";
+import { MemoryEngine } from "../log/memory-engine.ts";
 import type { SessionContext } from "../session/context.ts";
-import { Outbound } from "../session/outbound.ts";
+import { Outbound } from "../session/send-buffers.ts";
 import { CLOSE_RESTART } from "../wire/close.ts";
 import { FrameWriter } from "../wire/frames.ts";
 import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES } from "../wire/limits.ts";
-import { handleTwirp } from "./admin.ts";
-import { type Connection, type ConnectionHandlers, connectionHandlers } from "./connection.ts";
-import { Doorway } from "./doorway.ts";
+import { handleTwirp } from "./admin-service.ts";
+import { Doorway } from "./admission.ts";
+import { type Connection, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
 import { LogLimiter } from "./log-limiter.ts";
-import type { ResolvedOptions } from "./options.ts";
 import type { CoreParts } from "./parts.ts";
+import type { ResolvedOptions } from "./server-options.ts";
 
 /** Connections that may be there without having opened a stream. */
 const MAX_UNOPENED = 64;

@@ -4,7 +4,7 @@ import { TinyMQError } from "../errors.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { isLoopback, refusal } from "./access.ts";
-import type { ConnectionData } from "./connection.ts";
+import type { ConnectionData } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 

@@ -2,6 +2,8 @@
 export { TinyMQError } from "../errors.ts";
 export { formatDuration, formatSize } from "../wire/units.ts";
 export type { Logger } from "./logger.ts";
+export type { ServerParts } from "./parts.ts";
+export { TinyMQServer } from "./server.ts";
 export {
   environmentName,
   OPTIONS,
@@ -9,7 +11,5 @@ export {
   parseOption,
   resolveOptions,
   type ServerOptions,
-} from "./options.ts";
-export type { ServerParts } from "./parts.ts";
-export { TinyMQServer } from "./server.ts";
+} from "./server-options.ts";
 export { VERSION } from "./version.ts";

@@ -1,9 +1,9 @@
 /** What a server is made of beside its options. */
 
-import type { Engine } from "../engine/engine.ts";
+import type { Engine } from "../log/engine.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Logger } from "./logger.ts";
-import type { ResolvedOptions } from "./options.ts";
+import type { ResolvedOptions } from "./server-options.ts";
 
 /** For those who embed a server, and for tests. */
 export interface ServerParts {

@@ -9,14 +9,14 @@ import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
 import { BATCH_SLACK_BYTES, FRAME_SLACK_BYTES, KiB, MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
 import { checkBind, readToken, tokenChecker } from "./access.ts";
-import type { ConnectionData, ConnectionHandlers } from "./connection.ts";
+import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
 import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { type Logger, SILENT } from "./logger.ts";
-import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./options.ts";
 import type { ServerParts } from "./parts.ts";
+import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./server-options.ts";
 
 /** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
 const SOCKET_SLACK_BYTES = 64 * KiB;

@@ -17,10 +17,10 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { Broker } from "../broker/broker.ts";
+import { SnapshotReader, takeSnapshot } from "../broker/snapshot.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { SnapshotRecord } from "../gen/tinymq/v1/snapshot.ts";
 import { MiB } from "../wire/limits.ts";
-import { SnapshotReader, takeSnapshot } from "./snapshot.ts";
 import { VERSION } from "./version.ts";
 
 const MAGIC = new TextEncoder().encode("tinymq-1");

@@ -1,5 +1,5 @@
 /** The server's side of `TinyMQ.Consume`. */
-import type { Consumer, ConsumerMode, Outcome } from "../broker/consumer.ts";
+import type { Consumer, ConsumerMode, Outcome } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
 import { TinyMQError } from "../errors.ts";
 import {
@@ -16,7 +16,7 @@ import { requireCount } from "../wire/frames.ts";
 import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream, StreamEnd } from "./stream.ts";
+import type { Rpc, Stream, StreamEnd } from "./stream-session.ts";
 
 /** What a pull without a wish of its own gets at most. */
 const DEFAULT_MESSAGES = 1_024;

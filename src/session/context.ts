@@ -2,7 +2,7 @@
 import type { Broker } from "../broker/broker.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { FrameWriter } from "../wire/frames.ts";
-import type { Outbound } from "./outbound.ts";
+import type { Outbound } from "./send-buffers.ts";
 
 export interface SessionContext {
   readonly broker: Broker;

@@ -1,6 +1,7 @@
 /** The server's side of `TinyMQ.Produce`. */
+
+import type { Producer } from "../broker/inbound/producers.ts";
 import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
-import type { Producer } from "../broker/producers.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {
   Delivery,
@@ -13,7 +14,7 @@ import { readProduceBatch, requireCount } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream, StreamEnd } from "./stream.ts";
+import type { Rpc, Stream, StreamEnd } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
 

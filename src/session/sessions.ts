@@ -5,9 +5,9 @@ import type { ITinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
 import { TinyMQ } from "../gen/tinymq/v1/queue.ts";
 import { openConsume } from "./consume.ts";
 import type { SessionContext } from "./context.ts";
+import type { FrameSocket, Session } from "./frame-socket.ts";
 import { openProduce } from "./produce.ts";
-import type { FrameSocket, Session } from "./socket.ts";
-import { type OpenRpc, Stream } from "./stream.ts";
+import { type OpenRpc, Stream } from "./stream-session.ts";
 import { openSubscribe } from "./subscribe.ts";
 import { FirstVersionSession } from "./v0.ts";
 

@@ -7,7 +7,7 @@ import { TinyMQError } from "../errors.ts";
 import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { decodeFrame, requireToken } from "./open.ts";
-import type { Rpc, Stream } from "./stream.ts";
+import type { Rpc, Stream } from "./stream-session.ts";
 
 export function openSubscribe(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
   const { kind } = decodeFrame(SubscribeRequest, firstFrame);

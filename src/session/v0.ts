@@ -5,10 +5,10 @@
  * States: `opening` (before ConnInit), `joining` (an engine opens the topic), `producing`, `consuming`, `ended`.
  */
 
-import { NO_OPTIONS } from "../broker/accept.ts";
-import type { Consumer } from "../broker/consumer.ts";
+import { NO_OPTIONS } from "../broker/inbound/accept.ts";
+import type { Producer } from "../broker/inbound/producers.ts";
+import type { Consumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
-import type { Producer } from "../broker/producers.ts";
 import type { Timer } from "../broker/timers.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
@@ -18,8 +18,8 @@ import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
 import { settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
+import type { FrameSocket, Session } from "./frame-socket.ts";
 import { decodeFrame, requireToken } from "./open.ts";
-import type { FrameSocket, Session } from "./socket.ts";
 
 const ROLE_PRODUCER = 1;
 const ROLE_CONSUMER = 2;

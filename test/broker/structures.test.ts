@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { DueHeap } from "../../src/broker/due-heap.ts";
-import { Lease } from "../../src/broker/lease.ts";
+import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
 import { type Timer, Timers } from "../../src/broker/timers.ts";
-import { type Buffering, Outbound } from "../../src/session/outbound.ts";
+import { type Buffering, Outbound } from "../../src/session/send-buffers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { runs } from "../support/runs.ts";
 

@@ -1,7 +1,7 @@
 /** A lease beside one that notes every position. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Lease } from "../../src/client/lease.ts";
+import { Lease } from "../../src/client/positions.ts";
 
 interface Step {
   readonly kind: "receive" | "done" | "below" | "settled" | "take";

@@ -1,7 +1,7 @@
 /** What every engine must do, as one suite of cases that is run against each. */
 import { describe, expect, test } from "bun:test";
-import type { Chunk, Engine, Log } from "../../src/engine/engine.ts";
 import { Batch, type Message } from "../../src/gen/tinymq/v1/queue.ts";
+import type { Chunk, Engine, Log } from "../../src/log/engine.ts";
 import { checkBatch } from "../../src/wire/scan.ts";
 import { Random } from "../support/random.ts";
 import { runs } from "../support/runs.ts";

@@ -1,4 +1,4 @@
-import { MemoryEngine } from "../../src/engine/memory/memory-engine.ts";
+import { MemoryEngine } from "../../src/log/memory-engine.ts";
 import { AsyncEngine } from "../support/async-engine.ts";
 import { Random } from "../support/random.ts";
 import { engineContract } from "./contract.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { largeSlab, SlabPool, STANDARD_SLAB } from "../../src/engine/memory/slab-pool.ts";
+import { largeSlab, SlabPool, STANDARD_SLAB } from "../../src/log/slab-pool.ts";
 
 const LARGE = largeSlab(300_000);
 

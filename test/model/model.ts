@@ -3,7 +3,7 @@
  * broker. Its clients tell it what they do; what the server does about it is checked against it.
  */
 
-import type { BrokerLimits } from "../../src/broker/limits.ts";
+import type { BrokerLimits } from "../../src/broker/broker-limits.ts";
 import { zeroCounters } from "../../src/broker/stats.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
 

@@ -1,6 +1,6 @@
 /** One run: clients, operators and time do what they are told, on the server and on the model. */
 import { redrive } from "../../src/broker/redrive.ts";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Engine } from "../../src/log/engine.ts";
 import type { PullRequest } from "../support/clients.ts";
 import { World } from "../support/world.ts";
 import { Actions } from "./actions.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_LIMITS } from "../../src/broker/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/broker/broker-limits.ts";
 import { CODE_NUMBERS } from "../../src/errors.ts";
 import { Admin } from "../../src/gen/tinymq/v1/admin.ts";
 import { TinyMQ } from "../../src/gen/tinymq/v1/queue.ts";

@@ -4,8 +4,8 @@
  *
  * Offsets are spread, as those of an engine that numbers `stream sequence x 8,192 + index`.
  */
-import type { Chunk, Engine, Lock, Log, OffsetRun } from "../../src/engine/engine.ts";
-import { MemoryEngine } from "../../src/engine/memory/memory-engine.ts";
+import type { Chunk, Engine, Lock, Log, OffsetRun } from "../../src/log/engine.ts";
+import { MemoryEngine } from "../../src/log/memory-engine.ts";
 import type { MaybePromise } from "../../src/wire/maybe-promise.ts";
 import type { Random } from "./random.ts";
 

@@ -1,5 +1,5 @@
 /** A WebSocket as a session sees it, that keeps what was sent and can be slow or gone. */
-import type { FrameSocket } from "../../src/session/socket.ts";
+import type { FrameSocket } from "../../src/session/frame-socket.ts";
 
 /** What a socket did, in the order of all sockets that share one list. */
 export type SocketEvent =

@@ -1,12 +1,12 @@
 /** A server without its sockets: broker, sessions and a clock that tests move. */
 import { Broker } from "../../src/broker/broker.ts";
-import { type BrokerLimits, DEFAULT_LIMITS } from "../../src/broker/limits.ts";
-import type { Engine } from "../../src/engine/engine.ts";
-import { MemoryEngine } from "../../src/engine/memory/memory-engine.ts";
+import { type BrokerLimits, DEFAULT_LIMITS } from "../../src/broker/broker-limits.ts";
+import type { Engine } from "../../src/log/engine.ts";
+import { MemoryEngine } from "../../src/log/memory-engine.ts";
 import type { SessionContext } from "../../src/session/context.ts";
-import { Outbound } from "../../src/session/outbound.ts";
+import type { Session } from "../../src/session/frame-socket.ts";
+import { Outbound } from "../../src/session/send-buffers.ts";
 import { firstVersionSession, streamSession } from "../../src/session/sessions.ts";
-import type { Session } from "../../src/session/socket.ts";
 import { FrameWriter } from "../../src/wire/frames.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeSocket, type SocketEvent } from "./fake-socket.ts";

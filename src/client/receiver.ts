@@ -10,7 +10,7 @@ import { type Delivered, Outcome, type Pull } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
 import { Inbox } from "./inbox.ts";
-import type { Lease } from "./lease.ts";
+import type { Lease } from "./positions.ts";
 import { type PullRecord, Pulls } from "./pulls.ts";
 import { type SettlementLink, Settlements } from "./settlements.ts";
 import { type Waiter, Waiters } from "./waiters.ts";

@@ -3,7 +3,7 @@
  *
  * Always holds: runs ascend in position, are disjoint and not empty; `nextPosition` is above them all.
  */
-import { Fifo } from "../wire/fifo.ts";
+import { Fifo } from "../../wire/fifo.ts";
 
 export interface LeaseRun {
   position: number;

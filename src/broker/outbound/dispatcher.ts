@@ -6,15 +6,16 @@
  * pulls that may be answered, oldest first; a consumer's `parked` pulls cannot be answered yet, because it
  * stands in line or does not read.
  */
-import type { Lock } from "../engine/engine.ts";
-import { TinyMQError } from "../errors.ts";
-import { Fifo } from "../wire/fifo.ts";
-import { MAX_PULLS_IN_FLIGHT } from "../wire/limits.ts";
-import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
-import { Consumer, type ConsumerMode, type WaitingPull } from "./consumer.ts";
-import type { TopicView } from "./host.ts";
-import type { ConsumerPort, Delivery } from "./ports.ts";
-import type { Timer } from "./timers.ts";
+
+import { TinyMQError } from "../../errors.ts";
+import type { Lock } from "../../log/engine.ts";
+import { Fifo } from "../../wire/fifo.ts";
+import { MAX_PULLS_IN_FLIGHT } from "../../wire/limits.ts";
+import { chain, type MaybePromise, settle } from "../../wire/maybe-promise.ts";
+import type { TopicView } from "../host.ts";
+import type { ConsumerPort, Delivery } from "../ports.ts";
+import type { Timer } from "../timers.ts";
+import { Consumer, type ConsumerMode, type WaitingPull } from "./topic-consumer.ts";
 
 export class Dispatcher {
   readonly #topic: TopicView;

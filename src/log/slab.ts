@@ -7,7 +7,7 @@
  * `releasedPrefix` was released; beyond it `#released` (made only when somebody releases out of order) has
  * a bit for each.
  */
-import { skipEntries, spanWithin } from "../../wire/scan.ts";
+import { skipEntries, spanWithin } from "../wire/scan.ts";
 
 /** A segment that has as much is not extended: a look-up walks the entries of one segment. */
 const SEGMENT_MESSAGES = 64;

@@ -3,11 +3,11 @@ import type { ServerWebSocket } from "bun";
 import type { Timer } from "../broker/timers.ts";
 import { toTinyMQError } from "../errors.ts";
 import type { SessionContext } from "../session/context.ts";
+import type { FrameSocket, Session } from "../session/frame-socket.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
-import type { FrameSocket, Session } from "../session/socket.ts";
 import { closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
-import type { Doorway, Unopened } from "./doorway.ts";
+import type { Doorway, Unopened } from "./admission.ts";
 
 /** What a WebSocket carries from its upgrade on. */
 export interface ConnectionData {

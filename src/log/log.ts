@@ -5,9 +5,9 @@
  * capacity of all slabs and their indexes.
  */
 
-import { FRAME_HEADROOM } from "../../wire/frames.ts";
-import { entryEnd, skipEntries, spanWithin } from "../../wire/scan.ts";
-import type { Chunk, Log, OffsetRun } from "../engine.ts";
+import { FRAME_HEADROOM } from "../wire/frames.ts";
+import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
+import type { Chunk, Log, OffsetRun } from "./engine.ts";
 import { type Place, Slab } from "./slab.ts";
 import { largeSlab, type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
 

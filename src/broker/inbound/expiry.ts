@@ -4,10 +4,10 @@
  * An expired message that is leased stays with its consumer; `#late` remembers it, so that it is gone if it
  * is given back. Always holds: every offset in `#late` is leased.
  */
-import { DueHeap } from "./due-heap.ts";
-import type { TopicView } from "./host.ts";
-import { RangeSet } from "./range-set.ts";
-import type { Timer } from "./timers.ts";
+import { DueHeap } from "../due-heap.ts";
+import type { TopicView } from "../host.ts";
+import { RangeSet } from "../range-set.ts";
+import type { Timer } from "../timers.ts";
 
 interface Expiring {
   readonly due: number;

@@ -3,11 +3,11 @@
  *
  * Always holds: `host.remembered.uniqueIds` counts every id in every topic's map.
  */
-import { QueueFull } from "../errors.ts";
-import { concatBytes } from "../wire/bytes.ts";
-import { entryEnd, messageId } from "../wire/scan.ts";
-import type { TopicView } from "./host.ts";
-import type { Timer } from "./timers.ts";
+import { QueueFull } from "../../errors.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { entryEnd, messageId } from "../../wire/scan.ts";
+import type { TopicView } from "../host.ts";
+import type { Timer } from "../timers.ts";
 
 /** What one remembered id costs, in bytes, measured roughly. */
 const ID_BYTES = 48;

@@ -2,12 +2,12 @@
  * Messages of one topic that are not due yet. They wait in a log of their own, which is charged like any
  * other, and move to the topic's log when they are due: in due order, of those due together the first sent.
  */
-import type { Log } from "../engine/engine.ts";
-import { concatBytes } from "../wire/bytes.ts";
-import { chain, type MaybePromise, settle } from "../wire/maybe-promise.ts";
-import { DueHeap } from "./due-heap.ts";
-import type { TopicView } from "./host.ts";
-import type { Timer } from "./timers.ts";
+import type { Log } from "../../log/engine.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { chain, type MaybePromise, settle } from "../../wire/maybe-promise.ts";
+import { DueHeap } from "../due-heap.ts";
+import type { TopicView } from "../host.ts";
+import type { Timer } from "../timers.ts";
 
 /** How long messages wait that an engine could not move. */
 const RETRY_MS = 1_000;

@@ -4,13 +4,13 @@
  * A batch is numbered by its producer (`seq`, from 1, without gaps). What was answered once is answered the
  * same way again and not stored again.
  */
-import { TinyMQError, toTinyMQError } from "../errors.ts";
-import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import type { MaybePromise } from "../wire/maybe-promise.ts";
-import { checkBatch } from "../wire/scan.ts";
+import { TinyMQError, toTinyMQError } from "../../errors.ts";
+import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
+import type { MaybePromise } from "../../wire/maybe-promise.ts";
+import { checkBatch } from "../../wire/scan.ts";
+import type { BatchOptions, ProducerPort } from "../ports.ts";
+import type { Timer } from "../timers.ts";
 import { type AcceptingTopic, acceptBroadcast, acceptQueued } from "./accept.ts";
-import type { BatchOptions, ProducerPort } from "./ports.ts";
-import type { Timer } from "./timers.ts";
 
 /** A batch whose answer is not known yet, or waits for an earlier one. */
 interface Pending {

@@ -4,9 +4,9 @@
  * Always holds: every offset of `#ranges` is in the waiting of exactly one timer.
  */
 
-import type { TopicView } from "./host.ts";
-import { type OffsetRange, RangeSet } from "./range-set.ts";
-import type { Timer } from "./timers.ts";
+import type { TopicView } from "../host.ts";
+import { type OffsetRange, RangeSet } from "../range-set.ts";
+import type { Timer } from "../timers.ts";
 
 export class HeldBack {
   readonly #topic: TopicView;

@@ -1,7 +1,7 @@
 /** The engine in memory: logs on slabs, and locks that are always ours, there being one server. */
-import { MiB } from "../../wire/limits.ts";
-import type { Engine, Lock, Log } from "../engine.ts";
-import { MemoryLog } from "./memory-log.ts";
+import { MiB } from "../wire/limits.ts";
+import type { Engine, Lock, Log } from "./engine.ts";
+import { MemoryLog } from "./log.ts";
 import { SlabPool } from "./slab-pool.ts";
 
 /** Kept for the next slabs, whatever the topics: what a busy queue needs to go round. */

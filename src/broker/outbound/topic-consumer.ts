@@ -1,9 +1,9 @@
 /** One consume stream as the broker sees it: its lease, its pulls, and what it does with its messages. */
-import { TinyMQError } from "../errors.ts";
-import type { TopicView } from "./host.ts";
+import { TinyMQError } from "../../errors.ts";
+import type { TopicView } from "../host.ts";
+import type { ConsumerPort } from "../ports.ts";
+import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
-import type { ConsumerPort } from "./ports.ts";
-import type { Timer } from "./timers.ts";
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";

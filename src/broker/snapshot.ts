@@ -4,13 +4,6 @@
  * Times are told as ms since 1970: they go on while no server runs.
  */
 
-import { delaysOf } from "../broker/accept.ts";
-import type { Broker } from "../broker/broker.ts";
-import { Expiry } from "../broker/expiry.ts";
-import { HeldBack } from "../broker/held-back.ts";
-import type { Producer } from "../broker/producers.ts";
-import type { Topic } from "../broker/topic.ts";
-import { UniqueIds } from "../broker/unique.ts";
 import { CODE_NUMBERS, codeFromNumber, TinyMQError } from "../errors.ts";
 import type {
   SnapshotDelayed,
@@ -21,6 +14,13 @@ import type {
 } from "../gen/tinymq/v1/snapshot.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
+import type { Broker } from "./broker.ts";
+import { delaysOf } from "./inbound/accept.ts";
+import { Expiry } from "./inbound/expiry.ts";
+import type { Producer } from "./inbound/producers.ts";
+import { UniqueIds } from "./inbound/unique.ts";
+import { HeldBack } from "./outbound/held-back.ts";
+import type { Topic } from "./topic.ts";
 
 const CHUNK_MESSAGES = 8_192;
 const CHUNK_BYTES = MiB;

@@ -9,7 +9,7 @@ import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import type { DeliveredHead } from "../wire/frames.ts";
 import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
-import type { FrameSocket, Session } from "./socket.ts";
+import type { FrameSocket, Session } from "./frame-socket.ts";
 
 /** One RPC of a stream, made by its open frame. */
 export interface Rpc {

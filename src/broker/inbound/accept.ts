@@ -1,10 +1,10 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
 
-import { TinyMQError } from "../errors.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
+import { TinyMQError } from "../../errors.ts";
+import { chain, type MaybePromise } from "../../wire/maybe-promise.ts";
+import type { TopicView } from "../host.ts";
+import type { BatchOptions } from "../ports.ts";
 import { Delays } from "./delays.ts";
-import type { TopicView } from "./host.ts";
-import type { BatchOptions } from "./ports.ts";
 import { UniqueIds } from "./unique.ts";
 
 /** A topic that batches come into; what it does not use is null. */
