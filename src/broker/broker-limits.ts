@@ -1,3 +1,5 @@
+import { MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
+
 /** What a broker may use, and what it does where that ends. Bytes and ms; 0 means: no such limit. */
 export interface BrokerLimits {
   maxMemory: number;
@@ -17,11 +19,17 @@ export interface BrokerLimits {
   maxUniqueIds: number;
 }
 
+/** What is remembered of all topics together; each topic counts its own in and out. */
+export interface Remembered {
+  producers: number;
+  uniqueIds: number;
+}
+
 export const DEFAULT_LIMITS: BrokerLimits = {
-  maxMemory: 256 * 1024 * 1024,
+  maxMemory: 256 * MiB,
   maxTopicMemory: 0,
   overflow: "reject",
-  maxMessageBytes: 1024 * 1024,
+  maxMessageBytes: MAX_MESSAGE_BYTES,
   maxTopics: 100_000,
   maxDeliveries: 0,
   idleTopicTtlMs: 300_000,

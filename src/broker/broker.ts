@@ -5,22 +5,21 @@
  */
 
 import { QueueFull, TinyMQError } from "../errors.ts";
-import type { Engine, Log } from "../log/engine.ts";
+import type { Log } from "../log/log.ts";
+import { SlabPool } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { BrokerLimits } from "./broker-limits.ts";
-import type { OpenedProducer } from "./inbound/producers.ts";
-import type { Consumer, ConsumerMode } from "./outbound/topic-consumer.ts";
+import type { BrokerLimits, Remembered } from "./broker-limits.ts";
+import { type Counters, zeroCounters } from "./counters.ts";
+import type { OpenedProducer } from "./inbound/producer-table.ts";
+import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
-import { type Counters, zeroCounters } from "./stats.ts";
 import { Timers } from "./timers.ts";
-import { Topic, type TopicBroker } from "./topic.ts";
+import { Topic, type TopicHost } from "./topic.ts";
 
 export interface BrokerParts {
-  readonly engine: Engine;
   readonly limits: BrokerLimits;
   readonly clock: Clock;
   readonly publisher: Publisher;
@@ -36,7 +35,7 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
-export class Broker implements TopicBroker {
+export class Broker implements TopicHost {
   /** Names this memory: new whenever memory was lost. */
   instance = randomName();
   readonly limits: BrokerLimits;
@@ -44,26 +43,20 @@ export class Broker implements TopicBroker {
   readonly timers: Timers;
   readonly publisher: Publisher;
   readonly counters: Counters = zeroCounters();
-  readonly remembered = { producers: 0, uniqueIds: 0 };
+  readonly remembered: Remembered = { producers: 0, uniqueIds: 0 };
+  readonly pool = new SlabPool();
   readonly failed: (what: string, error: unknown) => void;
-  readonly #engine: Engine;
   readonly #topics = new Map<string, Topic>();
-  readonly #opening = new Map<string, Promise<Topic>>();
   #memoryUsed = 0;
   #compactedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(parts: BrokerParts) {
-    this.#engine = parts.engine;
     this.limits = parts.limits;
     this.clock = parts.clock;
     this.timers = new Timers(parts.clock);
     this.publisher = parts.publisher;
     this.failed = parts.failed;
-  }
-
-  get engineName(): string {
-    return this.#engine.name;
   }
 
   get memoryUsed(): number {
@@ -81,13 +74,9 @@ export class Broker implements TopicBroker {
     firstSeq: number,
     broadcast: boolean,
     port: ProducerPort,
-  ): MaybePromise<OpenedProducer & { topic: Topic }> {
-    // Now: the bytes are the socket's, and an engine may take its time.
-    const id = toHex(producerId);
-    return chain(this.openTopic(topicName), (topic) => ({
-      ...topic.producers.open(id, firstSeq, broadcast, port),
-      topic,
-    }));
+  ): OpenedProducer & { topic: Topic } {
+    const topic = this.openTopic(topicName);
+    return { ...topic.producers.open(toHex(producerId), firstSeq, broadcast, port), topic };
   }
 
   /** Opens a consumer's stream. Throws FAILED_PRECONDITION if the topic's lock is taken. */
@@ -96,17 +85,16 @@ export class Broker implements TopicBroker {
     consumerId: Uint8Array,
     mode: ConsumerMode,
     port: ConsumerPort,
-  ): MaybePromise<Consumer> {
-    const id = toHex(consumerId);
-    return chain(this.openTopic(topicName), (topic) => topic.dispatcher.open(id, mode, port));
+  ): TopicConsumer {
+    return this.openTopic(topicName).dispatcher.open(toHex(consumerId), mode, port);
   }
 
-  /** The topic of that name, made if there is none. */
-  openTopic(name: string): MaybePromise<Topic> {
+  /** The topic of that name, made if there is none. Throws `InvalidTopic`, and RESOURCE_EXHAUSTED. */
+  openTopic(name: string): Topic {
     checkTopicName(name);
     const topic = this.#topics.get(name);
     if (topic !== undefined) return topic;
-    if (this.#topics.size + this.#opening.size >= this.limits.maxTopics) {
+    if (this.#topics.size >= this.limits.maxTopics) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
         `the server has ${this.limits.maxTopics} topics, as many as it may: use one that exists, or raise max-topics`,
@@ -115,13 +103,9 @@ export class Broker implements TopicBroker {
     return this.#makeTopic(name);
   }
 
-  topicForDeadLetters(name: string): MaybePromise<Topic> {
+  /** The topic of that name, made if there is none, whatever the limit on topics. */
+  ensureTopic(name: string): Topic {
     return this.#topics.get(name) ?? this.#makeTopic(name);
-  }
-
-  openDelayedLog(topic: string): MaybePromise<Log> {
-    // No topic can have this name: control characters are not allowed in names.
-    return this.#engine.openLog(`${topic}\u0000delayed`);
   }
 
   /** The topic of that name; throws NOT_FOUND. */
@@ -133,7 +117,7 @@ export class Broker implements TopicBroker {
 
   remove(topic: Topic): void {
     if (this.#topics.get(topic.name) === topic) this.#topics.delete(topic.name);
-    topic.drop();
+    topic.free();
   }
 
   charge(bytes: number): void {
@@ -146,9 +130,7 @@ export class Broker implements TopicBroker {
 
   makeRoom(topic: Topic, log: Log, byteLength: number): void {
     if (this.#fits(topic, log, byteLength)) return;
-    topic.expiry?.runDue();
-    topic.log.compact();
-    topic.updateMemory();
+    topic.compact();
     if (this.#fits(topic, log, byteLength)) return;
     this.#compactAll();
     if (this.#fits(topic, log, byteLength)) return;
@@ -162,29 +144,18 @@ export class Broker implements TopicBroker {
   }
 
   /** Ends all streams' topics and frees everything. */
-  async close(): Promise<void> {
+  close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.timers.close();
     for (const topic of [...this.#topics.values()]) this.remove(topic);
-    await this.#engine.close();
+    this.pool.clear();
   }
 
-  #makeTopic(name: string): MaybePromise<Topic> {
-    const opening = this.#opening.get(name);
-    if (opening !== undefined) return opening;
-    const made = chain(this.#engine.openLog(name), (log) => {
-      const topic = new Topic(name, log, this.#engine.openLock(name), this);
-      this.#topics.set(name, topic);
-      topic.checkIdle();
-      return topic;
-    });
-    if (made instanceof Promise) {
-      const pending = made.finally(() => this.#opening.delete(name));
-      this.#opening.set(name, pending);
-      return pending;
-    }
-    return made;
+  #makeTopic(name: string): Topic {
+    const topic = new Topic(name, this);
+    this.#topics.set(name, topic);
+    return topic;
   }
 
   #fits(topic: Topic, log: Log, byteLength: number): boolean {
@@ -203,10 +174,7 @@ export class Broker implements TopicBroker {
     const now = this.clock.now();
     if (now - this.#compactedAt < COMPACT_ALL_EVERY_MS) return;
     this.#compactedAt = now;
-    for (const topic of this.#topics.values()) {
-      topic.log.compact();
-      topic.updateMemory();
-    }
+    for (const topic of this.#topics.values()) topic.compact();
   }
 
   /** Drops the oldest messages of the topic that nobody holds, until there is room; false if there is none. */
@@ -216,17 +184,11 @@ export class Broker implements TopicBroker {
     if (this.#memoryUsed - topic.memory + byteLength > maxMemory) return false;
     if (maxTopicMemory > 0 && byteLength > maxTopicMemory) return false;
     for (let drops = 0; !this.#fits(topic, log, byteLength); drops++) {
-      const oldest = topic.oldestReady(DROP_MESSAGES, DROP_BYTES);
-      if (oldest === undefined) {
-        topic.log.compact();
-        topic.updateMemory();
+      if (!topic.dropOldest(DROP_MESSAGES, DROP_BYTES)) {
+        topic.compact();
         return this.#fits(topic, log, byteLength);
       }
-      topic.dropReady(oldest.firstOffset, oldest.firstOffset + oldest.count, "dropped");
-      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) {
-        topic.log.compact();
-        topic.updateMemory();
-      }
+      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) topic.compact();
     }
     return true;
   }

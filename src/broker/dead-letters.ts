@@ -8,52 +8,35 @@ import { concatBytes } from "../wire/bytes.ts";
 import { truncateUtf8 } from "../wire/close.ts";
 import { encodeHeaders } from "../wire/headers.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
-import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
-import type { TopicView } from "./host.ts";
 
 const PREFIX = "tinymq-dead-";
 const HEADERS_TAG = 0x1a;
 const KEY_TAG = 0x0a;
 const utf8 = new TextDecoder();
 
-/** Copies leased messages to the dead-letter topic of `topic`. */
-export function deadLetters(
-  topic: TopicView,
-  firstOffset: number,
-  count: number,
-  deliveries: number,
-  reason: string,
-): MaybePromise<void> {
-  const { host } = topic;
+/** How messages died. */
+export interface Death {
+  readonly topic: string;
+  readonly reason: string;
+  /** ms since 1970. */
+  readonly time: number;
+  readonly deliveries: number;
+}
+
+/** Checked messages as dead letters: a copy of `parts`, with headers that tell how they died. */
+export function withDeathHeaders(parts: readonly Uint8Array[], death: Death): Uint8Array {
   const headers = encodeHeaders({
-    [`${PREFIX}topic`]: topic.name,
-    [`${PREFIX}reason`]: truncateUtf8(reason, MAX_REASON_BYTES),
-    [`${PREFIX}time`]: new Date(host.clock.wall()).toISOString(),
-    [`${PREFIX}deliveries`]: String(deliveries),
+    [`${PREFIX}topic`]: death.topic,
+    [`${PREFIX}reason`]: truncateUtf8(death.reason, MAX_REASON_BYTES),
+    [`${PREFIX}time`]: new Date(death.time).toISOString(),
+    [`${PREFIX}deliveries`]: String(death.deliveries),
   });
-  return chain(host.topicForDeadLetters(topic.name + DEAD_LETTER_SUFFIX), (dead) => {
-    const end = firstOffset + count;
-    const moveFrom = (from: number): MaybePromise<void> =>
-      chain(topic.log.read(from, count, Number.MAX_SAFE_INTEGER, end), (chunk) => {
-        if (chunk === null) return;
-        const { nextOffset } = chunk;
-        const batch = rewrite(concatBytes(chunk.parts), headers);
-        // No room is asked for: a dead letter takes the place of a message that was charged.
-        return chain(dead.store(batch, chunk.count, 0), () => {
-          dead.count("produced", chunk.count);
-          dead.publish(batch, chunk.count);
-          dead.dispatcher.pump();
-          return nextOffset < end ? moveFrom(nextOffset) : undefined;
-        });
-      });
-    return moveFrom(firstOffset);
-  });
+  return rewrite(concatBytes(parts), headers);
 }
 
 /** The messages of a checked batch as they were before they died. */
-export function revive(batch: Uint8Array): Uint8Array {
+export function withoutDeathHeaders(batch: Uint8Array): Uint8Array {
   return rewrite(batch, new Uint8Array(0));
 }
 

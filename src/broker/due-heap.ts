@@ -1,73 +1,122 @@
-/** A heap of things that are due at some time: the earliest first, of those due together the first added. */
+/**
+ * A heap of things that are due at some time: the earliest first, of those due together the first added.
+ *
+ * Always holds: `entries[e.slot] === e` for every entry in the heap, and none is due before its parent.
+ */
 
+/** What stands in a heap. The heap alone writes `order` and `slot`. */
 export interface Due {
+  /** By the broker's clock, in ms. */
   readonly due: number;
+  /** Which of those due together was added first. */
+  order: number;
+  /** Its place in the heap; −1 when it is in none. */
+  slot: number;
 }
 
 export class DueHeap<T extends Due> {
-  #entries: { item: T; order: number }[] = [];
+  #entries: T[] = [];
   #order = 0;
 
   get length(): number {
     return this.#entries.length;
   }
 
-  first(): T | undefined {
-    return this.#entries[0]?.item;
+  /** How many entries were added so far. */
+  get added(): number {
+    return this.#order;
   }
 
-  push(item: T): void {
-    this.#entries.push({ item, order: this.#order++ });
-    let slot = this.#entries.length - 1;
-    while (slot > 0) {
-      const parent = (slot - 1) >>> 1;
-      if (!this.#isBefore(slot, parent)) break;
-      this.#swap(slot, parent);
-      slot = parent;
-    }
+  first(): T | undefined {
+    return this.#entries[0];
+  }
+
+  /** When the first is due; Infinity where there is none. */
+  get nextDue(): number {
+    return this.#entries[0]?.due ?? Number.POSITIVE_INFINITY;
+  }
+
+  push(entry: T): void {
+    entry.order = this.#order++;
+    this.#place(entry, this.#entries.length);
+    this.#rise(entry);
   }
 
   shift(): T | undefined {
     const first = this.#entries[0];
-    const last = this.#entries.pop();
-    if (first === undefined || last === undefined || first === last) return first?.item;
-    this.#entries[0] = last;
-    let slot = 0;
-    for (;;) {
-      const left = 2 * slot + 1;
-      const right = left + 1;
-      let next = slot;
-      if (left < this.#entries.length && this.#isBefore(left, next)) next = left;
-      if (right < this.#entries.length && this.#isBefore(right, next)) next = right;
-      if (next === slot) return first.item;
-      this.#swap(slot, next);
-      slot = next;
+    if (first !== undefined) this.remove(first);
+    return first;
+  }
+
+  /** Takes the first entry if it is due at `now`. */
+  shiftDue(now: number): T | undefined {
+    return this.nextDue <= now ? this.shift() : undefined;
+  }
+
+  /** Does nothing to an entry that is not in the heap. */
+  remove(entry: T): void {
+    if (entry.slot < 0) return;
+    const last = this.#entries.pop()!;
+    if (last !== entry) {
+      this.#place(last, entry.slot);
+      this.#rise(last);
+      this.#sink(last);
     }
+    entry.slot = -1;
   }
 
   /** Keeps only what `keep` answers true for. */
-  filter(keep: (item: T) => boolean): void {
-    const kept = this.#entries.filter((entry) => keep(entry.item));
-    kept.sort((one, other) => one.item.due - other.item.due || one.order - other.order);
-    this.#entries = kept;
+  filter(keep: (entry: T) => boolean): void {
+    const before = this.#entries;
+    this.#entries = [];
+    for (const entry of before.sort(byDue)) {
+      // An array in order is a heap.
+      if (keep(entry)) this.#place(entry, this.#entries.length);
+      else entry.slot = -1;
+    }
   }
 
-  /** In order of due time. */
-  items(): T[] {
-    return [...this.#entries]
-      .sort((one, other) => one.item.due - other.item.due || one.order - other.order)
-      .map((entry) => entry.item);
+  clear(): void {
+    for (const entry of this.#entries) entry.slot = -1;
+    this.#entries = [];
   }
 
-  #isBefore(slot: number, other: number): boolean {
-    const one = this.#entries[slot]!;
-    const two = this.#entries[other]!;
-    return one.item.due < two.item.due || (one.item.due === two.item.due && one.order < two.order);
+  /** All entries, the earliest first. */
+  sorted(): T[] {
+    return [...this.#entries].sort(byDue);
   }
 
-  #swap(slot: number, other: number): void {
-    const entry = this.#entries[slot]!;
-    this.#entries[slot] = this.#entries[other]!;
-    this.#entries[other] = entry;
+  #rise(entry: T): void {
+    while (entry.slot > 0) {
+      const parent = this.#entries[(entry.slot - 1) >>> 1]!;
+      if (byDue(parent, entry) < 0) return;
+      this.#swap(entry, parent);
+    }
   }
+
+  #sink(entry: T): void {
+    for (;;) {
+      const left = this.#entries[2 * entry.slot + 1];
+      const right = this.#entries[2 * entry.slot + 2];
+      const child = right !== undefined && byDue(right, left!) < 0 ? right : left;
+      if (child === undefined || byDue(entry, child) < 0) return;
+      this.#swap(child, entry);
+    }
+  }
+
+  #swap(one: T, other: T): void {
+    const { slot } = one;
+    this.#place(one, other.slot);
+    this.#place(other, slot);
+  }
+
+  #place(entry: T, slot: number): void {
+    entry.slot = slot;
+    this.#entries[slot] = entry;
+  }
+}
+
+/** Below 0 where `one` comes first. No two entries of a heap have the same order. */
+function byDue(one: Due, other: Due): number {
+  return one.due - other.due || one.order - other.order;
 }

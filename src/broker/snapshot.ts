@@ -3,7 +3,6 @@
  *
  * Times are told as ms since 1970: they go on while no server runs.
  */
-
 import { CODE_NUMBERS, codeFromNumber, TinyMQError } from "../errors.ts";
 import type {
   SnapshotDelayed,
@@ -12,14 +11,12 @@ import type {
   SnapshotRecord,
   SnapshotTopic,
 } from "../gen/tinymq/v1/snapshot.ts";
+import type { Log } from "../log/log.ts";
 import { concatBytes } from "../wire/bytes.ts";
+import type { Clock } from "../wire/clock.ts";
 import { MiB } from "../wire/limits.ts";
 import type { Broker } from "./broker.ts";
-import { delaysOf } from "./inbound/accept.ts";
-import { Expiry } from "./inbound/expiry.ts";
-import type { Producer } from "./inbound/producers.ts";
-import { UniqueIds } from "./inbound/unique.ts";
-import { HeldBack } from "./outbound/held-back.ts";
+import type { TopicProducer } from "./inbound/topic-producer.ts";
 import type { Topic } from "./topic.ts";
 
 const CHUNK_MESSAGES = 8_192;
@@ -29,42 +26,42 @@ const IDS_A_RECORD = 10_000;
 type Kind = SnapshotRecord["kind"];
 
 /** Everything that must outlive the server, topic by topic. No stream may be open. */
-export async function* takeSnapshot(broker: Broker, version: string): AsyncGenerator<SnapshotRecord> {
+export function* takeSnapshot(broker: Broker, version: string): Generator<SnapshotRecord> {
   const writtenAt = broker.clock.wall();
   yield record({ oneofKind: "head", head: { instance: broker.instance, writtenAt, version } });
   let topics = 0;
   let messages = 0;
   for (const topic of broker.topics.values()) {
-    const kept = topic.log.count + (topic.delays?.count ?? 0);
-    if (kept === 0 && topic.producers.remembered === 0 && (topic.unique?.memory ?? 0) === 0) continue;
+    const kept = topic.queued;
+    if (kept === 0 && topic.producers.remembered === 0 && (topic.acceptor.unique?.count ?? 0) === 0) continue;
     topics += 1;
     messages += kept;
     yield record({
       oneofKind: "topic",
-      topic: { name: topic.name, nextOffset: topic.log.nextOffset, cursor: topic.cursor },
+      topic: { name: topic.name, nextOffset: topic.backlog.log.nextOffset, cursor: topic.backlog.cursor },
     });
     yield* topicRecords(topic);
   }
   yield record({ oneofKind: "tail", tail: { topics, messages } });
 }
 
-async function* topicRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
-  const at = (time: number) => wallTime(topic, time);
+function* topicRecords(topic: Topic): Generator<SnapshotRecord> {
+  const at = (time: number) => wallTime(topic.timers.clock, time);
   yield* messageRecords(topic);
-  for (const { due, first, end } of topic.expiry?.items() ?? []) {
+  for (const { due, first, end } of topic.backlog.expiry?.items() ?? []) {
     yield record({
       oneofKind: "expiry",
       expiry: { firstOffset: first, count: end - first, expiresAt: at(due) },
     });
   }
-  for await (const { due, expires, count, batch } of topic.delays?.items() ?? []) {
+  for (const { due, expires, count, batch } of topic.acceptor.delays?.items() ?? []) {
     const expiresAt = expires === Number.POSITIVE_INFINITY ? 0 : at(expires);
     yield record({ oneofKind: "delayed", delayed: { dueAt: at(due), expiresAt, count, batch } });
   }
   for (const producer of topic.producers.items()) {
     yield record({ oneofKind: "producer", producer: producerRecord(producer) });
   }
-  const ids = [...(topic.unique?.items() ?? [])];
+  const ids = [...(topic.acceptor.unique?.items() ?? [])];
   for (let from = 0; from < ids.length; from += IDS_A_RECORD) {
     const some = ids.slice(from, from + IDS_A_RECORD);
     const uniqueIds = { ids: some.map(([id]) => id), until: some.map(([, until]) => at(until)) };
@@ -73,43 +70,39 @@ async function* topicRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
 }
 
 /** The messages in order of offset, each stretch with what happened to it. */
-async function* messageRecords(topic: Topic): AsyncGenerator<SnapshotRecord> {
+function* messageRecords({ backlog, timers }: Topic): Generator<SnapshotRecord> {
   const given = [
-    ...[...topic.returned].map((range) => ({ ...range, heldUntil: 0 })),
-    ...[...(topic.heldBack?.items() ?? [])].map((range) => ({
+    ...[...backlog.returned].map((range) => ({ ...range, heldUntil: 0 })),
+    ...[...(backlog.heldBack?.items() ?? [])].map((range) => ({
       ...range,
-      heldUntil: wallTime(topic, range.due),
+      heldUntil: wallTime(timers.clock, range.due),
     })),
   ].sort((one, other) => one.first - other.first);
-  for (const range of given) {
-    for await (const chunk of chunks(topic, range.first, range.end)) {
-      const { deliveries, heldUntil } = range;
-      yield record({ oneofKind: "messages", messages: { ...chunk, returned: true, deliveries, heldUntil } });
-    }
+  for (const { first, end, deliveries, heldUntil } of given) {
+    yield* chunkRecords(backlog.log, first, end, { returned: true, deliveries, heldUntil });
   }
-  for await (const chunk of chunks(topic, topic.cursor, topic.log.nextOffset)) {
-    yield record({
-      oneofKind: "messages",
-      messages: { ...chunk, returned: false, deliveries: 0, heldUntil: 0 },
-    });
-  }
+  const fresh = { returned: false, deliveries: 0, heldUntil: 0 };
+  yield* chunkRecords(backlog.log, backlog.cursor, backlog.log.nextOffset, fresh);
 }
 
-async function* chunks(
-  topic: Topic,
+/** The messages of the offsets [first, end), a record for each run of consecutive ones. */
+function* chunkRecords(
+  log: Log,
   first: number,
   end: number,
-): AsyncGenerator<{ firstOffset: number; count: number; batch: Uint8Array }> {
-  let from = first;
-  while (from < end) {
-    // One run at a time: a record's offsets are consecutive.
-    const peek = await topic.log.read(from, CHUNK_MESSAGES, CHUNK_BYTES, end);
-    if (peek === null) return;
-    const run = peek.runs[0]!;
-    const whole =
-      peek.runs.length === 1 ? peek : await topic.log.read(run.firstOffset, run.count, CHUNK_BYTES, end);
-    if (whole === null) return;
-    yield { firstOffset: run.firstOffset, count: whole.count, batch: concatBytes(whole.parts) };
+  state: Pick<SnapshotMessages, "returned" | "deliveries" | "heldUntil">,
+): Generator<SnapshotRecord> {
+  for (let from = first; from < end; ) {
+    const found = log.read(from, CHUNK_MESSAGES, CHUNK_BYTES, end);
+    if (found === null) return;
+    const { firstOffset, count } = found.runs[0]!;
+    // Read again where there are several runs: a record's offsets are consecutive.
+    const whole = found.runs.length === 1 ? found : log.read(firstOffset, count, CHUNK_BYTES, end)!;
+    const batch = concatBytes(whole.parts);
+    yield record({
+      oneofKind: "messages",
+      messages: { firstOffset, count: whole.count, batch, ...state },
+    });
     from = whole.nextOffset;
   }
 }
@@ -129,25 +122,25 @@ export class SnapshotReader {
   }
 
   /** Takes the next record. Throws DATA_LOSS if it cannot stand there. */
-  async take({ kind }: SnapshotRecord): Promise<void> {
+  take({ kind }: SnapshotRecord): void {
     switch (kind.oneofKind) {
       case "head":
         this.#broker.instance = kind.head.instance;
         return;
       case "topic":
-        await this.#finishTopic();
-        await this.#begin(kind.topic);
+        this.#finishTopic();
+        this.#begin(kind.topic);
         return;
       case "messages":
-        await this.#restoreMessages(this.#current(), kind.messages);
+        this.#restoreMessages(this.#current(), kind.messages);
         return;
       case "delayed":
-        await this.#restoreDelayed(this.#current(), kind.delayed);
+        this.#restoreDelayed(this.#current(), kind.delayed);
         return;
       case "expiry": {
         const topic = this.#current();
-        topic.expiry ??= new Expiry(topic);
-        topic.expiry.add(kind.expiry.firstOffset, kind.expiry.count, ownTime(topic, kind.expiry.expiresAt));
+        const { firstOffset, count, expiresAt } = kind.expiry;
+        topic.backlog.expire(firstOffset, count, ownTime(topic.timers.clock, expiresAt));
         return;
       }
       case "producer":
@@ -155,14 +148,14 @@ export class SnapshotReader {
         return;
       case "uniqueIds": {
         const topic = this.#current();
-        topic.unique ??= new UniqueIds(topic);
         for (const [index, id] of kind.uniqueIds.ids.entries()) {
-          topic.unique.restore(id, ownTime(topic, kind.uniqueIds.until[index] ?? 0));
+          const until = ownTime(topic.timers.clock, kind.uniqueIds.until[index] ?? 0);
+          topic.acceptor.restoreUnique(id, until);
         }
         return;
       }
       case "tail":
-        await this.#finishTopic();
+        this.#finishTopic();
         if (kind.tail.topics !== this.#topics || kind.tail.messages !== this.#messages) {
           throw new TinyMQError("DATA_LOSS", "it has not as many topics and messages as it says");
         }
@@ -187,45 +180,42 @@ export class SnapshotReader {
     return this.#topic;
   }
 
-  async #begin({ name, nextOffset, cursor }: SnapshotTopic): Promise<void> {
-    this.#topic = await this.#broker.topicForDeadLetters(name);
-    this.#topic.cursor = cursor;
+  #begin({ name, nextOffset, cursor }: SnapshotTopic): void {
+    this.#topic = this.#broker.ensureTopic(name);
+    this.#topic.backlog.cursor = cursor;
     this.#nextOffset = nextOffset;
     this.#topics += 1;
   }
 
-  async #finishTopic(): Promise<void> {
+  #finishTopic(): void {
     if (this.#topic === null) return;
     // Offsets go on where they were, though the last messages were consumed.
-    await this.#topic.log.append(new Uint8Array(0), 0, this.#nextOffset);
-    this.#topic.updateMemory();
-    this.#topic.checkIdle();
+    this.#topic.backlog.log.append(new Uint8Array(0), 0, this.#nextOffset);
+    this.#topic.changed();
     this.#topic = null;
   }
 
-  async #restoreMessages(topic: Topic, messages: SnapshotMessages): Promise<void> {
+  #restoreMessages({ backlog, timers }: Topic, messages: SnapshotMessages): void {
     const { firstOffset, count, batch, returned, deliveries, heldUntil } = messages;
-    await topic.log.append(batch, count, firstOffset);
+    backlog.log.append(batch, count, firstOffset);
     this.#messages += count;
     if (!returned) return;
-    const heldMs = heldUntil - topic.host.clock.wall();
-    if (heldMs > 0) {
-      topic.heldBack ??= new HeldBack(topic);
-      topic.heldBack.add(firstOffset, firstOffset + count, deliveries, heldMs);
+    const end = firstOffset + count;
+    if (heldUntil > timers.clock.wall()) {
+      backlog.holdBack(firstOffset, end, deliveries, ownTime(timers.clock, heldUntil));
     } else {
-      topic.returned.add(firstOffset, firstOffset + count, deliveries);
+      backlog.returned.add(firstOffset, end, deliveries);
     }
   }
 
-  async #restoreDelayed(topic: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): Promise<void> {
-    const delays = await delaysOf(topic);
-    const expires = expiresAt === 0 ? Number.POSITIVE_INFINITY : ownTime(topic, expiresAt);
-    await delays.add(batch, count, ownTime(topic, dueAt), expires);
+  #restoreDelayed({ acceptor, timers }: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): void {
+    const expires = expiresAt === 0 ? Number.POSITIVE_INFINITY : ownTime(timers.clock, expiresAt);
+    acceptor.delay({ batch, count, due: ownTime(timers.clock, dueAt), expires });
     this.#messages += count;
   }
 }
 
-function producerRecord(producer: Producer): SnapshotProducer {
+function producerRecord(producer: TopicProducer): SnapshotProducer {
   const rejections = [...producer.rejections()].map(([seq, error]) => ({
     seq,
     code: CODE_NUMBERS[error.code],
@@ -246,13 +236,11 @@ function record(kind: Kind): SnapshotRecord {
 }
 
 /** A time of the broker's clock as ms since 1970. */
-function wallTime(topic: Topic, time: number): number {
-  const { clock } = topic.host;
+function wallTime(clock: Clock, time: number): number {
   return Math.max(0, Math.round(clock.wall() + time - clock.now()));
 }
 
 /** A time in ms since 1970 by the broker's clock. */
-function ownTime(topic: Topic, wall: number): number {
-  const { clock } = topic.host;
+function ownTime(clock: Clock, wall: number): number {
   return clock.now() + wall - clock.wall();
 }

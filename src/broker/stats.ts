@@ -1,33 +1,53 @@
-/** Running counts of messages, of one topic and of the whole server at once. What each counts: admin.proto. */
+/** What a broker and its topics hold at one moment: the one snapshot for Admin and whoever else shows it. */
+import type { Counters, TopicInfo } from "../gen/tinymq/v1/admin.ts";
+import type { Broker } from "./broker.ts";
+import type { Topic } from "./topic.ts";
 
-export interface Counters {
-  produced: number;
-  delivered: number;
-  acked: number;
-  redelivered: number;
-  deadLettered: number;
-  expired: number;
-  dropped: number;
-  rejected: number;
-  published: number;
-  purged: number;
-  duplicates: number;
+/** Of all topics. Bytes. */
+export interface BrokerStats {
+  readonly instance: string;
+  readonly topics: number;
+  readonly messages: number;
+  readonly memoryUsed: number;
+  readonly memoryLimit: number;
+  readonly counters: Counters;
 }
 
-export type CounterName = keyof Counters;
-
-export function zeroCounters(): Counters {
+export function brokerStats(broker: Broker): BrokerStats {
+  let messages = 0;
+  for (const topic of broker.topics.values()) messages += topic.queued;
   return {
-    produced: 0,
-    delivered: 0,
-    acked: 0,
-    redelivered: 0,
-    deadLettered: 0,
-    expired: 0,
-    dropped: 0,
-    rejected: 0,
-    published: 0,
-    purged: 0,
-    duplicates: 0,
+    instance: broker.instance,
+    topics: broker.topics.size,
+    messages,
+    memoryUsed: broker.memoryUsed,
+    memoryLimit: broker.limits.maxMemory,
+    counters: { ...broker.counters },
   };
+}
+
+export function topicInfo(topic: Topic): TopicInfo {
+  const { backlog, acceptor, producers, dispatcher } = topic;
+  return {
+    name: topic.name,
+    ready: backlog.ready,
+    unacked: backlog.leased,
+    delayed: (acceptor.delays?.count ?? 0) + (backlog.heldBack?.count ?? 0),
+    memory: topic.memory,
+    producers: producers.connected,
+    consumers: dispatcher.consumers,
+    standbys: dispatcher.standbys,
+    subscribers: topic.subscribers,
+    counters: { ...topic.tally.counters },
+  };
+}
+
+/** Topics whose name begins with `prefix` and sorts after `after` ("": all), at most `limit`, by name. */
+export function listTopics(
+  broker: Broker,
+  { prefix, after, limit }: { prefix: string; after: string; limit: number },
+): { topics: TopicInfo[]; total: number } {
+  const names = [...broker.topics.keys()].filter((name) => name.startsWith(prefix)).sort();
+  const page = names.filter((name) => after === "" || name > after).slice(0, limit);
+  return { topics: page.map((name) => topicInfo(broker.requireTopic(name))), total: names.length };
 }

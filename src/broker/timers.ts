@@ -1,23 +1,14 @@
-/**
- * Everything that is due at some time, in one heap with one timer of the runtime behind it.
- *
- * Always holds: `heap[t.slot] === t` for every waiting timer, and no timer is due before its parent in the
- * heap; timers due at the same time run in the order in which they were set.
- */
+/** Everything of the server that is due at some time, in one heap with one timer of the runtime behind it. */
 import type { Clock } from "../wire/clock.ts";
+import { type Due, DueHeap } from "./due-heap.ts";
 
-export interface Timer {
-  readonly due: number;
+export interface Timer extends Due {
   readonly run: () => void;
-  readonly order: number;
-  /** Its place in the heap; −1 when it is not waiting. */
-  slot: number;
 }
 
 export class Timers {
   readonly clock: Clock;
-  readonly #heap: Timer[] = [];
-  #order = 0;
+  readonly #heap = new DueHeap<Timer>();
   #disarm: (() => void) | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -30,11 +21,10 @@ export class Timers {
     return this.#heap.length;
   }
 
-  /** Calls `run` once the clock shows `due`. */
+  /** Calls `run` once the clock shows `due`; of those due together the first that was set comes first. */
   at(due: number, run: () => void): Timer {
-    const timer: Timer = { due, run, order: this.#order++, slot: this.#heap.length };
+    const timer: Timer = { due, run, order: 0, slot: -1 };
     this.#heap.push(timer);
-    this.#rise(timer);
     this.#arm();
     return timer;
   }
@@ -45,25 +35,18 @@ export class Timers {
 
   /** Does nothing to a timer that ran or was cancelled. */
   cancel(timer: Timer | null): void {
-    if (timer === null || timer.slot < 0) return;
-    const last = this.#heap.pop()!;
-    if (last !== timer) {
-      this.#place(last, timer.slot);
-      this.#rise(last);
-      this.#sink(last);
-    }
-    timer.slot = -1;
+    if (timer !== null) this.#heap.remove(timer);
   }
 
   /** Runs all that is due, in order, and arms the runtime's timer for the next. */
   runDue(): void {
     const now = this.clock.now();
     // What is set to be due at once runs the next time, so that this loop ends.
-    const before = this.#order;
+    const before = this.#heap.added;
     try {
-      for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
+      for (let next = this.#heap.first(); next !== undefined && next.due <= now; next = this.#heap.first()) {
         if (next.order >= before) break;
-        this.cancel(next);
+        this.#heap.remove(next);
         next.run();
       }
     } finally {
@@ -80,43 +63,10 @@ export class Timers {
   }
 
   #arm(): void {
-    const next = this.#heap[0];
-    if (this.#closed || next === undefined || next.due >= this.#armedFor) return;
+    const next = this.#heap.nextDue;
+    if (this.#closed || next >= this.#armedFor) return;
     this.#disarm?.();
-    this.#armedFor = next.due;
-    this.#disarm = this.clock.after(next.due - this.clock.now(), () => this.runDue());
+    this.#armedFor = next;
+    this.#disarm = this.clock.after(next - this.clock.now(), () => this.runDue());
   }
-
-  #rise(timer: Timer): void {
-    while (timer.slot > 0) {
-      const parent = this.#heap[(timer.slot - 1) >>> 1]!;
-      if (!isBefore(timer, parent)) return;
-      this.#swap(timer, parent);
-    }
-  }
-
-  #sink(timer: Timer): void {
-    for (;;) {
-      const left = this.#heap[2 * timer.slot + 1];
-      const right = this.#heap[2 * timer.slot + 2];
-      const first = right !== undefined && isBefore(right, left!) ? right : left;
-      if (first === undefined || !isBefore(first, timer)) return;
-      this.#swap(first, timer);
-    }
-  }
-
-  #swap(one: Timer, other: Timer): void {
-    const slot = one.slot;
-    this.#place(one, other.slot);
-    this.#place(other, slot);
-  }
-
-  #place(timer: Timer, slot: number): void {
-    timer.slot = slot;
-    this.#heap[slot] = timer;
-  }
-}
-
-function isBefore(one: Timer, other: Timer): boolean {
-  return one.due < other.due || (one.due === other.due && one.order < other.order);
 }

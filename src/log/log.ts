@@ -1,20 +1,39 @@
 /**
- * A topic's log in memory: slabs in order of offset; the last one, the tail, is the one that is written.
+ * Where one topic keeps its messages: an append-only run of encoded batches, addressed by offset. It lies in
+ * memory, in slabs in order of offset; the last one, the tail, is the one that is written. Nothing here waits.
  *
  * Always holds: slabs are in order of offset and disjoint; none but the tail has `live` 0; `memory` is the
- * capacity of all slabs and their indexes.
+ * capacity of all slabs and their indexes; offsets increase, are below 2^53 and are never used again.
  */
 
 import { FRAME_HEADROOM } from "../wire/frames.ts";
 import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
-import type { Chunk, Log, OffsetRun } from "./engine.ts";
 import { type Place, Slab } from "./slab.ts";
 import { largeSlab, type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
+
+/** Messages with consecutive offsets. */
+export interface OffsetRun {
+  readonly firstOffset: number;
+  readonly count: number;
+}
+
+/** What one read found. */
+export interface Chunk {
+  /** In order of offset, disjoint; the counts add up to `count`. */
+  readonly runs: readonly OffsetRun[];
+  /** Encoded batches whose concatenation is the messages. Views: valid until the log is written or released. */
+  readonly parts: readonly Uint8Array[];
+  readonly count: number;
+  /** Of all parts. */
+  readonly byteLength: number;
+  /** The lowest offset that may come after these. */
+  readonly nextOffset: number;
+}
 
 /** A sealed slab with less live than this share is not worth its memory. */
 const SPARSE = 1 / 4;
 
-export class MemoryLog implements Log {
+export class Log {
   readonly #pool: SlabPool;
   #slabs: Slab[] = [];
   #nextOffset = 0;
@@ -34,18 +53,22 @@ export class MemoryLog implements Log {
     this.#pool = pool;
   }
 
+  /** Messages in the log: appended and not released. */
   get count(): number {
     return this.#count;
   }
 
+  /** Memory that the log holds, in bytes: capacity, not contents. */
   get memory(): number {
     return this.#memory;
   }
 
+  /** An offset above all that were given. */
   get nextOffset(): number {
     return this.#nextOffset;
   }
 
+  /** How much `memory` would grow if a batch of `byteLength` bytes were appended. */
   growth(byteLength: number): number {
     const tail = this.#slabs.at(-1);
     const room = tail === undefined ? 0 : tail.capacity - tail.used;
@@ -58,10 +81,15 @@ export class MemoryLog implements Log {
     return standards * STANDARD_SLAB + slabSize(rest - standards * STANDARD_SLAB, this.#previousSize());
   }
 
-  append(batch: Uint8Array, count: number, firstOffset = this.#nextOffset): readonly OffsetRun[] {
+  /**
+   * Copies a checked batch of `count` messages behind the others and returns the offset of its first; the
+   * others follow without gaps. A restore names that offset, at least `nextOffset`; an empty batch then only
+   * moves `nextOffset`.
+   */
+  append(batch: Uint8Array, count: number, firstOffset = this.#nextOffset): number {
     if (count === 0) {
       this.#nextOffset = firstOffset;
-      return [];
+      return firstOffset;
     }
     let tail = this.#tailFor(batch);
     if (batch.length <= tail.capacity - tail.used) {
@@ -82,9 +110,14 @@ export class MemoryLog implements Log {
     }
     this.#count += count;
     this.#nextOffset = firstOffset + count;
-    return [{ firstOffset, count }];
+    return firstOffset;
   }
 
+  /**
+   * Reads messages that were not released, in order, from the first at or above `fromOffset`: at most
+   * `maxMessages`, at most `maxBytes` but at least one, none at or above `endOffset`; at most to the end of a
+   * slab. Null: there is none.
+   */
   read(
     fromOffset: number,
     maxMessages: number,
@@ -104,6 +137,10 @@ export class MemoryLog implements Log {
     return null;
   }
 
+  /**
+   * Removes messages of the offsets [firstOffset, firstOffset + count), whoever was there, and returns how
+   * many it removed. A slab whose messages are all released is freed.
+   */
   release(firstOffset: number, count: number): number {
     const end = firstOffset + count;
     let released = 0;
@@ -125,10 +162,22 @@ export class MemoryLog implements Log {
     return released;
   }
 
+  /** All messages of the offsets [first, end), in order. */
+  *chunks(first: number, end: number): Generator<Chunk> {
+    const all = Number.MAX_SAFE_INTEGER;
+    for (let chunk = this.read(first, all, all, end); chunk !== null; ) {
+      const { nextOffset } = chunk;
+      yield chunk;
+      chunk = this.read(nextOffset, all, all, end);
+    }
+  }
+
+  /** Gives back what memory it can without losing a message. */
   compact(): void {
     this.#compactBefore(this.#slabs.length);
   }
 
+  /** The topic is gone: frees everything. Nothing is called afterwards. */
   drop(): void {
     for (const slab of this.#slabs.splice(0)) this.#pool.give(slab.bytes);
     this.#cursor.slab = null;

@@ -15,6 +15,9 @@ const LARGE_STEP = 32 * 1024;
 /** Larger slabs are not kept. */
 const LARGEST_KEPT = 2 * 1024 * 1024;
 
+/** Kept for the next slabs, whatever the topics, in bytes: what a busy queue needs to go round. */
+const MAX_SPARE_BYTES = 4 * 1024 * 1024;
+
 /** Buffers smaller than this are left to the garbage collector. */
 const SMALLEST_KEPT = 4 * 1024;
 
@@ -25,7 +28,7 @@ export class SlabPool {
   #spareBytes = 0;
 
   /** Keeps at most `maxSpareBytes` that nobody uses. */
-  constructor(maxSpareBytes: number) {
+  constructor(maxSpareBytes = MAX_SPARE_BYTES) {
     this.#maxSpareBytes = maxSpareBytes;
   }
 

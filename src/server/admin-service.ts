@@ -2,7 +2,7 @@
 import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
 import { redrive } from "../broker/redrive.ts";
-import type { Topic } from "../broker/topic.ts";
+import { brokerStats, listTopics, topicInfo } from "../broker/stats.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { IAdminClient } from "../gen/tinymq/v1/admin.client.ts";
 import {
@@ -13,14 +13,13 @@ import {
   type ListTopicsResponse,
   type PurgeTopicRequest,
   type RedriveTopicRequest,
-  type TopicInfo,
 } from "../gen/tinymq/v1/admin.ts";
-import type { MaybePromise } from "../wire/maybe-promise.ts";
+import type { Action, Principal } from "../session/principal.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
-const MOST_TOPICS = 1_000;
+const MAX_TOPICS_A_PAGE = 1_000;
 
 /** What the service needs of the server. */
 export interface AdminHost {
@@ -29,31 +28,43 @@ export interface AdminHost {
   readonly uptimeMs: number;
 }
 
-type Handler = (host: AdminHost, request: never) => MaybePromise<object>;
+interface Method {
+  /** The right that a client needs, on the request's topic where it names one. */
+  readonly action: Action;
+  readonly handle: (host: AdminHost, request: never) => object | Promise<object>;
+}
 
 /** One for each method of the service: the type makes a missing one an error. */
-const HANDLERS: { readonly [Method in keyof IAdminClient]: Handler } = {
-  getStatus,
-  listTopics,
-  getTopic: (host, request: GetTopicRequest) => topicInfo(host.broker.requireTopic(request.topic)),
-  purgeTopic: (host, request: PurgeTopicRequest) => ({
-    purged: host.broker.requireTopic(request.topic).purge(),
-  }),
-  redriveTopic: async (host, request: RedriveTopicRequest) => ({
-    moved: await redrive(
-      host.broker,
-      request.topic,
-      request.limit === 0 ? Number.POSITIVE_INFINITY : request.limit,
-    ),
-  }),
+const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
+  getStatus: { action: "observe", handle: getStatus },
+  listTopics: { action: "observe", handle: listPage },
+  getTopic: {
+    action: "observe",
+    handle: ({ broker }, { topic }: GetTopicRequest) => topicInfo(broker.requireTopic(topic)),
+  },
+  purgeTopic: {
+    action: "admin",
+    handle: ({ broker }, { topic }: PurgeTopicRequest) => ({ purged: broker.requireTopic(topic).purge() }),
+  },
+  redriveTopic: {
+    action: "admin",
+    handle: async ({ broker }, { topic, limit }: RedriveTopicRequest) => ({
+      moved: await redrive(broker, topic, limit === 0 ? Number.POSITIVE_INFINITY : limit),
+    }),
+  },
 };
 
 /** Answers one unary call. Never throws. */
-export async function handleTwirp(host: AdminHost, request: Request, path: string): Promise<Response> {
+export async function handleTwirp(
+  host: AdminHost,
+  principal: Principal,
+  request: Request,
+  path: string,
+): Promise<Response> {
   try {
     const method = methodAt(path);
     if (request.method !== "POST") {
-      throw new TinyMQError("UNIMPLEMENTED", `a unary call is a POST, not a ${request.method}`);
+      throw new TinyMQError("UNIMPLEMENTED", `send unary calls as POST, not ${request.method}`);
     }
     const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim();
     if (type !== "application/json" && type !== "application/protobuf") {
@@ -65,7 +76,9 @@ export async function handleTwirp(host: AdminHost, request: Request, path: strin
     const body = new Uint8Array(await request.arrayBuffer());
     if (body.length > MAX_BODY_BYTES) throw new TinyMQError("OUT_OF_RANGE", "the request is above 1 MiB");
     const input = decode(method, type, body);
-    const output = await HANDLERS[method.localName as keyof IAdminClient](host, input as never);
+    const { action, handle } = METHODS[method.localName as keyof IAdminClient];
+    requireRight(principal, action, "topic" in input ? String(input.topic) : "");
+    const output = await handle(host, input as never);
     return type === "application/json"
       ? Response.json(method.O.toJson(output, { emitDefaultValues: true }))
       : new Response(method.O.toBinary(output) as Uint8Array<ArrayBuffer>, {
@@ -93,44 +106,26 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
   }
 }
 
+function requireRight(principal: Principal, action: Action, topic: string): void {
+  if (principal.may(action, topic)) return;
+  const what = topic === "" ? action : `${action} on topic "${topic}"`;
+  throw new TinyMQError("PERMISSION_DENIED", `this token has no right to ${what}`);
+}
+
 function getStatus(host: AdminHost): GetStatusResponse {
-  const { broker } = host;
-  let messages = 0;
-  for (const topic of broker.topics.values()) messages += topic.log.count + (topic.delays?.count ?? 0);
   return {
+    ...brokerStats(host.broker),
     version: VERSION,
-    instance: broker.instance,
     pid: process.pid,
     uptimeMs: Math.round(host.uptimeMs),
-    topics: broker.topics.size,
     connections: host.connections,
-    messages,
-    memoryUsed: broker.memoryUsed,
-    memoryLimit: broker.limits.maxMemory,
     resident: process.memoryUsage.rss(),
-    engine: broker.engineName,
-    counters: { ...broker.counters },
+    // Where messages are kept.
+    engine: "memory",
   };
 }
 
-function listTopics(host: AdminHost, request: ListTopicsRequest): ListTopicsResponse {
-  const names = [...host.broker.topics.keys()].filter((name) => name.startsWith(request.prefix)).sort();
-  const limit = Math.min(request.limit === 0 ? MOST_TOPICS : request.limit, MOST_TOPICS);
-  const page = names.filter((name) => request.after === "" || name > request.after).slice(0, limit);
-  return { topics: page.map((name) => topicInfo(host.broker.requireTopic(name))), total: names.length };
-}
-
-function topicInfo(topic: Topic): TopicInfo {
-  return {
-    name: topic.name,
-    ready: topic.ready,
-    unacked: topic.leased,
-    delayed: (topic.delays?.count ?? 0) + (topic.heldBack?.count ?? 0),
-    memory: topic.memory,
-    producers: topic.producers.connected,
-    consumers: topic.dispatcher.consumers,
-    standbys: topic.dispatcher.standbys,
-    subscribers: topic.subscribers,
-    counters: { ...topic.counters },
-  };
+function listPage({ broker }: AdminHost, { prefix, after, limit }: ListTopicsRequest): ListTopicsResponse {
+  const most = limit === 0 ? MAX_TOPICS_A_PAGE : Math.min(limit, MAX_TOPICS_A_PAGE);
+  return listTopics(broker, { prefix, after, limit: most });
 }

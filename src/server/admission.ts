@@ -10,7 +10,7 @@ export interface Unopened {
   leave(): void;
 }
 
-export class Doorway {
+export class Admission {
   readonly #timers: Timers;
   readonly #maxConnections: number;
   readonly #maxUnopened: number;

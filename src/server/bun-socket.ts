@@ -7,26 +7,26 @@ import type { FrameSocket, Session } from "../session/frame-socket.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
 import { closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
-import type { Doorway, Unopened } from "./admission.ts";
+import type { Admission, Unopened } from "./admission.ts";
 
 /** What a WebSocket carries from its upgrade on. */
 export interface ConnectionData {
   readonly path: string;
   readonly firstVersion: boolean;
-  connection: Connection | null;
+  connection: BunSocket | null;
 }
 
 /** What the handlers need of the server. */
 export interface ConnectionHost {
   readonly context: SessionContext;
-  readonly doorway: Doorway;
-  readonly connections: Set<Connection>;
+  readonly admission: Admission;
+  readonly connections: Set<BunSocket>;
 }
 
 /** How long a closed connection may take to take its close frame. */
 const LINGER_MS = 5_000;
 
-export class Connection implements FrameSocket {
+export class BunSocket implements FrameSocket {
   readonly #socket: ServerWebSocket<ConnectionData>;
   readonly session: Session;
   readonly #unopened: Unopened;
@@ -38,7 +38,7 @@ export class Connection implements FrameSocket {
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
-    this.#unopened = host.doorway.watch(FIRST_FRAME_MS, () => {
+    this.#unopened = host.admission.watch(FIRST_FRAME_MS, () => {
       this.close(closeCodeOf("DEADLINE_EXCEEDED"), `no first frame within ${FIRST_FRAME_MS / 1000} s`);
     });
     const { path, firstVersion } = socket.data;
@@ -103,11 +103,11 @@ export interface ConnectionHandlers {
 export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
   return {
     open(socket) {
-      host.doorway.connections += 1;
+      host.admission.connections += 1;
       // Views of a Buffer cost twice as much.
       socket.binaryType = "uint8array";
       try {
-        const connection = new Connection(socket, host);
+        const connection = new BunSocket(socket, host);
         socket.data.connection = connection;
         host.connections.add(connection);
       } catch (thrown) {
@@ -130,7 +130,7 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       socket.data.connection?.session.pong();
     },
     close(socket, code, reason) {
-      host.doorway.connections -= 1;
+      host.admission.connections -= 1;
       const connection = socket.data.connection;
       if (connection === null) return;
       socket.data.connection = null;

@@ -5,15 +5,15 @@
 import { Broker } from "../broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import type { Publisher } from "../broker/ports.ts";
-import { MemoryEngine } from "../log/memory-engine.ts";
 import type { SessionContext } from "../session/context.ts";
-import { Outbound } from "../session/send-buffers.ts";
+import type { Principal } from "../session/principal.ts";
+import { SendBuffers } from "../session/send-buffers.ts";
 import { CLOSE_RESTART } from "../wire/close.ts";
 import { FrameWriter } from "../wire/frames.ts";
 import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES } from "../wire/limits.ts";
 import { handleTwirp } from "./admin-service.ts";
-import { Doorway } from "./admission.ts";
-import { type Connection, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
+import { Admission } from "./admission.ts";
+import { type BunSocket, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import type { CoreParts } from "./parts.ts";
 import type { ResolvedOptions } from "./server-options.ts";
@@ -25,28 +25,27 @@ const CLOSE_GRACE_MS = 1_000;
 
 export class Core {
   readonly broker: Broker;
-  readonly doorway: Doorway;
+  readonly admission: Admission;
   readonly handlers: ConnectionHandlers;
   readonly #parts: CoreParts;
-  readonly #outbound: Outbound;
-  readonly #connections = new Set<Connection>();
+  readonly #sendBuffers: SendBuffers;
+  readonly #connections = new Set<BunSocket>();
 
   constructor(parts: CoreParts) {
     this.#parts = parts;
     const { options, logger } = parts;
     this.broker = new Broker({
-      engine: parts.engine ?? new MemoryEngine(),
       clock: parts.clock,
       limits: brokerLimits(options),
       publisher: this.#publisher(),
       failed: (what, error) =>
         logger.error(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
     });
-    this.#outbound = new Outbound(options.maxMemory / 4, (bytes) => this.broker.charge(bytes));
-    this.doorway = new Doorway(this.broker.timers, options.maxConnections, MAX_UNOPENED);
+    this.#sendBuffers = new SendBuffers(options.maxMemory / 4, (bytes) => this.broker.charge(bytes));
+    this.admission = new Admission(this.broker.timers, options.maxConnections, MAX_UNOPENED);
     this.handlers = connectionHandlers({
       context: this.#context(),
-      doorway: this.doorway,
+      admission: this.admission,
       connections: this.#connections,
     });
   }
@@ -56,9 +55,9 @@ export class Core {
   }
 
   /** Answers one unary call. */
-  unary(request: Request, path: string): Promise<Response> {
+  unary(principal: Principal, request: Request, path: string): Promise<Response> {
     const host = { broker: this.broker, connections: this.connections, uptimeMs: this.#parts.uptimeMs() };
-    return handleTwirp(host, request, path);
+    return handleTwirp(host, principal, request, path);
   }
 
   /** Ends all streams with 1012; resolves when their connections are closed, or after the time of grace. */
@@ -77,7 +76,7 @@ export class Core {
       publish: (topic, epoch, published, count, batch) => {
         const frame = frames.published(utf8.encode(epoch), published, count, batch);
         this.#parts.publish(topic, frame);
-        this.#outbound.published(frame.length);
+        this.#sendBuffers.published(frame.length);
       },
     };
   }
@@ -88,7 +87,7 @@ export class Core {
     const deadAfterMs = options.heartbeat * DEAD_AFTER_HEARTBEATS;
     return {
       broker: this.broker,
-      outbound: this.#outbound,
+      sendBuffers: this.#sendBuffers,
       frames: new FrameWriter(),
       heartbeatMs: options.heartbeat,
       deadAfterMs,
@@ -100,7 +99,7 @@ export class Core {
         heartbeatMs: options.heartbeat,
         deadAfterMs,
       },
-      authorize: this.#parts.authorize,
+      authenticate: this.#parts.authenticate,
       misbehaved: (what) => limiter.log(what),
     };
   }

@@ -1,27 +1,27 @@
 /** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
 import type { Server } from "bun";
 import { TinyMQError } from "../errors.ts";
+import type { Principal } from "../session/principal.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
-import { isLoopback, refusal } from "./access.ts";
+import { isLoopback, refusal } from "./auth/origin.ts";
 import type { ConnectionData } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 
 export interface HttpHost {
-  /** The core, or its loading. */
-  core(): MaybePromise<Core>;
+  /** Null until it is loaded. */
+  readonly core: Core | null;
+  loadCore(): Promise<Core>;
   readonly stopping: boolean;
   readonly allowOrigin: readonly string[];
-  authorize(token: string): boolean;
+  authenticate(token: string): Principal | null;
 }
 
+/** Undefined: the request became a WebSocket. */
+type Answer = Response | undefined | Promise<Response | undefined>;
+
 /** Answers one request; undefined when it became a WebSocket. */
-export function handleRequest(
-  host: HttpHost,
-  request: Request,
-  server: Server<ConnectionData>,
-): MaybePromise<Response | undefined> {
+export function handleRequest(host: HttpHost, request: Request, server: Server<ConnectionData>): Answer {
   if (host.stopping) return text(503, "the server stops");
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
   if (why !== null) return text(403, why);
@@ -33,9 +33,10 @@ export function handleRequest(
   return text(404, "tinyMQ: nothing here. Clients connect with a WebSocket; see docs/protocol.md");
 }
 
-function unary(host: HttpHost, request: Request, path: string): MaybePromise<Response> {
+function unary(host: HttpHost, request: Request, path: string): Answer {
   const token = /^bearer (.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-  if (!host.authorize(token ?? "")) {
+  const principal = host.authenticate(token ?? "");
+  if (principal === null) {
     return twirpError(
       new TinyMQError(
         "UNAUTHENTICATED",
@@ -43,16 +44,15 @@ function unary(host: HttpHost, request: Request, path: string): MaybePromise<Res
       ),
     );
   }
-  return chain(host.core(), (core) => core.unary(request, path));
+  return withCore(host, (core) => core.unary(principal, request, path));
+}
+
+function withCore(host: HttpHost, answer: (core: Core) => Answer): Answer {
+  return host.core === null ? host.loadCore().then(answer) : answer(host.core);
 }
 
 /** The subprotocol is chosen by us: Bun would echo the first that is offered, known or not. */
-function upgrade(
-  host: HttpHost,
-  request: Request,
-  server: Server<ConnectionData>,
-  path: string,
-): MaybePromise<Response | undefined> {
+function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData>, path: string): Answer {
   const offered = request.headers.get("sec-websocket-protocol");
   const firstVersion = offered === null;
   if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
@@ -61,26 +61,26 @@ function upgrade(
       `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`,
     );
   }
-  return chain(host.core(), (core) => admit(core, request, server, path, firstVersion));
+  return withCore(host, (core) => admit(core, request, server, path, firstVersion));
 }
 
 /** Lets a connection in, when it is its turn. */
 function admit(
-  { doorway }: Core,
+  { admission }: Core,
   request: Request,
   server: Server<ConnectionData>,
   path: string,
   firstVersion: boolean,
-): MaybePromise<Response | undefined> {
-  if (!doorway.hasRoom) return text(503, "the server has as many connections as it may");
+): Answer {
+  if (!admission.hasRoom) return text(503, "the server has as many connections as it may");
   const complete = () => {
     const data: ConnectionData = { path: decodePath(path), firstVersion, connection: null };
     const headers: Record<string, string> = firstVersion ? {} : { "Sec-WebSocket-Protocol": SUBPROTOCOL };
     if (server.upgrade(request, { data, headers })) return undefined;
-    doorway.leave();
+    admission.leave();
     return text(400, "the request is no valid WebSocket handshake");
   };
-  const turn = doorway.enter();
+  const turn = admission.enter();
   return turn === undefined ? complete() : turn.then(complete);
 }
 

@@ -1,6 +1,6 @@
 /** What a server is made of beside its options. */
 
-import type { Engine } from "../log/engine.ts";
+import type { Principal } from "../session/principal.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Logger } from "./logger.ts";
 import type { ResolvedOptions } from "./server-options.ts";
@@ -9,7 +9,6 @@ import type { ResolvedOptions } from "./server-options.ts";
 export interface ServerParts {
   logger?: Logger;
   clock?: Clock;
-  engine?: Engine;
   /** Told of every step while a snapshot is written, for whoever waits for the server to end. */
   onSnapshotProgress?: () => void;
 }
@@ -19,9 +18,8 @@ export interface CoreParts {
   readonly options: ResolvedOptions;
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly engine: Engine | undefined;
   readonly maxFrameBytes: number;
-  authorize(token: string): boolean;
+  authenticate(token: string): Principal | null;
   /** Hands a frame to all subscribers of a topic. */
   publish(topic: string, frame: Uint8Array): void;
   uptimeMs(): number;

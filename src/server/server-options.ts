@@ -2,8 +2,9 @@
  * Every option of a server, once: its name on the command line, in the environment (`TINYMQ_` and the
  * name in capitals) and in `TinyMQServer` (camelCase), its kind, its default, and what it does.
  */
+import { DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import { TinyMQError } from "../errors.ts";
-import { DEFAULT_PORT, HEARTBEAT_MS, MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
+import { DEFAULT_PORT, HEARTBEAT_MS, MiB } from "../wire/limits.ts";
 import { type Duration, parseDuration, parseSize, type Size } from "../wire/units.ts";
 
 export type Overflow = "reject" | "drop-oldest";
@@ -97,7 +98,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "max-memory",
     key: "maxMemory",
     kind: "size",
-    fallback: 256 * MiB,
+    fallback: DEFAULT_LIMITS.maxMemory,
     least: MiB,
     help: "memory for messages, all topics",
   },
@@ -105,7 +106,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "max-topic-memory",
     key: "maxTopicMemory",
     kind: "size",
-    fallback: 0,
+    fallback: DEFAULT_LIMITS.maxTopicMemory,
     least: 0,
     help: "memory for the messages of one topic; 0: no limit of its own",
   },
@@ -113,7 +114,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "overflow",
     key: "overflow",
     kind: "choice",
-    fallback: "reject",
+    fallback: DEFAULT_LIMITS.overflow,
     choices: ["reject", "drop-oldest"],
     help: "what happens to a message when memory is full",
   },
@@ -121,12 +122,19 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "max-message-size",
     key: "maxMessageSize",
     kind: "size",
-    fallback: MAX_MESSAGE_BYTES,
+    fallback: DEFAULT_LIMITS.maxMessageBytes,
     least: 1,
     most: 512 * MiB,
     help: "largest message, body and headers",
   },
-  { name: "max-topics", key: "maxTopics", kind: "count", fallback: 100_000, least: 1, help: "most topics" },
+  {
+    name: "max-topics",
+    key: "maxTopics",
+    kind: "count",
+    fallback: DEFAULT_LIMITS.maxTopics,
+    least: 1,
+    help: "most topics",
+  },
   {
     name: "max-connections",
     key: "maxConnections",
@@ -139,7 +147,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "max-deliveries",
     key: "maxDeliveries",
     kind: "count",
-    fallback: 0,
+    fallback: DEFAULT_LIMITS.maxDeliveries,
     least: 0,
     help: "deliveries after which a message goes to the dead-letter topic; 0: no limit",
   },
@@ -155,7 +163,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "idle-topic-ttl",
     key: "idleTopicTtl",
     kind: "duration",
-    fallback: 300_000,
+    fallback: DEFAULT_LIMITS.idleTopicTtlMs,
     least: 0,
     help: "an empty topic that nobody uses is gone after this",
   },
@@ -163,7 +171,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "default-ttl",
     key: "defaultTtl",
     kind: "duration",
-    fallback: 0,
+    fallback: DEFAULT_LIMITS.defaultTtlMs,
     least: 0,
     help: "time to live of messages whose producer sets none; 0: for ever",
   },
@@ -171,7 +179,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: "max-ttl",
     key: "maxTtl",
     kind: "duration",
-    fallback: 0,
+    fallback: DEFAULT_LIMITS.maxTtlMs,
     least: 0,
     help: "longest time to live; 0: no limit",
   },

@@ -5,10 +5,12 @@
  */
 
 import { TinyMQError } from "../errors.ts";
+import type { Principal } from "../session/principal.ts";
 import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
 import { BATCH_SLACK_BYTES, FRAME_SLACK_BYTES, KiB, MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
-import { checkBind, readToken, tokenChecker } from "./access.ts";
+import { checkBind } from "./auth/origin.ts";
+import { authenticator, readToken } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
@@ -30,15 +32,15 @@ export class TinyMQServer {
   #core: Core | null = null;
   #loading: Promise<Core> | null = null;
   #listeners: Listeners | null = null;
-  #authorize: (token: string) => boolean = () => false;
+  #authenticate: (token: string) => Principal | null = () => null;
   #startedAt = 0;
   #stopped: Promise<void> | null = null;
 
   /** Throws INVALID_ARGUMENT for an option that is none, or has no such value. */
   constructor(options: ServerOptions & ServerParts = {}) {
-    const { logger, clock, engine, onSnapshotProgress, ...rest } = options;
+    const { logger, clock, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
-    this.#parts = { engine, onSnapshotProgress };
+    this.#parts = { onSnapshotProgress };
     this.#logger = logger ?? SILENT;
     this.#clock = clock ?? SYSTEM_CLOCK;
   }
@@ -71,16 +73,17 @@ export class TinyMQServer {
       // No wait that need not be: see cli/serve.ts.
       const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
-      this.#authorize = tokenChecker(token);
+      this.#authenticate = authenticator(token);
       this.#startedAt = this.#clock.now();
       if (this.options.snapshot === "") this.#listeners = this.#listen(host, port);
       else await this.#restoreAndListen(host, port, this.options.snapshot);
     } catch (error) {
       this.#state = "stopped";
-      await this.#core?.broker.close();
+      this.#core?.broker.close();
       throw error;
     }
     this.#state = "running";
+    this.#loadSoon();
     this.#logger.info(
       `listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`,
     );
@@ -112,10 +115,21 @@ export class TinyMQServer {
     try {
       if (core !== null) await this.#writeSnapshot(core);
     } finally {
-      await core?.broker.close();
+      core?.broker.close();
       this.#state = "stopped";
     }
     this.#logger.info("stopped");
+  }
+
+  /**
+   * Loads the core in a later turn: the start need not wait for it, and once it is here the files of the
+   * package may be replaced by an upgrade.
+   */
+  #loadSoon(): void {
+    setTimeout(() => {
+      if (this.#state !== "running") return;
+      this.#load().catch((error) => this.#logger.error(`loading failed: ${String(error)}`));
+    }, 0);
   }
 
   /** The core; the first call loads it. */
@@ -125,9 +139,8 @@ export class TinyMQServer {
         options: this.options,
         logger: this.#logger,
         clock: this.#clock,
-        engine: this.#parts.engine,
         maxFrameBytes: this.#maxFrameBytes,
-        authorize: this.#authorize,
+        authenticate: this.#authenticate,
         publish: (topic, frame) => this.#listeners?.publish(topic, frame),
         uptimeMs: () => this.#clock.now() - this.#startedAt,
       });
@@ -140,7 +153,7 @@ export class TinyMQServer {
     const { broker } = await this.#load();
     const { checkWritable, readSnapshot, retireSnapshot } = await loadSnapshotFile();
     checkWritable(path);
-    const restored = await readSnapshot(broker, path);
+    const restored = readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
     if (restored === null) return;
     // In the same turn in which the port was bound: no stream can have opened.
@@ -152,7 +165,7 @@ export class TinyMQServer {
     const { snapshot } = this.options;
     if (snapshot === "") return;
     const { writeSnapshot } = await loadSnapshotFile();
-    const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
+    const bytes = writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 
@@ -164,9 +177,12 @@ export class TinyMQServer {
       fetch: (request, listener) =>
         handleRequest(
           {
-            core: () => this.#core ?? this.#load(),
+            get core() {
+              return server.#core;
+            },
+            loadCore: () => this.#load(),
             allowOrigin: this.options.allowOrigin,
-            authorize: this.#authorize,
+            authenticate: this.#authenticate,
             get stopping() {
               return server.#state !== "running" && server.#state !== "starting";
             },

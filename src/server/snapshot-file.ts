@@ -29,7 +29,7 @@ const LENGTH_BYTES = 4;
 const READ_BYTES = MiB;
 
 /** Writes a snapshot of `broker` to `path`, mode 0600, and returns its bytes. `progress` is told of each record. */
-export async function writeSnapshot(broker: Broker, path: string, progress: () => void): Promise<number> {
+export function writeSnapshot(broker: Broker, path: string, progress: () => void): number {
   const unfinished = `${path}.writing-${process.pid}`;
   rmSync(unfinished, { force: true });
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -37,7 +37,7 @@ export async function writeSnapshot(broker: Broker, path: string, progress: () =
   try {
     const hash = new Bun.CryptoHasher("sha256");
     let bytes = writeAll(file, hash, MAGIC);
-    for await (const record of takeSnapshot(broker, VERSION)) {
+    for (const record of takeSnapshot(broker, VERSION)) {
       const encoded = SnapshotRecord.toBinary(record);
       const length = new Uint8Array(LENGTH_BYTES);
       new DataView(length.buffer).setUint32(0, encoded.length, true);
@@ -60,7 +60,7 @@ export async function writeSnapshot(broker: Broker, path: string, progress: () =
  * Fills an empty broker from the snapshot at `path` and returns how many messages it held; null if there is
  * no file. A damaged one is renamed to `<path>.damaged`, and DATA_LOSS is thrown.
  */
-export async function readSnapshot(broker: Broker, path: string): Promise<number | null> {
+export function readSnapshot(broker: Broker, path: string): number | null {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY);
@@ -73,7 +73,7 @@ export async function readSnapshot(broker: Broker, path: string): Promise<number
   try {
     const end = checkFile(file);
     const reader = new SnapshotReader(broker);
-    for (const record of records(file, end)) await reader.take(record);
+    for (const record of records(file, end)) reader.take(record);
     return reader.finish();
   } catch (thrown) {
     const error = toTinyMQError(thrown);

@@ -1,5 +1,5 @@
 /** The server's side of `TinyMQ.Consume`. */
-import type { Consumer, ConsumerMode, Outcome } from "../broker/outbound/topic-consumer.ts";
+import type { ConsumerMode, Outcome, TopicConsumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
 import { TinyMQError } from "../errors.ts";
 import {
@@ -14,9 +14,8 @@ import {
 import { truncateUtf8 } from "../wire/close.ts";
 import { requireCount } from "../wire/frames.ts";
 import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
-import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream, StreamEnd } from "./stream-session.ts";
+import { decodeFrame, requireId, requireRight } from "./open.ts";
+import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 /** What a pull without a wish of its own gets at most. */
 const DEFAULT_MESSAGES = 1_024;
@@ -36,29 +35,27 @@ const OUTCOMES: Record<WireOutcome, Outcome> = {
   [WireOutcome.REJECT]: "reject",
 };
 
-export function openConsume(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
+export function openConsume(stream: StreamSession, firstFrame: Uint8Array): Rpc {
   const { kind } = decodeFrame(ConsumeRequest, firstFrame);
   if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
   const { open } = kind;
-  requireToken(stream.context, open.token);
+  requireRight(stream.context, open.token, "consume", open.topic);
   const id = requireId(open.consumerId, "consumer_id");
   const mode = MODES[open.mode];
   if (mode === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no mode ${open.mode}`);
   const rpc = new ConsumeRpc(stream);
-  return chain(stream.context.broker.openConsumer(open.topic, id, mode, rpc), (consumer) => {
-    rpc.opened(consumer);
-    return rpc;
-  });
+  rpc.opened(stream.context.broker.openConsumer(open.topic, id, mode, rpc));
+  return rpc;
 }
 
 class ConsumeRpc implements Rpc, ConsumerPort {
-  readonly #stream: Stream;
-  #consumer: Consumer | null = null;
+  readonly #stream: StreamSession;
+  #consumer: TopicConsumer | null = null;
   /** Largest delivery, in bytes of messages, that the client was told to expect. */
   readonly #maxBytes: number;
 
-  constructor(stream: Stream) {
+  constructor(stream: StreamSession) {
     this.#stream = stream;
     this.#maxBytes = stream.context.limits.maxFrameBytes - KiB;
   }
@@ -67,7 +64,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     return this.#stream.writable;
   }
 
-  opened(consumer: Consumer): void {
+  opened(consumer: TopicConsumer): void {
     this.#consumer = consumer;
     const { context } = this.#stream;
     this.#send({
@@ -138,7 +135,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     consumer?.close(how !== "lost");
   }
 
-  #pull(consumer: Consumer, pull: Pull): void {
+  #pull(consumer: TopicConsumer, pull: Pull): void {
     requireCount(pull.pullId, "pull_id");
     requireCount(pull.waitMs, "wait_ms");
     if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
@@ -152,7 +149,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     );
   }
 
-  #settle(consumer: Consumer, settle: Settle): void {
+  #settle(consumer: TopicConsumer, settle: Settle): void {
     requireCount(settle.position, "settle.position");
     requireCount(
       settle.position + requireCount(settle.count, "settle.count"),
@@ -171,7 +168,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     );
   }
 
-  #rewind(consumer: Consumer, rewind: Rewind): void {
+  #rewind(consumer: TopicConsumer, rewind: Rewind): void {
     const position = requireCount(rewind.position, "rewind.position");
     if (consumer.mode === "shared" && rewind.delayMs > 0) {
       throw new TinyMQError(
@@ -181,7 +178,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     }
     consumer.rewind(position, requireCount(rewind.delayMs, "rewind.delay_ms"));
     this.#send({ oneofKind: "rewound", rewound: { position } });
-    consumer.topic.dispatcher.pump();
+    consumer.pump();
   }
 
   #send(kind: ConsumeResponse["kind"]): void {

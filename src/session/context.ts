@@ -2,19 +2,20 @@
 import type { Broker } from "../broker/broker.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { FrameWriter } from "../wire/frames.ts";
-import type { Outbound } from "./send-buffers.ts";
+import type { Principal } from "./principal.ts";
+import type { SendBuffers } from "./send-buffers.ts";
 
 export interface SessionContext {
   readonly broker: Broker;
-  readonly outbound: Outbound;
+  readonly sendBuffers: SendBuffers;
   /** One for all: frames are copied or sent before the next is written. */
   readonly frames: FrameWriter;
   readonly heartbeatMs: number;
   readonly deadAfterMs: number;
   /** What `opened` tells clients, but for `maxInFlight`. */
   readonly limits: Limits;
-  /** Whether a client with this token may use the server. */
-  authorize(token: string): boolean;
-  /** Notes something a client did wrong; the log must not be flooded by it. */
+  /** Who a client with this token is; null: nobody, the token is wrong or missing. */
+  authenticate(token: string): Principal | null;
+  /** Logs what a client did wrong, at a bounded rate. */
   misbehaved(what: string): void;
 }

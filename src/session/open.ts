@@ -2,6 +2,7 @@
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
+import type { Action } from "./principal.ts";
 
 const ID_BYTES = 16;
 
@@ -15,13 +16,17 @@ export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint
   }
 }
 
-/** Throws UNAUTHENTICATED unless the token is the server's. */
-export function requireToken(context: SessionContext, token: string): void {
-  if (context.authorize(token)) return;
-  throw new TinyMQError(
-    "UNAUTHENTICATED",
-    token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
-  );
+/** Throws UNAUTHENTICATED unless the token is somebody's, PERMISSION_DENIED unless that one may do this. */
+export function requireRight(context: SessionContext, token: string, action: Action, topic: string): void {
+  const principal = context.authenticate(token);
+  if (principal === null) {
+    throw new TinyMQError(
+      "UNAUTHENTICATED",
+      token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
+    );
+  }
+  if (principal.may(action, topic)) return;
+  throw new TinyMQError("PERMISSION_DENIED", `this token has no right to ${action} on topic "${topic}"`);
 }
 
 /** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */
@@ -29,6 +34,6 @@ export function requireId(id: Uint8Array, what: string): Uint8Array {
   if (id.length === 0 || id.length === ID_BYTES) return id;
   throw new TinyMQError(
     "INVALID_ARGUMENT",
-    `${what} has ${id.length} bytes; it is ${ID_BYTES} random ones, or none`,
+    `${what} has ${id.length} bytes: send ${ID_BYTES} random bytes, or none`,
   );
 }

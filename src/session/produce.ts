@@ -1,7 +1,8 @@
 /** The server's side of `TinyMQ.Produce`. */
 
-import type { Producer } from "../broker/inbound/producers.ts";
+import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
+import type { Topic } from "../broker/topic.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {
   Delivery,
@@ -12,18 +13,17 @@ import {
 } from "../gen/tinymq/v1/queue.ts";
 import { readProduceBatch, requireCount } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
-import { decodeFrame, requireId, requireToken } from "./open.ts";
-import type { Rpc, Stream, StreamEnd } from "./stream-session.ts";
+import { decodeFrame, requireId, requireRight } from "./open.ts";
+import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
 
-export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
+export function openProduce(stream: StreamSession, firstFrame: Uint8Array): Rpc {
   const { kind } = decodeFrame(ProduceRequest, firstFrame);
   if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
   const { open } = kind;
-  requireToken(stream.context, open.token);
+  requireRight(stream.context, open.token, "produce", open.topic);
   const id = requireId(open.producerId, "producer_id");
   // 0 is what proto3 leaves out: a client without a past.
   const firstSeq = Math.max(1, requireCount(open.firstSeq, "first_seq"));
@@ -33,23 +33,24 @@ export function openProduce(stream: Stream, firstFrame: Uint8Array): MaybePromis
   const rpc = new ProduceRpc(stream);
   const broadcast = open.delivery === Delivery.BROADCAST;
   const { broker } = stream.context;
-  return chain(broker.openProducer(open.topic, id, firstSeq, broadcast, rpc), (opened) => {
-    // It has no past here: nothing that it sent can have been forgotten.
-    if (open.instance !== broker.instance) opened.producer.known = true;
-    rpc.opened(opened.producer, opened.known, open);
-    return rpc;
-  });
+  const { topic, producer, known } = broker.openProducer(open.topic, id, firstSeq, broadcast, rpc);
+  // It has no past here: nothing that it sent can have been forgotten.
+  if (open.instance !== broker.instance) producer.known = true;
+  rpc.opened(topic, producer, known, open);
+  return rpc;
 }
 
 class ProduceRpc implements Rpc, ProducerPort {
-  readonly #stream: Stream;
-  #producer: Producer | null = null;
+  readonly #stream: StreamSession;
+  #topic: Topic | null = null;
+  #producer: TopicProducer | null = null;
 
-  constructor(stream: Stream) {
+  constructor(stream: StreamSession) {
     this.#stream = stream;
   }
 
-  opened(producer: Producer, known: boolean, open: ProduceOpen): void {
+  opened(topic: Topic, producer: TopicProducer, known: boolean, open: ProduceOpen): void {
+    this.#topic = topic;
     this.#producer = producer;
     const { context } = this.#stream;
     this.#send({
@@ -108,7 +109,7 @@ class ProduceRpc implements Rpc, ProducerPort {
   }
 
   end(how: StreamEnd): void {
-    this.#producer?.close(this, how === "closed");
+    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, how === "closed");
     this.#producer = null;
   }
 

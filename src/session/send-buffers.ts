@@ -1,19 +1,20 @@
 /**
- * What waits in buffers towards all clients. Charged to the memory cap; above a quarter of it the clients
- * that let most pile up are closed, so that those who do not read never cost those who do.
+ * What waits to be sent, of all clients. It is charged to the memory cap; above a quarter of the cap the
+ * slowest clients are closed, so that they never cost the others.
  */
 import { TinyMQError } from "../errors.ts";
+import { formatSize } from "../wire/units.ts";
 
 export interface Buffering {
   readonly bufferedBytes: number;
-  /** Ends the stream of a client that does not read. */
+  /** Ends the stream of a slow client. */
   fail(error: TinyMQError): void;
 }
 
-/** Published bytes between two looks at what subscribers have let pile up. */
+/** Published bytes between two looks at what waits for subscribers. */
 const LOOK_EVERY_BYTES = 1024 * 1024;
 
-export class Outbound {
+export class SendBuffers {
   readonly #limit: number;
   readonly #charge: (bytes: number) => void;
   readonly #charged = new Map<Buffering, number>();
@@ -68,7 +69,10 @@ export class Outbound {
     const fullest = [...this.#charged].sort((one, other) => other[1] - one[1]);
     for (const [client] of fullest) {
       if (this.#total <= this.#limit) return;
-      client.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: too much waits to be sent to you"));
+      const limit = formatSize(this.#limit);
+      client.fail(
+        new TinyMQError("RESOURCE_EXHAUSTED", `slow consumer: more than ${limit} wait unsent; read faster`),
+      );
       this.forget(client);
     }
   }

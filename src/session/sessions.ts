@@ -7,7 +7,7 @@ import { openConsume } from "./consume.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
 import { openProduce } from "./produce.ts";
-import { type OpenRpc, Stream } from "./stream-session.ts";
+import { type OpenRpc, StreamSession } from "./stream-session.ts";
 import { openSubscribe } from "./subscribe.ts";
 import { FirstVersionSession } from "./v0.ts";
 
@@ -34,7 +34,7 @@ export function pathOf(service: ServiceType, method: string): string {
 export function streamSession(path: string, socket: FrameSocket, context: SessionContext): Session {
   const open = BY_PATH.get(path);
   if (open === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no method at ${path}`);
-  return new Stream(socket, context, open);
+  return new StreamSession(socket, context, open);
 }
 
 /** The session of a connection without a subprotocol. */

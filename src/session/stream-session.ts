@@ -7,9 +7,9 @@ import type { Timer } from "../broker/timers.ts";
 import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
 import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import type { DeliveredHead } from "../wire/frames.ts";
-import { type MaybePromise, settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
+import { SessionWriter } from "./session-writer.ts";
 
 /** One RPC of a stream, made by its open frame. */
 export interface Rpc {
@@ -25,8 +25,8 @@ export interface Rpc {
 /** How a stream ends: its client closed it on purpose, it was lost or failed, or the server stops. */
 export type StreamEnd = "closed" | "lost" | "stopped";
 
-/** Opens an RPC from its first frame; it has sent `opened` when it resolves. Throws to refuse. */
-export type OpenRpc = (stream: Stream, firstFrame: Uint8Array) => MaybePromise<Rpc>;
+/** Opens an RPC from its first frame, and sends `opened`. Throws to refuse. */
+export type OpenRpc = (stream: StreamSession, firstFrame: Uint8Array) => Rpc;
 
 /** Ends that an operator wants to know of, at a bounded rate. */
 const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
@@ -36,64 +36,43 @@ const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
   "UNAUTHENTICATED",
 ]);
 
-/** Frames a client may send before an engine has answered its open frame. */
-const MAX_EARLY_FRAMES = 64;
-
-export class Stream implements Session {
+export class StreamSession implements Session {
   readonly context: SessionContext;
   readonly socket: FrameSocket;
   readonly #open: OpenRpc;
   #rpc: Rpc | null = null;
-  /** Frames that came while an engine was opening; null before the first frame and after the answer. */
-  #early: Uint8Array[] | null = null;
+  readonly #writer: SessionWriter;
   #ended = false;
-  #lastSent: number;
   #lastReceived: number;
   #timer: Timer | null = null;
-  #blocked = false;
 
   constructor(socket: FrameSocket, context: SessionContext, open: OpenRpc) {
     this.socket = socket;
     this.context = context;
     this.#open = open;
-    this.#lastSent = context.broker.clock.now();
-    this.#lastReceived = this.#lastSent;
-  }
-
-  get ended(): boolean {
-    return this.#ended;
+    this.#writer = new SessionWriter(socket, context, (error) => this.fail(error));
+    this.#lastReceived = this.#writer.lastSent;
   }
 
   /** Whether the client reads what it is sent. */
   get writable(): boolean {
-    return !this.#blocked && !this.#ended;
+    return !this.#writer.blocked && !this.#ended;
   }
 
-  get bufferedBytes(): number {
-    return this.socket.bufferedBytes;
-  }
-
-  /** Sends one frame. A client that lets more pile up than the server allows is closed. */
+  /** Sends one frame. */
   send(frame: Uint8Array): void {
-    if (this.#ended) return;
-    this.#sent(this.socket.send(frame));
+    this.#writer.send(frame);
   }
 
   /** Sends a delivery, which lies in the topic's own memory. */
   deliver(head: DeliveredHead, parts: readonly Uint8Array[], byteLength: number): void {
-    if (this.#ended) return;
-    this.#sent(this.context.frames.delivered(head, parts, byteLength, this.socket));
+    this.#writer.deliver(head, parts, byteLength);
   }
 
-  #sent(sent: number): void {
-    this.#lastSent = this.context.broker.clock.now();
-    if (sent > 0) return;
-    if (sent === 0) {
-      this.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: a frame could not be buffered"));
-      return;
-    }
-    this.#blocked = true;
-    this.context.outbound.update(this);
+  /** What is published reaches this client from now on. */
+  subscribe(topic: string): void {
+    this.context.sendBuffers.addSubscriber(this.#writer);
+    this.socket.subscribe(topic);
   }
 
   message(frame: Uint8Array): void {
@@ -103,8 +82,7 @@ export class Stream implements Session {
       if (frame.length > this.context.limits.maxFrameBytes)
         throw tooLarge(frame, this.context.limits.maxFrameBytes);
       if (this.#rpc !== null) this.#rpc.frame(frame);
-      else if (this.#early === null) this.#start(frame);
-      else this.#keepEarly(frame);
+      else this.#start(frame);
     } catch (error) {
       this.fail(toTinyMQError(error));
     }
@@ -115,9 +93,7 @@ export class Stream implements Session {
   }
 
   drained(): void {
-    this.#blocked = this.socket.bufferedBytes > 0;
-    this.context.outbound.update(this);
-    if (!this.#blocked) this.#rpc?.drained();
+    if (this.#writer.drained()) this.#rpc?.drained();
   }
 
   pong(): void {
@@ -144,34 +120,15 @@ export class Stream implements Session {
   }
 
   #start(firstFrame: Uint8Array): void {
-    this.#early = [];
-    settle(
-      () => this.#open(this, firstFrame),
-      (rpc) => this.#started(rpc),
-      (error) => this.fail(toTinyMQError(error)),
-    );
-  }
-
-  #started(rpc: Rpc): void {
+    const rpc = this.#open(this, firstFrame);
     if (this.#ended) {
-      // It ended while an engine was opening.
+      // The answer to its open frame could not be sent.
       rpc.end("lost");
       return;
     }
     this.#rpc = rpc;
     this.socket.opened();
     this.#beat();
-    const early = this.#early ?? [];
-    this.#early = null;
-    for (const frame of early) this.message(frame);
-  }
-
-  #keepEarly(frame: Uint8Array): void {
-    const early = this.#early!;
-    if (early.length >= MAX_EARLY_FRAMES) {
-      throw new TinyMQError("RESOURCE_EXHAUSTED", "too many frames before the stream was opened");
-    }
-    early.push(frame.slice());
   }
 
   /** Sends a heartbeat where nothing was sent lately, and gives up where nothing was heard. */
@@ -181,13 +138,16 @@ export class Stream implements Session {
     const now = broker.clock.now();
     if (now - this.#lastReceived >= deadAfterMs) {
       this.fail(
-        new TinyMQError("UNAVAILABLE", `nothing was heard from you for ${Math.round(deadAfterMs / 1000)} s`),
+        new TinyMQError(
+          "UNAVAILABLE",
+          `no frame came from the client for ${Math.round(deadAfterMs / 1000)} s`,
+        ),
       );
       this.socket.terminate();
       return;
     }
-    if (now - this.#lastSent >= heartbeatMs) this.#rpc?.heartbeat();
-    const due = Math.min(this.#lastSent + heartbeatMs, this.#lastReceived + deadAfterMs);
+    if (now - this.#writer.lastSent >= heartbeatMs) this.#rpc?.heartbeat();
+    const due = Math.min(this.#writer.lastSent + heartbeatMs, this.#lastReceived + deadAfterMs);
     this.#timer = broker.timers.at(Math.max(due, now + 1), () => this.#beat());
   }
 
@@ -195,7 +155,7 @@ export class Stream implements Session {
     if (this.#ended) return;
     this.#ended = true;
     this.context.broker.timers.cancel(this.#timer);
-    this.context.outbound.forget(this);
+    this.#writer.end();
     this.#rpc?.end(how);
     this.#rpc = null;
   }

@@ -5,33 +5,29 @@
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError } from "../errors.ts";
 import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
-import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
-import { decodeFrame, requireToken } from "./open.ts";
-import type { Rpc, Stream } from "./stream-session.ts";
+import { decodeFrame, requireRight } from "./open.ts";
+import type { Rpc, StreamSession } from "./stream-session.ts";
 
-export function openSubscribe(stream: Stream, firstFrame: Uint8Array): MaybePromise<Rpc> {
+export function openSubscribe(stream: StreamSession, firstFrame: Uint8Array): Rpc {
   const { kind } = decodeFrame(SubscribeRequest, firstFrame);
   if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame must be an open frame");
+    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
   const { open } = kind;
-  requireToken(stream.context, open.token);
-  return chain(stream.context.broker.openTopic(open.topic), (topic) => new SubscribeRpc(stream, topic));
+  requireRight(stream.context, open.token, "subscribe", open.topic);
+  return new SubscribeRpc(stream, stream.context.broker.openTopic(open.topic));
 }
 
 class SubscribeRpc implements Rpc {
-  readonly #stream: Stream;
+  readonly #stream: StreamSession;
   readonly #topic: Topic;
 
-  constructor(stream: Stream, topic: Topic) {
+  constructor(stream: StreamSession, topic: Topic) {
     this.#stream = stream;
     this.#topic = topic;
     topic.subscribers += 1;
-    topic.keep();
+    topic.usersChanged();
     const { context } = stream;
-    // Its stream may have ended while an engine opened the topic; `end` is called next then.
-    if (stream.ended) return;
-    context.outbound.addSubscriber(stream);
-    stream.socket.subscribe(topic.name);
+    stream.subscribe(topic.name);
     this.#send({
       oneofKind: "opened",
       opened: {
@@ -61,7 +57,7 @@ class SubscribeRpc implements Rpc {
 
   end(): void {
     this.#topic.subscribers -= 1;
-    this.#topic.checkIdle();
+    this.#topic.usersChanged();
   }
 
   #send(kind: SubscribeResponse["kind"]): void {

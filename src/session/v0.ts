@@ -2,24 +2,25 @@
  * The server's end of a connection of the first version: one producer or one consumer, one message at a
  * time. It takes the same locks and the same log as everybody else.
  *
- * States: `opening` (before ConnInit), `joining` (an engine opens the topic), `producing`, `consuming`, `ended`.
+ * States: `opening` (before ConnInit), `producing`, `consuming`, `ended`.
  */
 
 import { NO_OPTIONS } from "../broker/inbound/accept.ts";
-import type { Producer } from "../broker/inbound/producers.ts";
-import type { Consumer } from "../broker/outbound/topic-consumer.ts";
+import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
+import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
+import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { Ack, ConnInit, ConnStatus, ContentRead, ContentWrite, Poll } from "../gen/tinymq/v0/message.ts";
 import { Batch } from "../gen/tinymq/v1/queue.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
-import { settle } from "../wire/maybe-promise.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
-import { decodeFrame, requireToken } from "./open.ts";
+import { decodeFrame, requireRight } from "./open.ts";
+import { SessionWriter } from "./session-writer.ts";
 
 const ROLE_PRODUCER = 1;
 const ROLE_CONSUMER = 2;
@@ -40,30 +41,28 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   readonly #socket: FrameSocket;
   readonly #context: SessionContext;
   readonly #path: string;
-  #state: "opening" | "joining" | "producing" | "consuming" | "ended" = "opening";
-  #producer: Producer | null = null;
-  #consumer: Consumer | null = null;
+  #state: "opening" | "producing" | "consuming" | "ended" = "opening";
+  readonly #writer: SessionWriter;
+  #topic: Topic | null = null;
+  #producer: TopicProducer | null = null;
+  #consumer: TopicConsumer | null = null;
   /** The last ContentWrite's number on this connection, and the ids of those without an answer. */
   #seq = 0;
   readonly #writtenIds: number[] = [];
   #lastReceived: number;
   #timer: Timer | null = null;
-  #blocked = false;
 
   /** `path` is the URL's path without its first slash: the topic, where ConnInit has none. */
   constructor(socket: FrameSocket, context: SessionContext, path: string) {
     this.#socket = socket;
     this.#context = context;
     this.#path = path;
+    this.#writer = new SessionWriter(socket, context, (error) => this.fail(error));
     this.#lastReceived = context.broker.clock.now();
   }
 
   get writable(): boolean {
-    return !this.#blocked && this.#state !== "ended";
-  }
-
-  get bufferedBytes(): number {
-    return this.#socket.bufferedBytes;
+    return !this.#writer.blocked && this.#state !== "ended";
   }
 
   message(frame: Uint8Array): void {
@@ -86,9 +85,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   drained(): void {
-    this.#blocked = this.#socket.bufferedBytes > 0;
-    this.#context.outbound.update(this);
-    if (!this.#blocked) this.#consumer?.resumed();
+    if (this.#writer.drained()) this.#consumer?.resumed();
   }
 
   closed(code: number): void {
@@ -119,7 +116,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   acked(_seq: number): void {
-    this.#send(Ack.toBinary({ id: this.#writtenIds.shift()! }));
+    this.#writer.send(Ack.toBinary({ id: this.#writtenIds.shift()! }));
   }
 
   /** That protocol has no word for "not stored". */
@@ -133,7 +130,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     // The generated code throws for an id that fixed32 cannot hold.
     const frame = id <= MAX_ID ? ContentRead.toBinary({ id, status: STATUS_SUCCESS, body }) : null;
     if (frame !== null && frame.length <= MAX_READ_BYTES) {
-      this.#send(frame);
+      this.#writer.send(frame);
       return;
     }
     const why = frame === null ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
@@ -148,7 +145,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   empty(_pullId: number): void {
-    this.#send(EMPTY);
+    this.#writer.send(EMPTY);
   }
 
   promoted(): void {
@@ -157,28 +154,26 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
 
   #open(frame: Uint8Array): void {
     const init = decodeFrame(ConnInit, frame);
-    requireToken(this.#context, init.authToken ?? "");
     const name = init.topic !== undefined && init.topic !== "" ? init.topic : this.#path;
     const { broker } = this.#context;
-    this.#state = "joining";
+    const none = new Uint8Array(0);
     if (init.role === ROLE_PRODUCER) {
-      settle(
-        () => broker.openProducer(name, new Uint8Array(0), 1, false, this),
-        ({ producer }) => {
-          this.#producer = producer;
-          this.#opened("producing");
-        },
-        (error) => this.fail(toTinyMQError(error)),
-      );
+      requireRight(this.#context, init.authToken ?? "", "produce", name);
+      const { topic, producer } = broker.openProducer(name, none, 1, false, this);
+      this.#topic = topic;
+      this.#producer = producer;
+      this.#opened("producing");
     } else if (init.role === ROLE_CONSUMER) {
-      settle(
-        () => broker.openConsumer(name, new Uint8Array(0), "exclusive", this),
-        (consumer) => {
-          this.#consumer = consumer;
-          this.#opened("consuming");
-        },
-        (error) => this.#refused(toTinyMQError(error)),
-      );
+      requireRight(this.#context, init.authToken ?? "", "consume", name);
+      try {
+        this.#consumer = broker.openConsumer(name, none, "exclusive", this);
+      } catch (thrown) {
+        const error = toTinyMQError(thrown);
+        if (error.code === "FAILED_PRECONDITION")
+          this.#writer.send(ConnStatus.toBinary({ status: STATUS_UNCONSUMABLE }));
+        throw error;
+      }
+      this.#opened("consuming");
     } else {
       throw new TinyMQError(
         "INVALID_ARGUMENT",
@@ -188,20 +183,10 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   #opened(state: "producing" | "consuming"): void {
-    if (this.#state === "ended") {
-      this.#leave(false);
-      return;
-    }
     this.#state = state;
     this.#socket.opened();
-    this.#send(ConnStatus.toBinary({ status: STATUS_OPEN }));
+    this.#writer.send(ConnStatus.toBinary({ status: STATUS_OPEN }));
     this.#watch();
-  }
-
-  #refused(error: TinyMQError): void {
-    if (error.code === "FAILED_PRECONDITION")
-      this.#send(ConnStatus.toBinary({ status: STATUS_UNCONSUMABLE }));
-    this.fail(error);
   }
 
   #write(frame: Uint8Array): void {
@@ -221,23 +206,11 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     consumer.pull(0, 1, MAX_READ_BYTES, 0);
   }
 
-  #send(frame: Uint8Array): void {
-    if (this.#state === "ended") return;
-    const sent = this.#socket.send(frame);
-    if (sent > 0) return;
-    if (sent === 0) {
-      this.fail(new TinyMQError("RESOURCE_EXHAUSTED", "you do not read: a frame could not be buffered"));
-      return;
-    }
-    this.#blocked = true;
-    this.#context.outbound.update(this);
-  }
-
   #watch(): void {
     if (this.#state === "ended") return;
     const { clock, timers } = this.#context.broker;
     if (clock.now() - this.#lastReceived >= DEAD_AFTER_MS) {
-      this.fail(new TinyMQError("UNAVAILABLE", "nothing was heard from you for 40 s"));
+      this.fail(new TinyMQError("UNAVAILABLE", "no frame and no pong came from the client for 40 s"));
       this.#socket.terminate();
       return;
     }
@@ -250,12 +223,12 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     if (this.#state === "ended") return;
     this.#state = "ended";
     this.#context.broker.timers.cancel(this.#timer);
-    this.#context.outbound.forget(this);
+    this.#writer.end();
     this.#leave(clean);
   }
 
   #leave(clean: boolean): void {
-    this.#producer?.close(this, clean);
+    if (this.#producer !== null) this.#topic?.producers.close(this.#producer, this, clean);
     const consumer = this.#consumer;
     this.#producer = null;
     this.#consumer = null;

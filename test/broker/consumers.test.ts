@@ -259,7 +259,7 @@ test("a client that does not read gets nothing more until it does", () => {
   expect(kinds(consumer.take())).toEqual(["empty"]);
   consumer.link.drain();
   expect(consumer.bodies()).toEqual(["1"]);
-  expect(world.outbound.total).toBe(0);
+  expect(world.sendBuffers.total).toBe(0);
 });
 
 test("a client whose frame was dropped is closed, and its messages go to the next", () => {
@@ -282,7 +282,7 @@ test("purge leaves what consumers hold", () => {
   const topic = world.broker.topics.get("t")!;
   expect(topic.purge()).toBe(5);
   expect(world.broker.counters.purged).toBe(5);
-  expect([topic.log.count, topic.leased, topic.ready]).toEqual([1, 1, 0]);
+  expect([topic.backlog.log.count, topic.backlog.leased, topic.ready]).toEqual([1, 1, 0]);
   world.clock.advance(2_000);
   consumer.retry(2);
   expect(consumer.fetch()).toEqual(["2*"]);

@@ -22,7 +22,7 @@ test("drop-oldest drops the oldest that nobody holds, and never what a consumer 
   expect(producer.take().every(({ oneofKind }) => oneofKind !== "rejected")).toBe(true);
   expect(world.broker.memoryUsed).toBeLessThanOrEqual(1024 * KiB + 1_000);
   const topic = world.broker.topics.get("t")!;
-  expect(topic.leased).toBe(3);
+  expect(topic.backlog.leased).toBe(3);
   consumer.settle({ position: 0, count: 5, outcome: Outcome.RETRY });
   const left: number[] = [];
   for (let some = consumer.fetch(); some.length > 0; some = consumer.fetch()) left.push(...idsOf(some));
@@ -31,7 +31,7 @@ test("drop-oldest drops the oldest that nobody holds, and never what a consumer 
   expect(left.slice(3)).toEqual(
     Array.from({ length: left.length - 3 }, (_, index) => 3_003 - left.length + index),
   );
-  expect(topic.counters.dropped).toBe(3_000 - left.length);
+  expect(topic.tally.counters.dropped).toBe(3_000 - left.length);
   // A slab or two went, not all.
   expect(left.length).toBeGreaterThan(400);
 });
@@ -58,7 +58,7 @@ test("drop-oldest rejects when consumers hold all", () => {
   consumer.fetch();
   for (let id = 20; id < 40; id++) producer.send([body(id)]);
   expect(world.broker.counters.rejected).toBeGreaterThan(0);
-  expect(world.broker.topics.get("t")?.leased).toBe(14);
+  expect(world.broker.topics.get("t")?.backlog.leased).toBe(14);
 });
 
 test("drop-oldest drops nothing for a batch that finds no room whatever is dropped", () => {
@@ -114,8 +114,8 @@ test("a dead letter is exempt from the limits, and charged", () => {
   const consumer = new TestConsumer(world, "t");
   const held = consumer.fetch().length;
   consumer.reject(0, held, "bad");
-  expect(world.broker.topics.get("t.dead")?.log.count).toBe(held);
-  expect(world.broker.topics.get("t")?.log.count).toBe(0);
+  expect(world.broker.topics.get("t.dead")?.backlog.log.count).toBe(held);
+  expect(world.broker.topics.get("t")?.backlog.log.count).toBe(0);
   expect(world.broker.memoryUsed).toBe(world.memoryHeld);
 });
 

@@ -127,7 +127,7 @@ test("a gap, a seq of 0, or one older than 256 batches ends the stream", () => {
   expect(answers(old.take())).toEqual(["ack 2"]);
   old.send([message(1, "a")], {}, 1);
   expect(old.closed?.code).toBe(4011);
-  expect(world.broker.topics.get("t")?.log.count).toBe(257);
+  expect(world.broker.topics.get("t")?.backlog.log.count).toBe(257);
 });
 
 test("a batch that is no batch ends the stream and is not stored; one that breaks a limit is rejected", () => {
@@ -137,7 +137,7 @@ test("a batch that is no batch ends the stream and is not stored; one that break
   expect(answers(producer.take()).slice(1)).toEqual(["reject 1 11"]);
   producer.sendRaw(Uint8Array.of(0x0a, 5, 1));
   expect(producer.closed?.code).toBe(4003);
-  expect(world.broker.topics.get("t")?.log.count).toBe(0);
+  expect(world.broker.topics.get("t")?.backlog.log.count).toBe(0);
 });
 
 test("a full table of producers refuses new ones and forgets none", () => {

@@ -1,11 +1,11 @@
 /** The small structures of the broker, each against the plainest thing that does the same. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { DueHeap } from "../../src/broker/due-heap.ts";
+import { type Due, DueHeap } from "../../src/broker/due-heap.ts";
 import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
 import { type Timer, Timers } from "../../src/broker/timers.ts";
-import { type Buffering, Outbound } from "../../src/session/send-buffers.ts";
+import { type Buffering, SendBuffers } from "../../src/session/send-buffers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { runs } from "../support/runs.ts";
 
@@ -125,25 +125,38 @@ function positions(
   return all;
 }
 
+interface Named extends Due {
+  readonly name: number;
+}
+
 test("a heap of due things is a sorted array", () => {
-  const step = fc.record({ kind: fc.constantFrom("push", "push", "shift", "filter"), due: fc.nat(9) });
+  const step = fc.record({
+    kind: fc.constantFrom("push", "push", "push", "shift", "remove", "filter"),
+    due: fc.nat(9),
+  });
   fc.assert(
     fc.property(steps(step), (todo) => {
-      const heap = new DueHeap<{ due: number; name: number }>();
-      let model: { due: number; name: number }[] = [];
+      const heap = new DueHeap<Named>();
+      let model: Named[] = [];
       for (const [name, { kind, due }] of todo.entries()) {
         if (kind === "push") {
-          heap.push({ due, name });
-          model.push({ due, name });
+          const entry = { due, name, order: 0, slot: -1 };
+          heap.push(entry);
+          model.push(entry);
           // Stable: of those due together the first is first.
           model.sort((one, other) => one.due - other.due);
-        } else if (kind === "shift") expect(heap.shift()).toEqual(model.shift());
-        else {
+        } else if (kind === "shift") expect(heap.shift()).toBe(model.shift());
+        else if (kind === "remove") {
+          const [entry] = model.splice(name % (model.length + 1), 1);
+          if (entry !== undefined) heap.remove(entry);
+          // A second time does nothing.
+          if (entry !== undefined) heap.remove(entry);
+        } else {
           heap.filter((item) => item.name % 3 !== due % 3);
           model = model.filter((item) => item.name % 3 !== due % 3);
         }
-        expect(heap.first()).toEqual(model[0]);
-        expect(heap.items()).toEqual(model);
+        expect(heap.first()).toBe(model[0]);
+        expect(heap.sorted()).toEqual(model);
         expect(heap.length).toBe(model.length);
       }
     }),
@@ -217,7 +230,7 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
   fc.assert(
     fc.property(steps(step), (todo) => {
       let charged = 0;
-      const outbound = new Outbound(100, (bytes) => {
+      const buffers = new SendBuffers(100, (bytes) => {
         charged += bytes;
       });
       let clients = Array.from({ length: 6 }, () => new Reader());
@@ -225,8 +238,8 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
         const client = clients[who % clients.length]!;
         const before = clients.map(({ bufferedBytes }) => bufferedBytes);
         client.bufferedBytes = bytes;
-        if (gone === 0) outbound.forget(client);
-        else outbound.update(client);
+        if (gone === 0) buffers.forget(client);
+        else buffers.update(client);
         if (gone === 0) client.bufferedBytes = 0;
         const closed = clients.filter(({ code }) => code !== "");
         for (const one of closed) {
@@ -237,7 +250,7 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
         if (closed.length === 0) expect(before.length).toBe(clients.length);
         clients = clients.map((one) => (one.code === "" ? one : new Reader()));
         const total = clients.reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0);
-        expect([outbound.total, charged]).toEqual([total, total]);
+        expect([buffers.total, charged]).toEqual([total, total]);
         expect(total).toBeLessThanOrEqual(100);
       }
     }),
@@ -247,20 +260,20 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
 
 test("subscribers are looked at now and then, for the runtime buffers for them by itself", () => {
   let charged = 0;
-  const outbound = new Outbound(1_000, (bytes) => {
+  const buffers = new SendBuffers(1_000, (bytes) => {
     charged += bytes;
   });
   const [slow, fast] = [new Reader(), new Reader()];
-  outbound.addSubscriber(slow);
-  outbound.addSubscriber(fast);
+  buffers.addSubscriber(slow);
+  buffers.addSubscriber(fast);
   slow.bufferedBytes = 900;
-  outbound.published(1_000);
+  buffers.published(1_000);
   expect(charged).toBe(0);
-  outbound.published(1024 * 1024);
+  buffers.published(1024 * 1024);
   expect(charged).toBe(900);
   slow.bufferedBytes = 1_500;
-  outbound.published(1024 * 1024);
+  buffers.published(1024 * 1024);
   expect([slow.code, fast.code, charged]).toEqual(["RESOURCE_EXHAUSTED", "", 0]);
-  outbound.published(1024 * 1024);
+  buffers.published(1024 * 1024);
   expect(charged).toBe(0);
 });

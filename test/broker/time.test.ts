@@ -93,11 +93,11 @@ test("a leased message does not expire; given back late, it does", () => {
   const consumer = new TestConsumer(world, "t");
   consumer.fetch();
   world.clock.advance(2_000);
-  expect(world.broker.topics.get("t")?.leased).toBe(3);
+  expect(world.broker.topics.get("t")?.backlog.leased).toBe(3);
   consumer.settle({ position: 0, count: 1, outcome: 0 });
   consumer.link.end(1006);
   expect(world.broker.counters).toMatchObject({ acked: 1, expired: 2 });
-  expect(world.broker.topics.get("t")?.log.count).toBe(0);
+  expect(world.broker.topics.get("t")?.backlog.log.count).toBe(0);
 });
 
 test("messages with a time to live charge nothing when they are gone", () => {

@@ -4,7 +4,7 @@
  */
 
 import type { BrokerLimits } from "../../src/broker/broker-limits.ts";
-import { zeroCounters } from "../../src/broker/stats.ts";
+import { zeroCounters } from "../../src/broker/counters.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
 
 export interface Content {

@@ -24,15 +24,12 @@ export class Observer {
   readonly #world: World;
   readonly #model: Model;
   readonly #sims: Map<unknown, Sim>;
-  /** With an engine that takes its time, what happens when is the engine's. */
-  readonly #strict: boolean;
   #seen = 0;
 
-  constructor(world: World, model: Model, sims: Map<unknown, Sim>, strict: boolean) {
+  constructor(world: World, model: Model, sims: Map<unknown, Sim>) {
     this.#world = world;
     this.#model = model;
     this.#sims = sims;
-    this.#strict = strict;
   }
 
   /** Looks at all that the server did since the last time. */
@@ -110,9 +107,7 @@ export class Observer {
   }
 
   #answered(sim: SimProducer, seq: number, code: number): void {
-    // A batch that is sent again may be answered before those behind it that are still on their way.
-    const index = this.#strict ? 0 : sim.awaited.findIndex(({ sent }) => sent.seq === seq);
-    const [awaited] = sim.awaited.splice(Math.max(0, index), 1);
+    const awaited = sim.awaited.shift();
     if (awaited?.sent.seq !== seq) fail(`${seq} was answered, awaited: ${awaited?.sent.seq}`);
     if (awaited.answer !== null || code !== EXHAUSTED)
       same(code, awaited.answer ?? NOT_FULL, `the answer to ${seq}`);
@@ -146,7 +141,7 @@ export class Observer {
   /** What had to go for a batch: the oldest that nobody holds. */
   #dropped(topic: ModelTopic): void {
     const dropped =
-      (this.#world.broker.topics.get(topic.name)?.counters.dropped ?? 0) - topic.counters.dropped;
+      (this.#world.broker.topics.get(topic.name)?.tally.counters.dropped ?? 0) - topic.counters.dropped;
     if (dropped === 0) return;
     if (this.#model.limits.overflow !== "drop-oldest") fail("messages were dropped");
     const free = topic.messages.filter(({ state }) => state !== "leased");
@@ -228,7 +223,7 @@ export class Observer {
     if (sim.rewinds !== null) return;
     if (pull.wait > 0) {
       if (this.#model.now < pull.deadline) fail(`${consumer.name}: pull ${pullId} did not wait`);
-    } else if (this.#strict && consumer.active && !consumer.blocked && !this.#isPaused(consumer.topic)) {
+    } else if (consumer.active && !consumer.blocked && !this.#isPaused(consumer.topic)) {
       const overlooked = consumer.topic.ready.filter(({ readySince }) => readySince < this.#model.step);
       same(
         overlooked.length,
@@ -249,8 +244,8 @@ export class Observer {
     if (pull?.id !== pullId) fail(`${consumer.name}: pull ${pullId} was answered, the oldest is ${pull?.id}`);
     if (!consumer.active) fail(`${consumer.name} got messages and may take none`);
     if (consumer.blocked) fail(`${consumer.name} got messages and does not read`);
-    if (this.#strict && this.#isPaused(topic)) fail(`${consumer.name} got messages of a topic that pauses`);
-    if (this.#strict) this.#checkTurn(consumer, pull.turn);
+    if (this.#isPaused(topic)) fail(`${consumer.name} got messages of a topic that pauses`);
+    this.#checkTurn(consumer, pull.turn);
     same(firstPosition, consumer.lease.length, `${consumer.name}: first position`);
     consumer.pulls.shift();
 
@@ -263,7 +258,7 @@ export class Observer {
     topic.count("redelivered", taken.filter(({ state }) => state === "returned").length);
     for (const message of taken) message.state = "leased";
     consumer.lease.push(...taken);
-    if (!this.#strict || taken.length >= pull.max) return;
+    if (taken.length >= pull.max) return;
     const next = topic.ready[0];
     // What became ready in this step may not have been when it was delivered.
     if (next === undefined || next.readySince >= this.#model.step) return;
@@ -281,8 +276,6 @@ export class Observer {
   /** The model's messages of a delivery. They must be the next in order; those ready since now may be missing. */
   #match(sim: SimConsumer, topic: ModelTopic, messages: Delivered["messages"]): ModelMessage[] {
     const ready = topic.ready;
-    // Dead letters of an engine that takes its time overtake each other.
-    if (!this.#strict && topic.isDead) return this.#matchAny(sim, ready, messages);
     let next = 0;
     return messages.map(({ offset, redelivered, message }) => {
       const { id, headers } = message;
@@ -296,38 +289,22 @@ export class Observer {
           if (!sim.old) this.#checkRun(topic, candidate, offset, redelivered);
           return candidate;
         }
-        if (this.#strict && candidate.readySince < this.#model.step) {
+        if (candidate.readySince < this.#model.step) {
           fail(`${Bun.inspect(found)} came where ${Bun.inspect(wanted)} is next`);
         }
       }
     });
   }
 
-  #matchAny(sim: SimConsumer, ready: ModelMessage[], messages: Delivered["messages"]): ModelMessage[] {
-    return messages.map(({ message }) => {
-      const { id, headers } = message;
-      const found = { id, body: text.decode(message.body), headers };
-      const index = ready.findIndex((one) =>
-        Bun.deepEquals(found, { id: one.id, body: one.body, headers: sim.old ? {} : one.headers }),
-      );
-      const candidate = ready[index];
-      if (candidate === undefined) fail(`${found.body} is not ready`);
-      ready.splice(index, 1);
-      return candidate;
-    });
-  }
-
   #checkRun(topic: ModelTopic, message: ModelMessage, offset: number, redelivered: boolean): void {
-    if (this.#strict) same(redelivered, message.state === "returned", `redelivered of ${message.body}`);
-    else if (message.state === "returned" && !redelivered) fail(`${message.body} is not marked redelivered`);
+    same(redelivered, message.state === "returned", `redelivered of ${message.body}`);
     if (message.offset === null) {
       const place = topic.messages.indexOf(message);
       const before = topic.messages.findLast((other, index) => index < place && other.offset !== null);
       const behind = topic.messages.find((other, index) => index > place && other.offset !== null);
       if ((before?.offset ?? -1) >= offset || (behind?.offset ?? Infinity) <= offset)
         fail(`offset ${offset} again`);
-      if (message.state === "fresh" && this.#strict && offset <= topic.highest)
-        fail(`offset ${offset} came late`);
+      if (message.state === "fresh" && offset <= topic.highest) fail(`offset ${offset} came late`);
       topic.highest = Math.max(topic.highest, offset);
     } else same(offset, message.offset, `the offset of ${message.body}`);
     message.offset = offset;

@@ -17,16 +17,14 @@ export class Producing {
   readonly #model: Model;
   readonly #sims: Map<unknown, Sim>;
   readonly #observer: Observer;
-  readonly #strict: boolean;
   readonly #histories = new Map<string, History>();
   #bodies = 0;
 
-  constructor(world: World, model: Model, sims: Map<unknown, Sim>, observer: Observer, strict: boolean) {
+  constructor(world: World, model: Model, sims: Map<unknown, Sim>, observer: Observer) {
     this.#world = world;
     this.#model = model;
     this.#sims = sims;
     this.#observer = observer;
-    this.#strict = strict;
   }
 
   /** A producer opens a stream, maybe one that had a stream before. */
@@ -157,9 +155,6 @@ export class Producing {
     }
     const fresh = uniqueMs > 0 ? topic.filterUnique(contents) : contents;
     topic.count("duplicates", contents.length - fresh.length);
-    if (this.#strict) return { sent, answer: fresh.length === 0 ? 0 : null, fresh };
-    // There is room for all: it will be stored, in this order.
-    this.#observer.stored(sim, sent, fresh);
-    return { sent, answer: 0, fresh: null };
+    return { sent, answer: fresh.length === 0 ? 0 : null, fresh };
   }
 }

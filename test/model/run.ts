@@ -1,6 +1,5 @@
 /** One run: clients, operators and time do what they are told, on the server and on the model. */
 import { redrive } from "../../src/broker/redrive.ts";
-import type { Engine } from "../../src/log/engine.ts";
 import type { PullRequest } from "../support/clients.ts";
 import { World } from "../support/world.ts";
 import { Actions } from "./actions.ts";
@@ -16,11 +15,6 @@ const TOPICS = ["a", "b", "a.dead", "b.dead"];
 const BLINK = 1 / 64;
 const HEARTBEAT_EVERY = 10_000;
 
-/** An engine whose work takes a while. */
-export interface Slow {
-  idle(): Promise<void>;
-}
-
 export class Run {
   readonly world: World;
   readonly model: Model;
@@ -28,122 +22,107 @@ export class Run {
   readonly #observer: Observer;
   readonly #producing: Producing;
   readonly #actions: Actions;
-  readonly #slow: Slow | null;
 
-  /** `slow`: the engine, if it answers later. */
-  constructor({ maxMemory, overflow, maxDeliveries }: Setting, engine?: Engine & Slow) {
-    this.world = new World({ maxMemory, overflow, maxDeliveries, maxMessageBytes: 10_000 }, engine, 1e9);
+  constructor({ maxMemory, overflow, maxDeliveries }: Setting) {
+    this.world = new World({ maxMemory, overflow, maxDeliveries, maxMessageBytes: 10_000 }, 1e9);
     this.model = new Model(this.world.broker.limits);
     this.model.wall = this.world.clock.wall();
-    this.#slow = engine ?? null;
-    this.#observer = new Observer(this.world, this.model, this.sims, engine === undefined);
-    this.#producing = new Producing(this.world, this.model, this.sims, this.#observer, engine === undefined);
+    this.#observer = new Observer(this.world, this.model, this.sims);
+    this.#producing = new Producing(this.world, this.model, this.sims, this.#observer);
     this.#actions = new Actions(this.world, this.model, this.sims, this.#observer, this.#producing);
   }
 
   /** Carries out one operation, and looks at what came of it. */
   async perform(operation: Operation): Promise<void> {
-    await this.#advance(BLINK);
+    this.#advance(BLINK);
     this.model.step += 1;
     switch (operation.op) {
       case "advance":
-        await this.#wait(operation.seconds * 1_000);
+        this.#wait(operation.seconds * 1_000);
         break;
       case "purge":
-        await this.#settled();
         this.#purge(TOPICS[operation.topic]!);
         break;
       case "redrive":
-        await this.#settled();
         await this.#redrive(TOPICS[operation.topic]!, operation.limit);
         break;
       case "consumer":
       case "oldConsumer":
-        await this.#settled();
         this.#actions.consumer(TOPICS[operation.topic]!, operation);
-        await this.#settled();
         break;
       case "producer":
       case "oldProducer":
-        await this.#settled();
         this.#producing.open(TOPICS[operation.topic]!, operation);
-        await this.#settled();
         break;
       case "subscriber":
-        await this.#settled();
         this.#actions.subscriber(TOPICS[operation.topic]!);
-        await this.#settled();
         break;
       default:
         this.#actions.perform(operation);
     }
-    // What an engine that takes its time does, it does now and then between two operations.
-    if (this.#slow === null || this.model.step % 3 === 0) await this.#settled();
-    else this.#observer.look();
+    this.#look();
   }
 
   /** Everything is consumed and everybody goes: nothing may be left. */
-  async finish(): Promise<void> {
-    await this.#settled();
-    for (const sim of [...this.sims.values()]) await this.#step(() => this.#actions.end(sim, true));
-    await this.#wait(100_000);
-    for (const name of TOPICS) await this.#drain(name);
-    await this.#wait(130_000);
-    await this.#wait(310_000);
+  finish(): void {
+    this.#look();
+    for (const sim of [...this.sims.values()]) this.#step(() => this.#actions.end(sim, true));
+    this.#wait(100_000);
+    for (const name of TOPICS) this.#drain(name);
+    this.#wait(130_000);
+    this.#wait(310_000);
     same(this.world.broker.topics.size, 0, "topics at the end");
     same(this.world.broker.memoryUsed, 0, "memory at the end");
     same(this.world.broker.remembered, { producers: 0, uniqueIds: 0 }, "remembered at the end");
     same(this.world.broker.timers.waiting, 0, "timers at the end");
-    await this.world.broker.close();
+    this.world.broker.close();
   }
 
-  async #drain(name: string): Promise<void> {
-    await this.#step(() => this.#actions.consumer(name, { op: "consumer", mode: 0, id: 0 }));
+  #drain(name: string): void {
+    this.#step(() => this.#actions.consumer(name, { op: "consumer", mode: 0, id: 0 }));
     const sim = [...this.sims.values()].find((one) => one.kind === "consumer");
     if (sim?.kind !== "consumer") fail(`nobody could open ${name} at the end`);
     for (let pulls = 0; sim.consumer.topic.messages.length > 0; pulls++) {
       if (pulls > 1_000) fail(`${name}: ${sim.consumer.topic.messages.length} messages do not come`);
       const request: PullRequest = { ack: sim.consumer.lease.length };
-      await this.#step(() => this.#actions.pull(sim, request));
-      await this.#advance(BLINK);
+      this.#step(() => this.#actions.pull(sim, request));
+      this.#advance(BLINK);
     }
-    await this.#step(() => this.#actions.end(sim, true));
+    this.#step(() => this.#actions.end(sim, true));
   }
 
-  async #step(act: () => void): Promise<void> {
-    await this.#advance(BLINK);
+  #step(act: () => void): void {
+    this.#advance(BLINK);
     this.model.step += 1;
     act();
-    await this.#settled();
+    this.#look();
   }
 
-  /** All that follows from what was done is done, and it is what the model says. */
-  async #settled(): Promise<void> {
-    if (this.#slow !== null) await this.#slow.idle();
+  /** What the server did is what the model says. */
+  #look(): void {
     this.#observer.look();
     this.#check();
   }
 
   /** Time passes, and those who live send heartbeats. */
-  async #wait(ms: number): Promise<void> {
+  #wait(ms: number): void {
     for (let left = ms; left > 0; left -= HEARTBEAT_EVERY) {
-      await this.#advance(Math.min(left, HEARTBEAT_EVERY));
+      this.#advance(Math.min(left, HEARTBEAT_EVERY));
       for (const sim of [...this.sims.values()]) {
-        await this.#advance(BLINK);
+        this.#advance(BLINK);
         if (!sim.frozen && this.sims.has(sim.link.socket)) this.#actions.heartbeat(sim);
       }
     }
   }
 
-  async #advance(ms: number): Promise<void> {
+  #advance(ms: number): void {
     const end = this.model.now + ms;
-    // No engine takes as long as the times that clients ask for.
-    if (this.world.clock.nextDue <= end || (this.#slow !== null && ms > BLINK)) await this.#settled();
+    if (this.world.clock.nextDue <= end) this.#look();
     while (this.world.clock.nextDue <= end) {
       this.#moveTo(this.world.clock.nextDue);
       for (const topic of this.model.topics.values()) topic.tick();
       this.world.clock.runNext();
-      await this.#settled();
+      this.#look();
     }
     this.world.clock.advance(end - this.world.clock.now());
     this.#moveTo(end);
@@ -166,12 +145,8 @@ export class Run {
       same(refused, "NOT_FOUND", "redrive without dead letters");
       return;
     }
-    // Which dead letter came first is the engine's, where it takes its time.
-    if (this.#slow !== null && this.model.topic(`${name}.dead`).messages.length > 1) return;
     const moved = this.model.redrive(name, limit);
-    const answer = redrive(this.world.broker, name, limit);
-    await this.#slow?.idle();
-    same(await answer, moved, `redriven to ${name}`);
+    same(await redrive(this.world.broker, name, limit), moved, `redriven to ${name}`);
   }
 
   #check(): void {
@@ -193,10 +168,7 @@ export class Run {
       const wanted = sim.topic.published.flatMap(({ before, bodies }) =>
         bodies.map((body, at) => [before + at, body]),
       );
-      // Who stores and who broadcasts overtake each other where an engine takes its time.
-      const bodies = (seen: unknown[][]) => seen.map(([, body]) => body).sort();
-      if (this.#slow === null) same(sim.seen, wanted, `${name}: published`);
-      else same(bodies(sim.seen), bodies(wanted), `${name}: published`);
+      same(sim.seen, wanted, `${name}: published`);
       sim.seen = [];
     }
     if (sim.kind !== "consumer") return;
@@ -225,11 +197,11 @@ export class Run {
     }
     const count = (...states: Parameters<ModelTopic["inState"]>) => topic.inState(...states).length;
     const found = {
-      stored: actual.log.count,
-      leased: actual.leased,
-      held: actual.heldBack?.count ?? 0,
+      stored: actual.backlog.log.count,
+      leased: actual.backlog.leased,
+      held: actual.backlog.heldBack?.count ?? 0,
       ready: actual.ready,
-      delayed: actual.delays?.count ?? 0,
+      delayed: actual.acceptor.delays?.count ?? 0,
       consumers: actual.dispatcher.consumers,
       standbys: actual.dispatcher.standbys,
       connected: actual.producers.connected,
@@ -254,13 +226,11 @@ export class Run {
       },
       topic.name,
     );
-    if (this.#slow === null) {
-      same(actual.returned.count, count("returned"), `${topic.name}: returned`);
-      same(actual.counters, topic.counters, `${topic.name}: counters`);
-      same(this.world.broker.counters, this.model.counters, "counters of all");
-    }
+    same(actual.backlog.returned.count, count("returned"), `${topic.name}: returned`);
+    same(actual.tally.counters, topic.counters, `${topic.name}: counters`);
+    same(this.world.broker.counters, this.model.counters, "counters of all");
     if (topic.holder === null && topic.standbys.length > 0) fail(`${topic.name} has a line and no holder`);
-    this.#checkIdle(topic, (actual.unique?.count ?? 0) === 0);
+    this.#checkIdle(topic, (actual.acceptor.unique?.count ?? 0) === 0);
   }
 
   #checkIdle(topic: ModelTopic, noIds: boolean): void {
@@ -275,9 +245,7 @@ export class Run {
   #checkGone(topic: ModelTopic): void {
     if (!isUnused(topic)) fail(`${topic.name} is gone and was in use`);
     const idleFor = this.model.now - (topic.idleSince ?? this.model.now);
-    // With an engine that takes its time nobody looked when it became idle.
-    if (this.#slow === null && idleFor < this.model.limits.idleTopicTtlMs)
-      fail(`${topic.name} is gone after ${idleFor} ms`);
+    if (idleFor < this.model.limits.idleTopicTtlMs) fail(`${topic.name} is gone after ${idleFor} ms`);
     this.model.topics.delete(topic.name);
   }
 }

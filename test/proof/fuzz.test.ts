@@ -242,7 +242,7 @@ function checkGivenBack(world: World): void {
   expect(world.broker.memoryUsed).toBe(world.memoryHeld);
   expect(world.broker.topics.size).toBeLessThanOrEqual(LIMITS.maxTopics * 2);
   for (const each of world.broker.topics.values()) {
-    expect({ topic: each.name, leased: each.leased, users: each.users }).toEqual({
+    expect({ topic: each.name, leased: each.backlog.leased, users: each.users }).toEqual({
       topic: each.name,
       leased: 0,
       users: 0,
@@ -255,7 +255,7 @@ function checkGivenBack(world: World): void {
   expect([...world.broker.topics.keys()]).toEqual([]);
   expect(world.broker.memoryUsed).toBe(0);
   expect(world.broker.remembered).toEqual({ producers: 0, uniqueIds: 0 });
-  expect(world.outbound.total).toBe(0);
+  expect(world.sendBuffers.total).toBe(0);
 }
 
 test("a million mutated frames: no crash, no hang, nothing left behind", () => {

@@ -1,11 +1,9 @@
 /** A server without its sockets: broker, sessions and a clock that tests move. */
 import { Broker } from "../../src/broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../../src/broker/broker-limits.ts";
-import type { Engine } from "../../src/log/engine.ts";
-import { MemoryEngine } from "../../src/log/memory-engine.ts";
 import type { SessionContext } from "../../src/session/context.ts";
 import type { Session } from "../../src/session/frame-socket.ts";
-import { Outbound } from "../../src/session/send-buffers.ts";
+import { SendBuffers } from "../../src/session/send-buffers.ts";
 import { firstVersionSession, streamSession } from "../../src/session/sessions.ts";
 import { FrameWriter } from "../../src/wire/frames.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -58,21 +56,16 @@ export class World {
   /** What went wrong and concerned no client. */
   readonly failures: unknown[] = [];
   readonly misbehaviour: string[] = [];
-  readonly outbound: Outbound;
+  readonly sendBuffers: SendBuffers;
   readonly broker: Broker;
   readonly context: SessionContext;
   #links = 0;
 
-  /** `outboundBytes`: what may wait to be sent; a quarter of the memory, as in a server, where it is left out. */
-  constructor(
-    limits: Partial<BrokerLimits> = {},
-    engine: Engine = new MemoryEngine(),
-    outboundBytes?: number,
-  ) {
+  /** `sendBytes`: what may wait to be sent; a quarter of the memory, as in a server, where it is left out. */
+  constructor(limits: Partial<BrokerLimits> = {}, sendBytes?: number) {
     const published = new FrameWriter();
     const utf8 = new TextEncoder();
     this.broker = new Broker({
-      engine,
       clock: this.clock,
       limits: { ...DEFAULT_LIMITS, ...limits },
       publisher: {
@@ -81,17 +74,17 @@ export class World {
           for (const { socket } of this.links) {
             if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
           }
-          this.outbound.published(frame.length);
+          this.sendBuffers.published(frame.length);
         },
       },
       failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
     });
-    this.outbound = new Outbound(outboundBytes ?? this.broker.limits.maxMemory / 4, (bytes) => {
+    this.sendBuffers = new SendBuffers(sendBytes ?? this.broker.limits.maxMemory / 4, (bytes) => {
       this.broker.charge(bytes);
     });
     this.context = {
       broker: this.broker,
-      outbound: this.outbound,
+      sendBuffers: this.sendBuffers,
       frames: new FrameWriter(),
       heartbeatMs: 15_000,
       deadAfterMs: 45_000,
@@ -103,7 +96,7 @@ export class World {
         heartbeatMs: 15_000,
         deadAfterMs: 45_000,
       },
-      authorize: (token) => token === "",
+      authenticate: (token) => (token === "" ? { may: () => true } : null),
       misbehaved: (what) => this.misbehaviour.push(what),
     };
   }
@@ -120,10 +113,10 @@ export class World {
 
   /** What the topics hold, and what waits to be sent, as it should be charged. */
   get memoryHeld(): number {
-    let held = this.outbound.total;
+    let held = this.sendBuffers.total;
     for (const topic of this.broker.topics.values()) {
-      held += topic.log.memory + (topic.delays?.memory ?? 0) + (topic.unique?.memory ?? 0);
-      held += topic.expiry?.memory ?? 0;
+      held += topic.backlog.log.memory + (topic.backlog.expiry?.memory ?? 0);
+      held += (topic.acceptor.delays?.memory ?? 0) + (topic.acceptor.unique?.memory ?? 0);
     }
     return held;
   }

@@ -1,18 +1,25 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
-
 import { TinyMQError } from "../../errors.ts";
-import { chain, type MaybePromise } from "../../wire/maybe-promise.ts";
-import type { TopicView } from "../host.ts";
+import type { Log } from "../../log/log.ts";
+import type { SlabPool } from "../../log/slab-pool.ts";
+import type { BrokerLimits, Remembered } from "../broker-limits.ts";
+import type { Tally } from "../counters.ts";
 import type { BatchOptions } from "../ports.ts";
-import { Delays } from "./delays.ts";
+import { type DelayedBatch, Delays } from "./delays.ts";
 import { UniqueIds } from "./unique.ts";
 
-/** A topic that batches come into; what it does not use is null. */
-export interface AcceptingTopic extends TopicView {
-  delays: Delays | null;
-  /** While an engine opens the log of `delays`. */
-  openingDelays: Promise<Delays> | null;
-  unique: UniqueIds | null;
+/** What a batch needs of its topic. Times by the broker's clock. */
+export interface AcceptingTopic {
+  readonly tally: Tally;
+  readonly limits: BrokerLimits;
+  readonly remembered: Remembered;
+  readonly pool: SlabPool;
+  now(): number;
+  /** Makes room for an append to `log`, or to the topic's own; throws `QueueFull`. */
+  makeRoom(byteLength: number, log?: Log): void;
+  /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
+  store(batch: Uint8Array, count: number, expires: number): void;
+  publish(batch: Uint8Array, count: number): void;
 }
 
 export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
@@ -20,104 +27,112 @@ export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 /** Longer than anybody waits, short enough to be added to any clock. */
 const LONGEST_MS = 100 * 365 * 86_400_000;
 
-/** Takes a checked batch into a queue topic. Throws, or rejects, where it is not taken. */
-export function acceptQueued(
-  topic: AcceptingTopic,
-  batch: Uint8Array,
-  count: number,
-  options: BatchOptions,
-): MaybePromise<void> {
-  if (options.uniqueMs > 0) return acceptUnique(topic, batch, count, options);
-  return keep(topic, batch, count, options);
-}
+export class Acceptor {
+  readonly #topic: AcceptingTopic;
+  // Made on first use: topics that use neither pay for neither.
+  delays: Delays | null = null;
+  unique: UniqueIds | null = null;
 
-/** Hands a checked batch to the subscribers of a topic, and keeps nothing. */
-export function acceptBroadcast(
-  topic: AcceptingTopic,
-  batch: Uint8Array,
-  count: number,
-  options: BatchOptions,
-): void {
-  if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
-    throw new TinyMQError(
-      "INVALID_ARGUMENT",
-      "a broadcast message is not stored: delay, ttl and unique are for delivery queue",
-    );
+  constructor(topic: AcceptingTopic) {
+    this.#topic = topic;
   }
-  topic.publish(batch, count);
-}
 
-function acceptUnique(
-  topic: AcceptingTopic,
-  batch: Uint8Array,
-  count: number,
-  options: BatchOptions,
-): MaybePromise<void> {
-  topic.unique ??= new UniqueIds(topic);
-  const { unique } = topic;
-  const filtered = unique.filter(batch, count);
-  topic.count("duplicates", count - filtered.count);
-  if (filtered.count === 0) return;
-  // Remembered before the answer of an engine that takes its time: the next batch must see them.
-  unique.remember(filtered.ids, Math.min(options.uniqueMs, LONGEST_MS));
-  const forget = (error: unknown): never => {
-    unique.forget(filtered.ids);
-    throw error;
-  };
-  try {
-    const kept = keep(topic, filtered.batch, filtered.count, options);
-    return kept instanceof Promise ? kept.catch(forget) : kept;
-  } catch (error) {
-    return forget(error);
+  /** Bytes that it holds. */
+  get memory(): number {
+    return (this.delays?.memory ?? 0) + (this.unique?.memory ?? 0);
+  }
+
+  /** When something here is due; Infinity: nothing is. */
+  get nextDue(): number {
+    return Math.min(this.delays?.nextDue ?? Infinity, this.unique?.nextDue ?? Infinity);
+  }
+
+  /** Takes a checked batch into the queue. Throws `QueueFull`. */
+  queue(batch: Uint8Array, count: number, options: BatchOptions): void {
+    if (options.uniqueMs === 0) {
+      this.#keep(batch, count, options);
+      return;
+    }
+    const now = this.#topic.now();
+    const unique = this.#uniqueIds();
+    const filtered = unique.filter(batch, count, now);
+    this.#topic.tally.count("duplicates", count - filtered.count);
+    if (filtered.count === 0) return;
+    this.#keep(filtered.batch, filtered.count, options);
+    const until = now + Math.min(options.uniqueMs, LONGEST_MS);
+    for (const id of filtered.ids) unique.remember(id, until, now);
+  }
+
+  /** Hands a checked batch to the subscribers, and keeps nothing. Throws INVALID_ARGUMENT for options. */
+  broadcast(batch: Uint8Array, count: number, options: BatchOptions): void {
+    if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        "a broadcast message is not stored: delay, ttl and unique need delivery queue",
+      );
+    }
+    this.#topic.publish(batch, count);
+  }
+
+  /** Moves one batch that is due at `now` to where it is delivered from; false if none is. */
+  moveDue(now: number): boolean {
+    const due = this.delays?.takeDue(now);
+    if (due === undefined) return false;
+    if (due.expires <= now) {
+      this.#topic.tally.count("expired", due.count);
+      return true;
+    }
+    // No room is asked for: the messages were charged when they came.
+    this.#topic.store(due.batch, due.count, due.expires);
+    this.#topic.publish(due.batch, due.count);
+    return true;
+  }
+
+  /** Keeps messages that are not due yet. */
+  delay(delayed: DelayedBatch): void {
+    this.#delayed().add(delayed);
+  }
+
+  /** Remembers an id for `unique` until the clock shows `until`: of a snapshot. */
+  restoreUnique(id: number, until: number): void {
+    this.#uniqueIds().remember(id, until, this.#topic.now());
+  }
+
+  /** The topic is gone. */
+  drop(): void {
+    this.delays?.log.drop();
+    this.unique?.clear();
+  }
+
+  #delayed(): Delays {
+    this.delays ??= new Delays(this.#topic.pool);
+    return this.delays;
+  }
+
+  #uniqueIds(): UniqueIds {
+    const { remembered, limits } = this.#topic;
+    this.unique ??= new UniqueIds(remembered, limits.maxUniqueIds);
+    return this.unique;
+  }
+
+  #keep(batch: Uint8Array, count: number, options: BatchOptions): void {
+    const topic = this.#topic;
+    const ttlMs = effectiveTtl(topic.limits, options.ttlMs);
+    const expires = ttlMs > 0 ? topic.now() + ttlMs : Infinity;
+    if (options.delayMs > 0) {
+      topic.makeRoom(batch.length, this.#delayed().log);
+      this.delay({ batch, count, due: topic.now() + Math.min(options.delayMs, LONGEST_MS), expires });
+      topic.tally.count("produced", count);
+      return;
+    }
+    topic.makeRoom(batch.length);
+    topic.store(batch, count, expires);
+    topic.tally.count("produced", count);
+    topic.publish(batch, count);
   }
 }
 
-function keep(
-  topic: AcceptingTopic,
-  batch: Uint8Array,
-  count: number,
-  options: BatchOptions,
-): MaybePromise<void> {
-  const { host } = topic;
-  const ttlMs = effectiveTtl(topic, options.ttlMs);
-  if (options.delayMs > 0) {
-    const now = host.clock.now();
-    const due = now + Math.min(options.delayMs, LONGEST_MS);
-    const expires = ttlMs > 0 ? now + ttlMs : Number.POSITIVE_INFINITY;
-    const opened = delaysOf(topic);
-    // The bytes are the socket's: they are good only until control returns to it.
-    const own = opened instanceof Promise ? batch.slice() : batch;
-    return chain(opened, (delays) => {
-      topic.makeRoom(delays.log, own.length);
-      return chain(delays.add(own, count, due, expires), () => topic.count("produced", count));
-    });
-  }
-  topic.makeRoom(topic.log, batch.length);
-  const stored = topic.store(batch, count, ttlMs);
-  const own = stored instanceof Promise ? batch.slice() : batch;
-  return chain(stored, () => {
-    topic.count("produced", count);
-    topic.publish(own, count);
-  });
-}
-
-/** The delays of a topic, made on first use. */
-export function delaysOf(topic: AcceptingTopic): MaybePromise<Delays> {
-  const existing = topic.delays ?? topic.openingDelays;
-  if (existing !== null) return existing;
-  const opened = chain(topic.host.openDelayedLog(topic.name), (log) => {
-    topic.delays = new Delays(topic, log);
-    return topic.delays;
-  });
-  if (!(opened instanceof Promise)) return opened;
-  topic.openingDelays = opened.finally(() => {
-    topic.openingDelays = null;
-  });
-  return topic.openingDelays;
-}
-
-function effectiveTtl(topic: AcceptingTopic, wantedMs: number): number {
-  const { defaultTtlMs, maxTtlMs } = topic.host.limits;
+function effectiveTtl({ defaultTtlMs, maxTtlMs }: BrokerLimits, wantedMs: number): number {
   const wanted = wantedMs > 0 ? wantedMs : defaultTtlMs;
   const limited = maxTtlMs > 0 && (wanted === 0 || wanted > maxTtlMs) ? maxTtlMs : wanted;
   return Math.min(limited, LONGEST_MS);

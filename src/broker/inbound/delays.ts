@@ -1,35 +1,36 @@
 /**
  * Messages of one topic that are not due yet. They wait in a log of their own, which is charged like any
- * other, and move to the topic's log when they are due: in due order, of those due together the first sent.
+ * other, and come out in due order; of those due together the first sent comes first.
  */
-import type { Log } from "../../log/engine.ts";
+import { Log } from "../../log/log.ts";
+import type { SlabPool } from "../../log/slab-pool.ts";
 import { concatBytes } from "../../wire/bytes.ts";
-import { chain, type MaybePromise, settle } from "../../wire/maybe-promise.ts";
-import { DueHeap } from "../due-heap.ts";
-import type { TopicView } from "../host.ts";
-import type { Timer } from "../timers.ts";
+import { type Due, DueHeap } from "../due-heap.ts";
 
-/** How long messages wait that an engine could not move. */
-const RETRY_MS = 1_000;
-
-interface Delayed {
-  readonly due: number;
+interface Delayed extends Due {
   readonly first: number;
   readonly count: number;
   /** By the broker's clock; Infinity: never. */
   readonly expires: number;
 }
 
+/** Messages that were sent together. `due` and `expires` (Infinity: never) by the broker's clock. */
+export interface DelayedBatch {
+  readonly due: number;
+  readonly expires: number;
+  readonly count: number;
+  readonly batch: Uint8Array;
+}
+
+/** What one entry of the heap costs, in bytes, measured roughly. */
+const ENTRY_BYTES = 96;
+
 export class Delays {
-  readonly #topic: TopicView;
   readonly log: Log;
   readonly #heap = new DueHeap<Delayed>();
-  #timer: Timer | null = null;
-  #moving = false;
 
-  constructor(topic: TopicView, log: Log) {
-    this.#topic = topic;
-    this.log = log;
+  constructor(pool: SlabPool) {
+    this.log = new Log(pool);
   }
 
   get count(): number {
@@ -37,121 +38,40 @@ export class Delays {
   }
 
   get memory(): number {
-    return this.log.memory + this.#heap.length * 96;
+    return this.log.memory + this.#heap.length * ENTRY_BYTES;
+  }
+
+  get nextDue(): number {
+    return this.#heap.nextDue;
   }
 
   /** Keeps a checked batch until the clock shows `due`. */
-  add(batch: Uint8Array, count: number, due: number, expires: number): MaybePromise<void> {
-    return chain(this.log.append(batch, count), (runs) => {
-      for (const run of runs) this.#heap.push({ due, first: run.firstOffset, count: run.count, expires });
-      this.#topic.updateMemory();
-      this.#arm();
-    });
+  add({ batch, count, due, expires }: DelayedBatch): void {
+    const first = this.log.append(batch, count);
+    this.#heap.push({ due, first, count, expires, order: 0, slot: -1 });
+  }
+
+  /** Takes out the next batch that is due at `now`; undefined: none is. */
+  takeDue(now: number): DelayedBatch | undefined {
+    const entry = this.#heap.shiftDue(now);
+    if (entry === undefined) return undefined;
+    const batch = this.#read(entry);
+    this.log.release(entry.first, entry.count);
+    return { ...entry, batch };
   }
 
   /** Drops everything; returns how many messages. */
   clear(): number {
-    const dropped = this.log.count;
-    for (let next = this.#heap.shift(); next !== undefined; next = this.#heap.shift()) this.#release(next);
-    this.#arm();
-    return dropped;
+    this.#heap.clear();
+    return this.log.release(0, this.log.nextOffset);
   }
 
-  /** Everything with its due time, in due order, for a snapshot. */
-  async *items(): AsyncGenerator<{ due: number; expires: number; count: number; batch: Uint8Array }> {
-    for (const entry of this.#heap.items()) {
-      yield {
-        due: entry.due,
-        expires: entry.expires,
-        count: entry.count,
-        batch: (await this.#read(entry)).batch,
-      };
-    }
+  /** Everything, in due order, for a snapshot. */
+  *items(): Generator<DelayedBatch> {
+    for (const entry of this.#heap.sorted()) yield { ...entry, batch: this.#read(entry) };
   }
 
-  close(): void {
-    this.#topic.host.timers.cancel(this.#timer);
-    this.#timer = null;
-    settle(
-      () => this.log.drop(),
-      () => {},
-      (error) => this.#topic.host.failed(`${this.#topic.name}: dropping its delayed messages failed`, error),
-    );
-  }
-
-  /** Moves what is due, one entry after the other: an engine may take its time for each. */
-  runDue(): void {
-    const next = this.#heap.first();
-    if (this.#moving || next === undefined || next.due > this.#topic.host.clock.now()) {
-      this.#arm();
-      return;
-    }
-    this.#heap.shift();
-    this.#moving = true;
-    settle(
-      () => this.#move(next),
-      () => this.#moved(),
-      (error) => {
-        this.#topic.host.failed(
-          `${this.#topic.name}: moving delayed messages failed, they are tried again`,
-          error,
-        );
-        this.#heap.push({ ...next, due: this.#topic.host.clock.now() + RETRY_MS });
-        this.#moved();
-      },
-    );
-  }
-
-  #moved(): void {
-    this.#moving = false;
-    this.#topic.dispatcher.pump();
-    this.runDue();
-  }
-
-  #move(entry: Delayed): MaybePromise<void> {
-    const ttlMs = entry.expires - this.#topic.host.clock.now();
-    if (ttlMs <= 0) {
-      this.#topic.count("expired", entry.count);
-      this.#release(entry);
-      return;
-    }
-    return chain(this.#read(entry), ({ batch, count }) =>
-      // No room is asked for: the messages were charged when they came.
-      chain(this.#topic.store(batch, count, ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs), () => {
-        this.#release(entry);
-        this.#topic.publish(batch, count);
-      }),
-    );
-  }
-
-  #read(entry: Delayed): MaybePromise<{ batch: Uint8Array; count: number }> {
-    const end = entry.first + entry.count;
-    const parts: Uint8Array[] = [];
-    const readFrom = (from: number): MaybePromise<{ batch: Uint8Array; count: number }> =>
-      chain(this.log.read(from, entry.count, Number.MAX_SAFE_INTEGER, end), (chunk) => {
-        for (const part of chunk?.parts ?? []) parts.push(part);
-        if (chunk === null || chunk.nextOffset >= end)
-          return { batch: concatBytes(parts), count: entry.count };
-        return readFrom(chunk.nextOffset);
-      });
-    return readFrom(entry.first);
-  }
-
-  #release(entry: Delayed): void {
-    settle(
-      () => this.log.release(entry.first, entry.count),
-      () => {
-        this.#topic.updateMemory();
-        this.#topic.checkIdle();
-      },
-      (error) => this.#topic.host.failed(`${this.#topic.name}: releasing delayed messages failed`, error),
-    );
-  }
-
-  #arm(): void {
-    const due = this.#heap.first()?.due;
-    if (this.#timer !== null && this.#timer.due === due && this.#timer.slot >= 0) return;
-    this.#topic.host.timers.cancel(this.#timer);
-    this.#timer = due === undefined ? null : this.#topic.host.timers.at(due, () => this.runDue());
+  #read({ first, count }: Delayed): Uint8Array {
+    return concatBytes([...this.log.chunks(first, first + count)].flatMap(({ parts }) => parts));
   }
 }

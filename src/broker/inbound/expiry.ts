@@ -1,16 +1,15 @@
 /**
- * Times to live of one topic. A message that is past its time is never delivered.
+ * Times to live of one topic: which offsets expire when. What becomes of them is the backlog's matter.
  *
- * An expired message that is leased stays with its consumer; `#late` remembers it, so that it is gone if it
- * is given back. Always holds: every offset in `#late` is leased.
+ * An expired message that is leased stays with its consumer; it is remembered as late, so that it is gone if
+ * it is given back. Always holds: every late offset is leased.
  */
-import { DueHeap } from "../due-heap.ts";
-import type { TopicView } from "../host.ts";
+import type { Log } from "../../log/log.ts";
+import { type Due, DueHeap } from "../due-heap.ts";
 import { RangeSet } from "../range-set.ts";
-import type { Timer } from "../timers.ts";
 
-interface Expiring {
-  readonly due: number;
+/** The offsets [first, end) expire when the clock shows `due`. */
+export interface Expiring extends Due {
   readonly first: number;
   end: number;
 }
@@ -20,19 +19,22 @@ const ENTRY_BYTES = 96;
 const PRUNE_FROM = 1_024;
 
 export class Expiry {
-  readonly #topic: TopicView;
+  readonly #log: Log;
   readonly #heap = new DueHeap<Expiring>();
   readonly #late = new RangeSet();
   #newest: Expiring | null = null;
-  #timer: Timer | null = null;
   #pruneAt = PRUNE_FROM;
 
-  constructor(topic: TopicView) {
-    this.#topic = topic;
+  constructor(log: Log) {
+    this.#log = log;
   }
 
   get memory(): number {
     return this.#heap.length * ENTRY_BYTES;
+  }
+
+  get nextDue(): number {
+    return this.#heap.nextDue;
   }
 
   /** The offsets [first, first + count) expire when the clock shows `due`. */
@@ -42,24 +44,23 @@ export class Expiry {
       newest.end += count;
       return;
     }
-    this.#newest = { due, first, end: first + count };
+    this.#newest = { due, first, end: first + count, order: 0, slot: -1 };
     this.#heap.push(this.#newest);
     if (this.#heap.length >= this.#pruneAt) this.#prune();
-    this.#arm();
   }
 
-  /** Drops what is due. Called before anything is delivered, for a timer may be late. */
-  runDue(): void {
-    const now = this.#topic.host.clock.now();
-    for (let next = this.#heap.first(); next !== undefined && next.due <= now; next = this.#heap.first()) {
-      this.#heap.shift();
-      if (next === this.#newest) this.#newest = null;
-      this.#topic.dropReady(next.first, next.end, "expired");
-      this.#topic.dispatcher.eachLeased(next.first, next.end, (first, end) => this.#late.add(first, end, 0));
-      // Its messages may have been consumed long ago: then nothing else tells of the entry's memory.
-      this.#topic.updateMemory();
+  /** The next offsets that are due at `now`; undefined: none are. */
+  takeDue(now: number): Expiring | undefined {
+    const due = this.#heap.shiftDue(now);
+    if (due === this.#newest) this.#newest = null;
+    return due;
+  }
+
+  /** What is left of expired offsets [first, end) is leased, and is gone once it is given back. */
+  markLate(first: number, end: number): void {
+    for (const { runs } of this.#log.chunks(first, end)) {
+      for (const { firstOffset, count } of runs) this.#late.add(firstOffset, firstOffset + count, 0);
     }
-    this.#arm();
   }
 
   /** The offsets [first, end) are gone. */
@@ -67,45 +68,34 @@ export class Expiry {
     if (this.#late.count > 0) this.#late.remove(first, end);
   }
 
-  /** Drops what expired while it was leased of [first, end), and returns the ranges that did not. */
-  dropLate(first: number, end: number): { first: number; end: number }[] {
-    if (this.#late.count === 0) return [{ first, end }];
-    const alive: { first: number; end: number }[] = [];
+  /** Takes the late ones of [first, end) out; returns them, and the others. */
+  splitLate(first: number, end: number): { late: OffsetSpan[]; alive: OffsetSpan[] } {
+    const late = this.#late.count === 0 ? [] : this.#late.remove(first, end);
+    const alive: OffsetSpan[] = [];
     let from = first;
-    for (const late of this.#late.remove(first, end)) {
-      if (from < late.first) alive.push({ first: from, end: late.first });
-      this.#topic.count("expired", late.end - late.first);
-      this.#topic.release(late.first, late.end - late.first);
-      from = late.end;
+    for (const range of late) {
+      if (from < range.first) alive.push({ first: from, end: range.first });
+      from = range.end;
     }
     if (from < end) alive.push({ first: from, end });
-    return alive;
+    return { late, alive };
   }
 
-  /** What expires and when, for a snapshot. */
+  /** What expires and when, in that order, for a snapshot. */
   items(): readonly Expiring[] {
-    return this.#heap.items();
-  }
-
-  close(): void {
-    this.#topic.host.timers.cancel(this.#timer);
-    this.#timer = null;
+    return this.#heap.sorted();
   }
 
   /** Forgets entries whose messages are gone: a long time to live must not outgrow the queue itself. */
   #prune(): void {
-    this.#heap.filter((entry) => {
-      const chunk = this.#topic.log.read(entry.first, 1, 1, entry.end);
-      return chunk !== null;
-    });
+    this.#heap.filter((entry) => this.#log.read(entry.first, 1, 1, entry.end) !== null);
     this.#newest = null;
     this.#pruneAt = Math.max(PRUNE_FROM, 2 * this.#heap.length);
   }
+}
 
-  #arm(): void {
-    const due = this.#heap.first()?.due;
-    if (this.#timer !== null && this.#timer.due === due && this.#timer.slot >= 0) return;
-    this.#topic.host.timers.cancel(this.#timer);
-    this.#timer = due === undefined ? null : this.#topic.host.timers.at(due, () => this.runDue());
-  }
+/** The offsets [first, end). */
+interface OffsetSpan {
+  readonly first: number;
+  readonly end: number;
 }

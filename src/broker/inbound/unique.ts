@@ -1,16 +1,17 @@
 /**
  * The ids that a topic took lately, for producers that asked for `unique`.
  *
- * Always holds: `host.remembered.uniqueIds` counts every id in every topic's map.
+ * Always holds: `remembered.uniqueIds` counts every id in every topic's map.
  */
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
-import type { TopicView } from "../host.ts";
-import type { Timer } from "../timers.ts";
+import type { Remembered } from "../broker-limits.ts";
 
 /** What one remembered id costs, in bytes, measured roughly. */
 const ID_BYTES = 48;
+/** A busy topic is not swept for each id that runs out, but this much later, in ms. */
+const SWEEP_EVERY_MS = 1_000;
 
 /** A batch without the messages whose ids were taken. */
 interface Filtered {
@@ -20,13 +21,17 @@ interface Filtered {
 }
 
 export class UniqueIds {
-  readonly #topic: TopicView;
+  readonly #remembered: Remembered;
+  readonly #maxIds: number;
   /** To the time when it is forgotten, by the broker's clock. */
   readonly #ids = new Map<number, number>();
-  #timer: Timer | null = null;
+  /** When ids that ran out are looked for; Infinity: there are no ids. */
+  nextDue = Number.POSITIVE_INFINITY;
 
-  constructor(topic: TopicView) {
-    this.#topic = topic;
+  /** `maxIds`: of all topics together. */
+  constructor(remembered: Remembered, maxIds: number) {
+    this.#remembered = remembered;
+    this.#maxIds = maxIds;
   }
 
   get count(): number {
@@ -37,9 +42,8 @@ export class UniqueIds {
     return this.#ids.size * ID_BYTES;
   }
 
-  /** What of a checked batch is new. Throws `QueueFull` if its ids cannot be remembered. */
-  filter(batch: Uint8Array, count: number): Filtered {
-    const now = this.#topic.host.clock.now();
+  /** What of a checked batch is new at `now`. Throws `QueueFull` if its ids cannot be remembered. */
+  filter(batch: Uint8Array, count: number, now: number): Filtered {
     const ids = new Set<number>();
     const kept: Uint8Array[] = [];
     for (let at = 0; at < batch.length; ) {
@@ -51,28 +55,24 @@ export class UniqueIds {
       }
       at = end;
     }
-    this.#makeRoom(ids.size);
+    this.#makeRoom(ids.size, now);
     return { batch: kept.length === count ? batch : concatBytes(kept), count: kept.length, ids: [...ids] };
   }
 
-  /** Remembers ids for `uniqueMs`. */
-  remember(ids: readonly number[], uniqueMs: number): void {
-    const until = this.#topic.host.clock.now() + uniqueMs;
-    for (const id of ids) this.restore(id, until);
-  }
-
-  restore(id: number, until: number): void {
+  /** Remembers an id until the clock shows `until`. */
+  remember(id: number, until: number, now: number): void {
     // Taken out first: a map keeps the place of a key that is set again, and the oldest should stand first.
-    if (this.#ids.delete(id)) this.#topic.host.remembered.uniqueIds -= 1;
+    if (this.#ids.delete(id)) this.#remembered.uniqueIds -= 1;
     this.#ids.set(id, until);
-    this.#topic.host.remembered.uniqueIds += 1;
-    this.#arm();
+    this.#remembered.uniqueIds += 1;
+    if (this.nextDue === Number.POSITIVE_INFINITY) this.#schedule(now);
   }
 
-  /** The topic did not take them after all. */
-  forget(ids: readonly number[]): void {
-    for (const id of ids) if (this.#ids.delete(id)) this.#topic.host.remembered.uniqueIds -= 1;
-    this.#topic.updateMemory();
+  /** Forgets the ids that have run out at `now`. */
+  runDue(now: number): void {
+    if (this.nextDue > now) return;
+    this.#sweep(now);
+    this.#schedule(now);
   }
 
   items(): Iterable<[id: number, until: number]> {
@@ -80,43 +80,32 @@ export class UniqueIds {
   }
 
   clear(): void {
-    this.#topic.host.timers.cancel(this.#timer);
-    this.#timer = null;
-    this.#topic.host.remembered.uniqueIds -= this.#ids.size;
+    this.#remembered.uniqueIds -= this.#ids.size;
     this.#ids.clear();
+    this.nextDue = Number.POSITIVE_INFINITY;
   }
 
-  #makeRoom(wanted: number): void {
-    const { limits, remembered } = this.#topic.host;
-    if (remembered.uniqueIds + wanted <= limits.maxUniqueIds) return;
-    this.#sweep();
-    if (remembered.uniqueIds + wanted <= limits.maxUniqueIds) return;
+  #makeRoom(wanted: number, now: number): void {
+    if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
+    this.#sweep(now);
+    if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
     throw new QueueFull(
-      `the server remembers ${limits.maxUniqueIds} ids for unique and has no room for more: use a shorter time`,
+      `the server remembers ${this.#maxIds} ids for unique and has no room for more: use a shorter time`,
     );
   }
 
-  #sweep(): void {
-    const now = this.#topic.host.clock.now();
+  #sweep(now: number): void {
     for (const [id, until] of this.#ids) {
       if (until > now) continue;
       this.#ids.delete(id);
-      this.#topic.host.remembered.uniqueIds -= 1;
+      this.#remembered.uniqueIds -= 1;
     }
-    this.#topic.updateMemory();
-    this.#topic.checkIdle();
   }
 
-  /** Sweeps when the oldest is due, and a while later, so that a busy topic is not swept for each id. */
-  #arm(): void {
-    if (this.#timer !== null) return;
+  /** Looks again when the oldest is due. */
+  #schedule(now: number): void {
     const oldest = this.#ids.values().next();
-    if (oldest.done === true) return;
-    const due = Math.max(oldest.value, this.#topic.host.clock.now() + 1_000);
-    this.#timer = this.#topic.host.timers.at(due, () => {
-      this.#timer = null;
-      this.#sweep();
-      this.#arm();
-    });
+    this.nextDue =
+      oldest.done === true ? Number.POSITIVE_INFINITY : Math.max(oldest.value, now + SWEEP_EVERY_MS);
   }
 }

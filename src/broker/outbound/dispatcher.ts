@@ -6,42 +6,44 @@
  * pulls that may be answered, oldest first; a consumer's `parked` pulls cannot be answered yet, because it
  * stands in line or does not read.
  */
-
 import { TinyMQError } from "../../errors.ts";
-import type { Lock } from "../../log/engine.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { MAX_PULLS_IN_FLIGHT } from "../../wire/limits.ts";
-import { chain, type MaybePromise, settle } from "../../wire/maybe-promise.ts";
-import type { TopicView } from "../host.ts";
 import type { ConsumerPort, Delivery } from "../ports.ts";
-import type { Timer } from "../timers.ts";
-import { Consumer, type ConsumerMode, type WaitingPull } from "./topic-consumer.ts";
+import type { Timer, Timers } from "../timers.ts";
+import { type ConsumerMode, type LeasedTopic, TopicConsumer, type WaitingPull } from "./topic-consumer.ts";
+
+/** What the dispatcher needs of its topic. */
+export interface DispatchedTopic extends LeasedTopic {
+  readonly timers: Timers;
+  /** Messages that a consumer could get now. */
+  readonly ready: number;
+  now(): number;
+  /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
+  take(maxMessages: number, maxBytes: number): Delivery | null;
+  /** A consumer came or went. */
+  usersChanged(): void;
+}
 
 export class Dispatcher {
-  readonly #topic: TopicView;
-  readonly #lock: Lock;
-  #holder: Consumer | null = null;
-  #standbys: Consumer[] = [];
-  readonly #shared = new Set<Consumer>();
+  readonly #topic: DispatchedTopic;
+  #holder: TopicConsumer | null = null;
+  #standbys: TopicConsumer[] = [];
+  readonly #shared = new Set<TopicConsumer>();
   readonly #waiting = new Fifo<WaitingPull>();
   /** How many pulls there were. */
   #pulls = 0;
   /** Pulls in `#waiting` that want an answer at once. */
   #impatient = 0;
   #pumping = false;
-  /** An engine was asked to read and has not answered. */
-  #reading = false;
-  /** Somebody pumped meanwhile: what the engine finds may be outdated. */
-  #pumpAgain = false;
   /** A ghost gives its place up: nobody moves up into it, and the lock stays. */
   #replacing = false;
   /** Nothing is delivered before this: the first message was retried with a delay, and order counts. */
   #pausedUntil = 0;
   #resume: Timer | null = null;
 
-  constructor(topic: TopicView, lock: Lock) {
+  constructor(topic: DispatchedTopic) {
     this.#topic = topic;
-    this.#lock = lock;
   }
 
   get consumers(): number {
@@ -53,17 +55,21 @@ export class Dispatcher {
   }
 
   /** Opens a stream of a consumer; id "": one without. Throws FAILED_PRECONDITION if the lock is taken. */
-  open(id: string, mode: ConsumerMode, port: ConsumerPort): MaybePromise<Consumer> {
-    if (this.consumers > 0) return this.#enter(id, mode, port);
-    return chain(this.#lock.acquire(), (ours) => {
-      if (!ours) throw this.#taken("it is on another server");
-      // Others may have come while an engine was asked.
-      return this.#enter(id, mode, port);
-    });
+  open(id: string, mode: ConsumerMode, port: ConsumerPort): TopicConsumer {
+    this.#replace(id);
+    try {
+      this.#checkFree(mode);
+    } catch (error) {
+      // The place that its ghost had goes to the next in line.
+      this.#moveUp();
+      this.pump();
+      throw error;
+    }
+    return this.#join(new TopicConsumer(this.#topic, this, id, mode, port));
   }
 
   /** A stream ended: what it did not settle returns, and the next in line holds the lock. */
-  close(consumer: Consumer, clean: boolean): void {
+  close(consumer: TopicConsumer, clean: boolean): void {
     if (consumer.closed) return;
     consumer.closed = true;
     for (const pull of this.#pullsOf(consumer)) this.#finish(pull);
@@ -73,11 +79,11 @@ export class Dispatcher {
     if (this.#holder === consumer) this.#holder = null;
     if (!this.#replacing) this.#moveUp();
     this.pump();
-    this.#topic.checkIdle();
+    this.#topic.usersChanged();
   }
 
   /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
-  pull(consumer: Consumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
+  pull(consumer: TopicConsumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
     if (consumer.pulls >= MAX_PULLS_IN_FLIGHT) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
@@ -104,17 +110,17 @@ export class Dispatcher {
       this.pump();
     }
     if (!pull.done && waitMs > 0) {
-      pull.timer = this.#topic.host.timers.after(waitMs, () => this.#answerEmpty(pull));
+      pull.timer = this.#topic.timers.after(waitMs, () => this.#answerEmpty(pull));
     }
   }
 
   /** Answers all pulls of a consumer with `empty`: its stream is rewound. */
-  cancelPulls(consumer: Consumer): void {
+  cancelPulls(consumer: TopicConsumer): void {
     for (const pull of this.#pullsOf(consumer)) this.#answerEmpty(pull);
   }
 
   /** A consumer reads again. */
-  resumed(consumer: Consumer): void {
+  resumed(consumer: TopicConsumer): void {
     if (!consumer.active || consumer.closed) return;
     this.#unpark(consumer);
     this.pump();
@@ -122,17 +128,15 @@ export class Dispatcher {
 
   /** Delivers nothing for `delayMs`. */
   pause(delayMs: number): void {
-    const { timers, clock } = this.#topic.host;
-    this.#pausedUntil = Math.max(this.#pausedUntil, clock.now() + delayMs);
+    const { timers } = this.#topic;
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#topic.now() + delayMs);
     timers.cancel(this.#resume);
     this.#resume = timers.at(this.#pausedUntil, () => this.pump());
   }
 
   /** Answers waiting pulls as long as there are messages for them. */
   pump(): void {
-    if (this.#reading) this.#pumpAgain = true;
-    if (this.#pumping || this.#reading) return;
-    if (this.#waiting.length === 0) return;
+    if (this.#pumping || this.#waiting.length === 0) return;
     this.#pumping = true;
     try {
       while (this.#step()) {
@@ -141,19 +145,7 @@ export class Dispatcher {
     } finally {
       this.#pumping = false;
     }
-    if (!this.#reading) this.#answerImpatient();
-  }
-
-  /** Calls `visit` for every range of offsets in [first, end) that a consumer holds. */
-  eachLeased(first: number, end: number, visit: (first: number, end: number) => void): void {
-    const holders = this.#holder === null ? this.#shared : [this.#holder, ...this.#shared];
-    for (const consumer of holders) {
-      for (const run of consumer.lease) {
-        const from = Math.max(first, run.firstOffset);
-        const to = Math.min(end, run.firstOffset + run.count);
-        if (from < to) visit(from, to);
-      }
-    }
+    this.#answerImpatient();
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -169,27 +161,13 @@ export class Dispatcher {
     return new TinyMQError("FAILED_PRECONDITION", `topic "${this.#topic.name}" has a consumer: ${what}`);
   }
 
-  #join(consumer: Consumer): Consumer {
+  #join(consumer: TopicConsumer): TopicConsumer {
     if (consumer.mode === "shared") this.#shared.add(consumer);
     else if (this.#holder === null) this.#holder = consumer;
     else this.#standbys.push(consumer);
     consumer.active = consumer.mode === "shared" || this.#holder === consumer;
-    this.#topic.keep();
+    this.#topic.usersChanged();
     return consumer;
-  }
-
-  /** Lets a consumer in where the lock is this server's. Throws FAILED_PRECONDITION if there is no place. */
-  #enter(id: string, mode: ConsumerMode, port: ConsumerPort): Consumer {
-    this.#replace(id);
-    try {
-      this.#checkFree(mode);
-    } catch (error) {
-      // The place that its ghost had goes to the next in line.
-      this.#moveUp();
-      this.pump();
-      throw error;
-    }
-    return this.#join(new Consumer(this.#topic, this, id, mode, port));
   }
 
   /** The same consumer on another connection gives its place up, so that its ghost does not refuse it. */
@@ -207,27 +185,15 @@ export class Dispatcher {
     }
   }
 
-  /** The next in line takes a place that is free; the lock is given back when nobody is left. */
+  /** The next in line takes the holder's place, if that is free. */
   #moveUp(): void {
-    if (this.#holder === null) this.#promote();
-    if (this.consumers === 0) this.#releaseLock();
-  }
-
-  #promote(): void {
+    if (this.#holder !== null) return;
     const next = this.#standbys.shift();
     if (next === undefined) return;
     this.#holder = next;
     next.active = true;
     next.port.promoted();
     this.#unpark(next);
-  }
-
-  #releaseLock(): void {
-    settle(
-      () => this.#lock.release(),
-      () => {},
-      (error) => this.#topic.host.failed(`${this.#topic.name}: releasing the lock failed`, error),
-    );
   }
 
   #enqueue(pull: WaitingPull): void {
@@ -240,7 +206,7 @@ export class Dispatcher {
     pull.consumer.parked.push(pull);
   }
 
-  #unpark(consumer: Consumer): void {
+  #unpark(consumer: TopicConsumer): void {
     for (const pull of consumer.parked.splice(0)) {
       pull.parked = false;
       // Back to its place: younger ones may have come while it could not be answered.
@@ -254,7 +220,7 @@ export class Dispatcher {
     }
   }
 
-  #pullsOf(consumer: Consumer): WaitingPull[] {
+  #pullsOf(consumer: TopicConsumer): WaitingPull[] {
     return [...consumer.parked, ...[...this.#waiting].filter((pull) => pull.consumer === consumer)];
   }
 
@@ -262,46 +228,17 @@ export class Dispatcher {
   #step(): boolean {
     const topic = this.#topic;
     if (topic.ready === 0) return false;
-    if (this.#pausedUntil > 0 && topic.host.clock.now() < this.#pausedUntil) return false;
+    if (this.#pausedUntil > 0 && topic.now() < this.#pausedUntil) return false;
     const pull = this.#nextPull();
     if (pull === undefined) return false;
-    const taken = topic.take(pull.maxMessages, pull.maxBytes);
-    if (taken instanceof Promise) {
-      this.#reading = true;
-      taken.then(
-        (delivery) => this.#read(pull, delivery),
-        (error) => {
-          topic.host.failed(`${topic.name}: reading messages failed`, error);
-          this.#read(pull, null);
-        },
-      );
-      return false;
-    }
-    if (taken === null) return false;
-    this.#deliver(pull, taken);
-    return true;
-  }
-
-  #read(pull: WaitingPull, delivery: Delivery | null): void {
-    this.#reading = false;
-    const again = this.#pumpAgain;
-    this.#pumpAgain = false;
-    if (delivery !== null) this.#deliver(pull, delivery);
-    if (delivery !== null || again) this.pump();
-    else this.#answerImpatient();
-  }
-
-  #deliver(pull: WaitingPull, delivery: Delivery): void {
+    const delivery = topic.take(pull.maxMessages, pull.maxBytes);
+    if (delivery === null) return false;
     const { consumer } = pull;
-    if (pull.done) {
-      // The consumer went while an engine was reading for it.
-      for (const run of delivery.runs) this.#topic.giveBack(run.firstOffset, run.count, run.deliveries);
-      return;
-    }
     this.#finish(pull);
     const firstPosition = consumer.lease.nextPosition;
     for (const run of delivery.runs) consumer.lease.add(run.firstOffset, run.count, run.deliveries);
     consumer.port.deliver(pull.pullId, firstPosition, delivery);
+    return true;
   }
 
   /** The oldest pull of a consumer that reads; those of others are parked until they do. */
@@ -331,7 +268,7 @@ export class Dispatcher {
     if (pull.done) return;
     pull.done = true;
     pull.consumer.pulls -= 1;
-    this.#topic.host.timers.cancel(pull.timer);
+    this.#topic.timers.cancel(pull.timer);
     if (pull.parked) {
       pull.consumer.parked.splice(pull.consumer.parked.indexOf(pull), 1);
       return;

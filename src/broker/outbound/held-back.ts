@@ -1,24 +1,28 @@
 /**
  * Messages given back with a delay: they return when it is over.
  *
- * Always holds: every offset of `#ranges` is in the waiting of exactly one timer.
+ * Always holds: every offset of `#ranges` is in exactly one entry of the heap. An entry may name offsets that
+ * were dropped meanwhile; offsets are never used again.
  */
-
-import type { TopicView } from "../host.ts";
+import { type Due, DueHeap } from "../due-heap.ts";
 import { type OffsetRange, RangeSet } from "../range-set.ts";
-import type { Timer } from "../timers.ts";
+
+interface Held extends Due {
+  readonly first: number;
+  readonly end: number;
+}
 
 export class HeldBack {
-  readonly #topic: TopicView;
   readonly #ranges = new RangeSet();
-  readonly #waiting = new Map<Timer, { readonly first: number; readonly end: number }>();
+  readonly #heap = new DueHeap<Held>();
 
-  constructor(topic: TopicView) {
-    this.#topic = topic;
-  }
-
+  /** Messages held back. */
   get count(): number {
     return this.#ranges.count;
+  }
+
+  get nextDue(): number {
+    return this.#heap.nextDue;
   }
 
   /** The lowest offset held back. */
@@ -26,32 +30,30 @@ export class HeldBack {
     return this.#ranges.first()?.first;
   }
 
-  add(first: number, end: number, deliveries: number, delayMs: number): void {
+  /** Holds [first, end) back until the clock shows `due`. */
+  add(first: number, end: number, deliveries: number, due: number): void {
     this.#ranges.add(first, end, deliveries);
-    const timer = this.#topic.host.timers.after(delayMs, () => {
-      this.#waiting.delete(timer);
-      // What was dropped meanwhile is no longer in the set; offsets are never used again.
-      for (const range of this.#ranges.remove(first, end)) {
-        this.#topic.returned.add(range.first, range.end, range.deliveries);
-      }
-      this.#topic.dispatcher.pump();
-    });
-    this.#waiting.set(timer, { first, end });
+    this.#heap.push({ due, first, end, order: 0, slot: -1 });
   }
 
+  /** Takes out the next offsets that are due at `now`; undefined: none are. */
+  takeDue(now: number): OffsetRange[] | undefined {
+    const held = this.#heap.shiftDue(now);
+    return held && this.#ranges.remove(held.first, held.end);
+  }
+
+  /** Takes out what is held back of [first, end), and returns it. */
   remove(first: number, end: number): OffsetRange[] {
-    return this.#ranges.remove(first, end);
+    const removed = this.#ranges.remove(first, end);
+    // Else timers of what is gone would go on.
+    if (this.#ranges.count === 0) this.#heap.clear();
+    return removed;
   }
 
   /** Everything with its due time, for a snapshot. */
   *items(): Generator<OffsetRange & { due: number }> {
-    for (const [timer, { first, end }] of this.#waiting) {
-      for (const range of this.#ranges.within(first, end)) yield { ...range, due: timer.due };
+    for (const { due, first, end } of this.#heap.sorted()) {
+      for (const range of this.#ranges.within(first, end)) yield { ...range, due };
     }
-  }
-
-  close(): void {
-    for (const timer of this.#waiting.keys()) this.#topic.host.timers.cancel(timer);
-    this.#waiting.clear();
   }
 }

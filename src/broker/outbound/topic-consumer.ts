@@ -1,6 +1,5 @@
 /** One consume stream as the broker sees it: its lease, its pulls, and what it does with its messages. */
 import { TinyMQError } from "../../errors.ts";
-import type { TopicView } from "../host.ts";
 import type { ConsumerPort } from "../ports.ts";
 import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
@@ -10,7 +9,7 @@ export type Outcome = "done" | "retry" | "reject";
 
 /** A pull without an answer. */
 export interface WaitingPull {
-  readonly consumer: Consumer;
+  readonly consumer: TopicConsumer;
   readonly pullId: number;
   /** Its place among the pulls of its topic: the lower, the older. */
   readonly order: number;
@@ -25,18 +24,29 @@ export interface WaitingPull {
   done: boolean;
 }
 
+/** What a consumer needs of its topic. */
+export interface LeasedTopic {
+  readonly name: string;
+  /** Removes leased messages: they are consumed. */
+  done(firstOffset: number, count: number): void;
+  /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
+  giveBack(firstOffset: number, count: number, deliveries: number, delayMs?: number): void;
+  /** Moves leased messages to the dead letters. */
+  reject(firstOffset: number, count: number, deliveries: number, reason: string): void;
+}
+
 /** What a consumer needs of its topic's dispatcher. */
 export interface ConsumerDispatcher {
-  pull(consumer: Consumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void;
-  cancelPulls(consumer: Consumer): void;
-  resumed(consumer: Consumer): void;
-  close(consumer: Consumer, clean: boolean): void;
+  pull(consumer: TopicConsumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void;
+  cancelPulls(consumer: TopicConsumer): void;
+  resumed(consumer: TopicConsumer): void;
+  close(consumer: TopicConsumer, clean: boolean): void;
   pause(delayMs: number): void;
   pump(): void;
 }
 
-export class Consumer {
-  readonly topic: TopicView;
+export class TopicConsumer {
+  readonly topic: LeasedTopic;
   readonly #dispatcher: ConsumerDispatcher;
   readonly id: string;
   readonly mode: ConsumerMode;
@@ -51,7 +61,7 @@ export class Consumer {
   readonly parked: WaitingPull[] = [];
 
   constructor(
-    topic: TopicView,
+    topic: LeasedTopic,
     dispatcher: ConsumerDispatcher,
     id: string,
     mode: ConsumerMode,
@@ -67,6 +77,11 @@ export class Consumer {
   /** Takes a pull; the port hears the answer, in this turn or later. Throws at the 65th without an answer. */
   pull(pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
     this.#dispatcher.pull(this, pullId, maxMessages, maxBytes, waitMs);
+  }
+
+  /** Answers waiting pulls as long as there are messages for them. */
+  pump(): void {
+    this.#dispatcher.pump();
   }
 
   /** Its client reads again. */
@@ -101,7 +116,7 @@ export class Consumer {
   /**
    * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a
    * delay nothing of the topic is delivered before it is over. The caller tells its client afterwards and
-   * then calls `topic.dispatcher.pump()`.
+   * then calls `pump()`.
    */
   rewind(position: number, delayMs: number): void {
     this.#checkDelivered(position);

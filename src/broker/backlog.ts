@@ -1,0 +1,189 @@
+/**
+ * The stored messages of one topic: which of them are ready, delivered or held back.
+ *
+ * Every message of the log is in exactly one state:
+ *   fresh     at or above `cursor`, never delivered
+ *   leased    delivered to a consumer that has not settled it; only that consumer's lease names it
+ *   returned  given back, to be delivered before anything fresh
+ *   held back given back with a delay
+ * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
+ */
+import { type Chunk, Log, type OffsetRun } from "../log/log.ts";
+import type { SlabPool } from "../log/slab-pool.ts";
+import type { CounterName, Tally } from "./counters.ts";
+import { Expiry } from "./inbound/expiry.ts";
+import { HeldBack } from "./outbound/held-back.ts";
+import type { DeliveredRun, Delivery } from "./ports.ts";
+import { type OffsetRange, RangeSet } from "./range-set.ts";
+
+interface Taken extends Delivery {
+  runs: DeliveredRun[];
+  parts: Uint8Array[];
+  count: number;
+  byteLength: number;
+}
+
+export class Backlog {
+  readonly log: Log;
+  readonly returned = new RangeSet();
+  /** The lowest offset that was never delivered. */
+  cursor = 0;
+  /** Messages delivered and not settled. */
+  leased = 0;
+  // Made on first use: topics that use neither pay for neither.
+  heldBack: HeldBack | null = null;
+  expiry: Expiry | null = null;
+  readonly #tally: Tally;
+
+  constructor(pool: SlabPool, tally: Tally) {
+    this.log = new Log(pool);
+    this.#tally = tally;
+  }
+
+  /** Messages that a consumer could get now. */
+  get ready(): number {
+    return Math.max(0, this.log.count - this.leased - (this.heldBack?.count ?? 0));
+  }
+
+  /** Bytes that it holds. */
+  get memory(): number {
+    return this.log.memory + (this.expiry?.memory ?? 0);
+  }
+
+  /** When something here is due; Infinity: nothing is. */
+  get nextDue(): number {
+    return Math.min(this.expiry?.nextDue ?? Infinity, this.heldBack?.nextDue ?? Infinity);
+  }
+
+  /** Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never). */
+  append(batch: Uint8Array, count: number, expires: number): void {
+    const first = this.log.append(batch, count);
+    if (expires < Infinity) this.expire(first, count, expires);
+  }
+
+  /** The offsets [first, first + count) expire when the clock shows `due`. */
+  expire(first: number, count: number, due: number): void {
+    this.expiry ??= new Expiry(this.log);
+    this.expiry.add(first, count, due);
+  }
+
+  /**
+   * Takes ready messages for a consumer, oldest first: what was given back before what is fresh. At most
+   * `maxMessages`, at most `maxBytes` but at least one. They are leased from then on. Null: none is ready.
+   */
+  take(maxMessages: number, maxBytes: number): Delivery | null {
+    const taken: Taken = { runs: [], parts: [], count: 0, byteLength: 0 };
+    while (taken.count < maxMessages && this.ready > 0) {
+      const room = maxBytes - taken.byteLength;
+      if (taken.count > 0 && room <= 0) break;
+      const back = this.returned.first();
+      const chunk = back
+        ? this.log.read(back.first, maxMessages - taken.count, room, back.end)
+        : this.log.read(this.cursor, maxMessages - taken.count, room);
+      if (chunk === null || (taken.count > 0 && chunk.byteLength > room)) break;
+      this.#lease(taken, chunk, back);
+    }
+    return taken.count === 0 ? null : taken;
+  }
+
+  /** Removes leased messages: their consumer is done with them. */
+  done(first: number, count: number): void {
+    this.leased -= count;
+    this.expiry?.forget(first, first + count);
+    this.log.release(first, count);
+  }
+
+  /**
+   * Takes leased messages back, which were delivered `deliveries` times: ready at once, or held back until
+   * the clock shows `heldUntil` (0: not at all). What expired while it was leased is gone.
+   */
+  giveBack(first: number, count: number, deliveries: number, heldUntil: number): void {
+    this.leased -= count;
+    const split = this.expiry?.splitLate(first, first + count);
+    for (const { first: from, end } of split?.late ?? []) {
+      this.#tally.count("expired", this.log.release(from, end - from));
+    }
+    for (const live of split?.alive ?? [{ first, end: first + count }]) {
+      if (heldUntil > 0) this.holdBack(live.first, live.end, deliveries, heldUntil);
+      else this.returned.add(live.first, live.end, deliveries);
+    }
+  }
+
+  holdBack(first: number, end: number, deliveries: number, until: number): void {
+    this.heldBack ??= new HeldBack();
+    this.heldBack.add(first, end, deliveries, until);
+  }
+
+  /** Drops what has expired at `now` and is not leased. */
+  dropExpired(now: number): void {
+    const { expiry } = this;
+    for (let due = expiry?.takeDue(now); due !== undefined; due = expiry?.takeDue(now)) {
+      this.drop(due.first, due.end, "expired");
+      expiry?.markLate(due.first, due.end);
+    }
+  }
+
+  /** Drops what has expired at `now`, and readies what was held back until then. */
+  runDue(now: number): void {
+    this.dropExpired(now);
+    const { heldBack } = this;
+    for (let due = heldBack?.takeDue(now); due !== undefined; due = heldBack?.takeDue(now)) {
+      for (const range of due) this.returned.add(range.first, range.end, range.deliveries);
+    }
+  }
+
+  /** Drops the messages of the offsets [first, end) that no consumer holds. */
+  drop(first: number, end: number, counter: CounterName): void {
+    // Offsets are not dense, and some of these may be gone already: the log says how many were there.
+    const release = (from: number, to: number) => {
+      this.expiry?.forget(from, to);
+      this.#tally.count(counter, this.log.release(from, to - from));
+    };
+    for (const range of this.returned.remove(first, end)) release(range.first, range.end);
+    for (const range of this.heldBack?.remove(first, end) ?? []) release(range.first, range.end);
+    const from = Math.max(first, this.cursor);
+    if (from < end) release(from, end);
+  }
+
+  /** Drops every message that no consumer holds; returns how many. */
+  purge(): number {
+    const kept = this.log.count - this.leased;
+    this.drop(0, this.log.nextOffset, "purged");
+    return kept;
+  }
+
+  /** Drops some of the oldest messages that no consumer holds; false if there are none. */
+  dropOldest(maxMessages: number, maxBytes: number): boolean {
+    const oldest = this.#oldestUnheld(maxMessages, maxBytes);
+    if (oldest === undefined) return false;
+    this.drop(oldest.firstOffset, oldest.firstOffset + oldest.count, "dropped");
+    return true;
+  }
+
+  #oldestUnheld(maxMessages: number, maxBytes: number): OffsetRun | undefined {
+    const back = Math.min(this.returned.first()?.first ?? Infinity, this.heldBack?.first() ?? Infinity);
+    if (back < Infinity) return { firstOffset: back, count: 1 };
+    if (this.ready - this.returned.count === 0) return undefined;
+    return this.log.read(this.cursor, maxMessages, maxBytes)?.runs[0];
+  }
+
+  /** Adds what was read, of `back` or fresh, to a delivery. */
+  #lease(taken: Taken, chunk: Chunk, back: OffsetRange | undefined): void {
+    const redelivered = back !== undefined;
+    const deliveries = back?.deliveries ?? 0;
+    for (const { firstOffset, count } of chunk.runs) {
+      taken.runs.push({ firstOffset, count, redelivered, deliveries });
+    }
+    for (const part of chunk.parts) taken.parts.push(part);
+    taken.count += chunk.count;
+    taken.byteLength += chunk.byteLength;
+    if (redelivered) {
+      this.returned.remove(back.first, chunk.nextOffset);
+      this.#tally.count("redelivered", chunk.count);
+    } else {
+      this.cursor = chunk.nextOffset;
+    }
+    this.leased += chunk.count;
+    this.#tally.count("delivered", chunk.count);
+  }
+}

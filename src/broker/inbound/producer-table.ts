@@ -1,0 +1,127 @@
+/** The producers of one topic: who is connected, and who may send again after its connection was cut. */
+import { TinyMQError } from "../../errors.ts";
+import type { BrokerLimits, Remembered } from "../broker-limits.ts";
+import type { ProducerPort } from "../ports.ts";
+import type { Timer, Timers } from "../timers.ts";
+import { type ProducedTopic, TopicProducer } from "./topic-producer.ts";
+
+/** What the table needs of its topic. */
+export interface TableTopic extends ProducedTopic {
+  readonly limits: BrokerLimits;
+  readonly remembered: Remembered;
+  readonly timers: Timers;
+  /** Somebody came, went or was forgotten. */
+  usersChanged(): void;
+}
+
+/** What an open frame of a producer is answered with. */
+export interface OpenedProducer {
+  readonly producer: TopicProducer;
+  readonly known: boolean;
+}
+
+export class ProducerTable {
+  readonly #topic: TableTopic;
+  #byId: Map<string, TopicProducer> | null = null;
+  /** Of producers without a connection. */
+  #forgetting: Map<TopicProducer, Timer> | null = null;
+  /** Producers with a connection. */
+  connected = 0;
+
+  constructor(topic: TableTopic) {
+    this.#topic = topic;
+  }
+
+  /** Producers with an id, connected or not. */
+  get remembered(): number {
+    return this.#byId?.size ?? 0;
+  }
+
+  /** Opens a stream of a producer; id "": one that is not remembered. */
+  open(id: string, firstSeq: number, broadcast: boolean, port: ProducerPort): OpenedProducer {
+    const existing = id === "" ? undefined : this.#byId?.get(id);
+    const producer = existing ?? new TopicProducer(this.#topic, id, firstSeq - 1, broadcast, port);
+    if (existing !== undefined) this.#reopen(existing, firstSeq, broadcast, port);
+    else if (id !== "") this.#remember(producer);
+    this.connected += 1;
+    this.#topic.usersChanged();
+    return { producer, known: producer.known };
+  }
+
+  /** A stream ended; a clean end forgets the producer at once. */
+  close(producer: TopicProducer, port: ProducerPort, clean: boolean): void {
+    // On another connection by now.
+    if (producer.port !== port) return;
+    this.#detach(producer);
+    if (producer.id !== "" && clean) this.#forget(producer);
+    else if (producer.id !== "") this.#forgetLater(producer);
+    this.#topic.usersChanged();
+  }
+
+  /** The topic is gone. */
+  forgetAll(): void {
+    for (const producer of this.#byId?.values() ?? []) this.#forget(producer);
+  }
+
+  /** A producer of a snapshot: not connected, forgotten later. */
+  restore(id: string, lastSeq: number): TopicProducer {
+    const producer = new TopicProducer(this.#topic, id, lastSeq, false, null);
+    producer.known = true;
+    this.#remember(producer);
+    this.#forgetLater(producer);
+    return producer;
+  }
+
+  /** Those with an id. */
+  items(): Iterable<TopicProducer> {
+    return this.#byId?.values() ?? [];
+  }
+
+  #reopen(existing: TopicProducer, firstSeq: number, broadcast: boolean, port: ProducerPort): void {
+    const older = existing.port;
+    if (older !== null) {
+      this.#detach(existing);
+      older.close(new TinyMQError("ABORTED", "this producer opened another connection"));
+    }
+    this.#keep(existing);
+    existing.reopen(firstSeq, broadcast, port);
+  }
+
+  #remember(producer: TopicProducer): void {
+    const { remembered, limits } = this.#topic;
+    if (remembered.producers >= limits.maxProducers) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `the server remembers ${limits.maxProducers} producers and has no room for more: close some, or try later`,
+      );
+    }
+    this.#byId ??= new Map();
+    this.#byId.set(producer.id, producer);
+    remembered.producers += 1;
+  }
+
+  #detach(producer: TopicProducer): void {
+    producer.port = null;
+    this.connected -= 1;
+  }
+
+  #forgetLater(producer: TopicProducer): void {
+    const { timers, limits } = this.#topic;
+    this.#forgetting ??= new Map();
+    const timer = timers.after(limits.producerMemoryMs, () => {
+      this.#forget(producer);
+      this.#topic.usersChanged();
+    });
+    this.#forgetting.set(producer, timer);
+  }
+
+  #keep(producer: TopicProducer): void {
+    this.#topic.timers.cancel(this.#forgetting?.get(producer) ?? null);
+    this.#forgetting?.delete(producer);
+  }
+
+  #forget(producer: TopicProducer): void {
+    this.#keep(producer);
+    if (this.#byId?.delete(producer.id)) this.#topic.remembered.producers -= 1;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * One producer of one topic, over all of its connections.
+ *
+ * A batch is numbered by its producer (`seq`, from 1, without gaps). What was answered once is answered the
+ * same way again and not stored again.
+ */
+import { TinyMQError, toTinyMQError } from "../../errors.ts";
+import { Fifo } from "../../wire/fifo.ts";
+import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
+import { checkBatch } from "../../wire/scan.ts";
+import type { BatchOptions, ProducerPort } from "../ports.ts";
+
+/** What a producer needs of its topic. */
+export interface ProducedTopic {
+  readonly maxMessageBytes: number;
+  /**
+   * Takes a checked batch. Calls `settled` exactly once, with null if the batch is stored: in this turn, or
+   * later where the answer waits for a journal; batches may be settled in any order.
+   */
+  accept(
+    batch: Uint8Array,
+    count: number,
+    options: BatchOptions,
+    broadcast: boolean,
+    settled: (error: TinyMQError | null) => void,
+  ): void;
+  /** A batch of `count` messages (at least 1) was refused. */
+  refused(count: number): void;
+}
+
+/** A batch that is not settled yet, or whose answer waits for an earlier one. */
+interface Pending {
+  readonly seq: number;
+  settled: boolean;
+  error: TinyMQError | null;
+}
+
+/**
+ * Always holds: every seq up to `lastSeq` was received; those in `#pending` have no answer yet, ascending, and
+ * are answered in that order; `#rejected` has the rejected ones of the last 256.
+ */
+export class TopicProducer {
+  readonly #topic: ProducedTopic;
+  #broadcast: boolean;
+  readonly id: string;
+  /** Null while it has no connection. */
+  port: ProducerPort | null;
+  lastSeq: number;
+  /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
+  #seenSeq: number;
+  readonly #pending = new Fifo<Pending>();
+  readonly #rejected = new Map<number, TinyMQError>();
+  /**
+   * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
+   * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
+   */
+  known = false;
+
+  constructor(
+    topic: ProducedTopic,
+    id: string,
+    lastSeq: number,
+    broadcast: boolean,
+    port: ProducerPort | null,
+  ) {
+    this.#topic = topic;
+    this.id = id;
+    this.lastSeq = lastSeq;
+    this.#seenSeq = lastSeq;
+    this.#broadcast = broadcast;
+    this.port = port;
+  }
+
+  /** The same producer on a new connection. */
+  reopen(firstSeq: number, broadcast: boolean, port: ProducerPort): void {
+    this.lastSeq = this.known ? Math.max(this.lastSeq, firstSeq - 1) : firstSeq - 1;
+    this.#seenSeq = firstSeq - 1;
+    this.#broadcast = broadcast;
+    this.port = port;
+  }
+
+  /** The last seq that was answered. */
+  get answeredSeq(): number {
+    const first = this.#pending.first();
+    return first === undefined ? this.lastSeq : first.seq - 1;
+  }
+
+  /** Rejected ones of the last 256, for a snapshot. */
+  rejections(): Iterable<[seq: number, error: TinyMQError]> {
+    return this.#rejected;
+  }
+
+  restoreRejection(seq: number, error: TinyMQError): void {
+    this.#rejected.set(seq, error);
+  }
+
+  /**
+   * Takes one batch; the port hears the answer. Throws where the stream must end: a gap in the numbers, a
+   * batch that is malformed, more in flight than allowed.
+   */
+  produce(seq: number, messages: Uint8Array, options: BatchOptions): void {
+    if (seq !== this.lastSeq + 1) {
+      this.#repeat(seq);
+      return;
+    }
+    if (this.#pending.length >= MAX_BATCHES_IN_FLIGHT) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `more than ${MAX_BATCHES_IN_FLIGHT} batches are without an answer`,
+      );
+    }
+    const checked = this.#check(messages);
+    this.lastSeq = seq;
+    this.#seenSeq = seq;
+    this.known = true;
+    const pending: Pending = { seq, settled: false, error: null };
+    this.#pending.push(pending);
+    if (typeof checked !== "number") this.#settle(pending, 1, checked);
+    else if (checked === 0) this.#settle(pending, 0, null);
+    else {
+      this.#topic.accept(messages, checked, options, this.#broadcast, (error) =>
+        this.#settle(pending, checked, error),
+      );
+    }
+  }
+
+  /** How many messages a batch has, or why it is refused. Throws what ends the stream: it is no batch. */
+  #check(messages: Uint8Array): number | TinyMQError {
+    try {
+      return checkBatch(messages, 0, messages.length, this.#topic.maxMessageBytes, MAX_BATCH_MESSAGES);
+    } catch (thrown) {
+      const error = toTinyMQError(thrown);
+      if (error.code === "OUT_OF_RANGE") return error;
+      throw error;
+    }
+  }
+
+  #settle(pending: Pending, count: number, error: TinyMQError | null): void {
+    pending.settled = true;
+    pending.error = error;
+    if (error !== null) this.#topic.refused(count);
+    for (let first = this.#pending.first(); first?.settled; first = this.#pending.first()) {
+      this.#pending.shift();
+      this.#answer(first.seq, first.error);
+    }
+  }
+
+  #answer(seq: number, error: TinyMQError | null): void {
+    // An acknowledgement tells of all below it: on a new connection none may overtake what is sent again.
+    const port = seq <= this.#seenSeq ? this.port : null;
+    if (error === null) {
+      port?.acked(seq);
+      return;
+    }
+    for (const old of this.#rejected.keys()) {
+      if (old > seq - MAX_BATCHES_IN_FLIGHT) break;
+      this.#rejected.delete(old);
+    }
+    this.#rejected.set(seq, error);
+    port?.rejected(seq, error);
+  }
+
+  /** Answers a batch that was sent again as it was answered the first time. */
+  #repeat(seq: number): void {
+    if (seq > this.lastSeq || seq < 1) {
+      throw new TinyMQError("INVALID_ARGUMENT", `batch ${seq} came where ${this.lastSeq + 1} is next`);
+    }
+    if (seq <= this.lastSeq - MAX_BATCHES_IN_FLIGHT) {
+      throw new TinyMQError(
+        "OUT_OF_RANGE",
+        `batch ${seq} is older than the last ${MAX_BATCHES_IN_FLIGHT} batches`,
+      );
+    }
+    this.#seenSeq = Math.max(this.#seenSeq, seq);
+    if (seq > this.answeredSeq) return; // Its answer is on its way.
+    const rejected = this.#rejected.get(seq);
+    if (rejected === undefined) this.port?.acked(seq);
+    else this.port?.rejected(seq, rejected);
+  }
+}

@@ -1,0 +1,38 @@
+/** From where clients may connect: the address that is listened on, Host and Origin headers. */
+import { TinyMQError } from "../../errors.ts";
+
+/** Whether an address or a name is this machine's own. */
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[|\]$/g, "").toLowerCase();
+  return (
+    name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name)
+  );
+}
+
+/** Throws FAILED_PRECONDITION for a bind beyond loopback without a token. */
+export function checkBind(host: string, token: string, noAuth: boolean): void {
+  if (isLoopback(host) || token !== "" || noAuth) return;
+  throw new TinyMQError(
+    "FAILED_PRECONDITION",
+    `listening on ${host} without a token would let everybody in: set a token (--token-file or TINYMQ_TOKEN), or pass --no-auth`,
+  );
+}
+
+/**
+ * Why a request is refused, or null. A page of another site must not reach a server on this machine: its
+ * Origin tells it, and a name that was pointed at loopback tells in the Host header.
+ */
+export function refusal(request: Request, onLoopback: boolean, allowed: readonly string[]): string | null {
+  const host = request.headers.get("host") ?? "";
+  if (onLoopback && !isLoopback(hostName(host))) {
+    return `the Host header "${host}" is not a name of this machine, and the server listens on this machine only`;
+  }
+  const origin = request.headers.get("origin");
+  if (origin === null || allowed.includes("*") || allowed.includes(origin)) return null;
+  if (URL.canParse(origin) && new URL(origin).host === host.toLowerCase()) return null;
+  return `pages of ${origin} may not connect: allow it with --allow-origin ${origin}`;
+}
+
+function hostName(host: string): string {
+  return host.startsWith("[") ? host.slice(0, host.indexOf("]") + 1) : host.replace(/:\d*$/, "");
+}

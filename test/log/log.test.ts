@@ -1,0 +1,317 @@
+/** What a log must do, with spare buffers and without. */
+import { describe, expect, test } from "bun:test";
+import { Batch, type Message } from "../../src/gen/tinymq/v1/queue.ts";
+import { type Chunk, Log } from "../../src/log/log.ts";
+import { SlabPool } from "../../src/log/slab-pool.ts";
+import { checkBatch } from "../../src/wire/scan.ts";
+import { Random } from "../support/random.ts";
+import { runs } from "../support/runs.ts";
+
+const ALL = Number.MAX_SAFE_INTEGER;
+
+function encode(messages: readonly Message[]): Uint8Array {
+  return Batch.toBinary({ messages: [...messages] });
+}
+
+function bodyOf(length: number, fill = 1): Message {
+  return { id: fill, body: new Uint8Array(length).fill(fill), headers: {} };
+}
+
+/** The messages of a chunk with their offsets; checks that all parts of the chunk agree. */
+function messagesOf(chunk: Chunk): Map<number, Message> {
+  let byteLength = 0;
+  for (const part of chunk.parts) {
+    byteLength += part.length;
+    // Each part is a batch by itself: no part begins or ends within an entry.
+    checkBatch(part, 0, part.length, ALL, ALL);
+  }
+  const { messages } = Batch.fromBinary(Buffer.concat([...chunk.parts]));
+  const found = new Map<number, Message>();
+  let last = -1;
+  let next = 0;
+  for (const { firstOffset, count } of chunk.runs) {
+    expect(firstOffset).toBeGreaterThan(last);
+    for (let index = 0; index < count; index++) found.set(firstOffset + index, messages[next++]!);
+    last = firstOffset + count - 1;
+  }
+  expect({ count: chunk.count, byteLength: chunk.byteLength, next }).toEqual({
+    count: messages.length,
+    byteLength,
+    next: messages.length,
+  });
+  expect(chunk.nextOffset).toBeGreaterThan(last);
+  return found;
+}
+
+/** Everything in a log, by offset. */
+export function readAll(log: Log): Map<number, Message> {
+  const all = new Map<number, Message>();
+  for (let from = 0; ; ) {
+    const chunk = log.read(from, ALL, ALL);
+    if (chunk === null) return all;
+    for (const [offset, message] of messagesOf(chunk)) all.set(offset, message);
+    from = chunk.nextOffset;
+  }
+}
+
+/** Runs the cases; `workload`: how many runs of random operations. */
+function logSuite(name: string, makePool: () => SlabPool, workload: number): void {
+  const openLog = () => new Log(makePool());
+
+  describe(`a log ${name}`, () => {
+    test("messages come back as they were, in order, with growing offsets", () => {
+      const log = openLog();
+      const offsets: number[] = [];
+      for (let batch = 0; batch < 5; batch++) {
+        const first = log.append(encode([bodyOf(batch, 2 * batch), bodyOf(3, 2 * batch + 1)]), 2);
+        offsets.push(first, first + 1);
+      }
+      expect(offsets).toEqual([...offsets].sort((one, other) => one - other));
+      expect(new Set(offsets).size).toBe(10);
+      expect(log.nextOffset).toBeGreaterThan(offsets.at(-1)!);
+      expect(log.count).toBe(10);
+      const all = readAll(log);
+      expect([...all.keys()]).toEqual(offsets);
+      expect([...all.values()].map(({ id }) => id)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    });
+
+    test("the bytes are copied before append returns, and the order is that of the calls", () => {
+      const log = openLog();
+      const batch = encode([bodyOf(5, 1)]);
+      log.append(batch, 1);
+      batch.set(encode([bodyOf(5, 2)]));
+      log.append(batch, 1);
+      batch.fill(0);
+      expect([...readAll(log).values()]).toEqual([bodyOf(5, 1), bodyOf(5, 2)]);
+    });
+
+    test("a read keeps to its limits, but has at least one message", () => {
+      const log = openLog();
+      const first = log.append(encode([bodyOf(10, 1), bodyOf(10, 2), bodyOf(10, 3)]), 3);
+      const ids = (...limits: Parameters<Log["read"]>) => {
+        const chunk = log.read(...limits);
+        return chunk === null ? null : [...messagesOf(chunk).values()].map(({ id }) => id);
+      };
+      expect(ids(0, 2, ALL)).toEqual([1, 2]);
+      expect(ids(0, ALL, 1)).toEqual([1]);
+      expect(ids(0, ALL, 35)).toEqual([1, 2]);
+      expect(ids(first + 1, ALL, ALL)).toEqual([2, 3]);
+      expect(ids(0, ALL, ALL, first + 1)).toEqual([1]);
+      expect(ids(first, ALL, ALL, first)).toBeNull();
+      expect(ids(log.nextOffset, ALL, ALL)).toBeNull();
+    });
+
+    test("release is idempotent, and takes what is there", () => {
+      const log = openLog();
+      const first = log.append(encode([1, 2, 3, 4].map((fill) => bodyOf(1, fill))), 4);
+      expect(log.release(first + 1, 2)).toBe(2);
+      expect(log.release(first + 1, 2)).toBe(0);
+      expect(log.release(0, first + 2)).toBe(1);
+      expect([...readAll(log).keys()]).toEqual([first + 3]);
+      expect(log.release(first + 3, 1_000_000)).toBe(1);
+      expect(log.count).toBe(0);
+      expect(log.read(0, ALL, ALL)).toBeNull();
+    });
+
+    test("an offset is never given twice, though the log was empty", () => {
+      const log = openLog();
+      const seen = new Set<number>();
+      for (let round = 0; round < 20; round++) {
+        const first = log.append(encode([bodyOf(300, 1)]), 1);
+        expect(seen.has(first)).toBe(false);
+        seen.add(first);
+        log.release(first, 1);
+      }
+    });
+
+    test("a restore gives the offsets that it is told, and an empty one moves the next", () => {
+      const log = openLog();
+      expect(log.append(encode([bodyOf(1), bodyOf(2)]), 2, 100)).toBe(100);
+      log.append(encode([bodyOf(3)]), 1, 500);
+      expect([...readAll(log).keys()]).toEqual([100, 101, 500]);
+      log.append(new Uint8Array(0), 0, 900);
+      expect(log.nextOffset).toBe(900);
+      const first = log.append(encode([bodyOf(4)]), 1);
+      expect(first).toBeGreaterThanOrEqual(900);
+      expect(log.release(102, 398)).toBe(0);
+      expect(readAll(log).size).toBe(4);
+    });
+
+    test("batches larger than any buffer, and messages of every size, come back whole", () => {
+      const log = openLog();
+      const messages = [0, 1, 127, 128, 300_000, 5, 1_048_000, 16_384, 262_144, 200_000, 7].map(bodyOf);
+      log.append(encode(messages), messages.length);
+      log.append(encode([...messages].reverse()), messages.length);
+      const sizes = [...readAll(log).values()].map(({ body }) => body.length);
+      const wanted = messages.map(({ body }) => body.length);
+      expect(sizes).toEqual([...wanted, ...wanted.reverse()]);
+    });
+
+    test("memory is given back when a log is empty, and when it is dropped", () => {
+      const log = openLog();
+      const batch = encode(Array.from({ length: 1_000 }, () => bodyOf(100)));
+      for (let round = 0; round < 20; round++) log.append(batch, 1_000);
+      expect(log.memory).toBeGreaterThanOrEqual(20 * batch.length);
+      expect(log.memory).toBeLessThan(1.2 * 20 * batch.length);
+      log.release(0, log.nextOffset);
+      expect([log.count, log.memory]).toEqual([0, 0]);
+      log.append(batch, 1_000);
+      log.drop();
+      expect(log.memory).toBe(0);
+    });
+
+    test("memory grows by what growth said, but for a message that did not fit", () => {
+      const random = new Random(3);
+      const log = openLog();
+      for (let round = 0; round < 300; round++) {
+        const sizes = Array.from({ length: 1 + random.below(20) }, () =>
+          random.below(random.pick([10, 5_000])),
+        );
+        const batch = encode(sizes.map((size) => bodyOf(size)));
+        const before = log.memory;
+        const growth = log.growth(batch.length);
+        log.append(batch, sizes.length);
+        // What the index needs, and the rest of a buffer whose next message did not fit.
+        const slack = 8_192 + Math.max(...sizes);
+        expect(Math.abs(log.memory - before - growth)).toBeLessThanOrEqual(
+          before === 0 ? slack : 2 * 262_144,
+        );
+        expect(log.memory - before - growth).toBeLessThanOrEqual(262_144 + slack);
+      }
+    });
+
+    test("a log with one message costs a few hundred bytes", () => {
+      const log = openLog();
+      log.append(encode([bodyOf(10)]), 1);
+      expect(log.memory).toBeLessThan(400);
+    });
+
+    test("one message that stays does not keep the memory of those around it", () => {
+      const log = openLog();
+      const batch = encode(Array.from({ length: 100 }, () => bodyOf(500)));
+      const kept: number[] = [];
+      for (let round = 0; round < 200; round++) {
+        const first = log.append(batch, 100);
+        if (round % 40 === 20) {
+          kept.push(first + 50);
+          log.release(first, 50);
+          log.release(first + 51, 49);
+        } else log.release(first, 100);
+        expect(log.memory).toBeLessThan(2.5 * 262_144);
+      }
+      log.compact();
+      expect([...readAll(log).keys()]).toEqual(kept);
+      expect(log.count).toBe(5);
+    });
+
+    test("compacting keeps one message in each buffer, and little else", () => {
+      const log = openLog();
+      const batch = encode(Array.from({ length: 100 }, () => bodyOf(2_000)));
+      for (let round = 0; round < 50; round++) log.append(batch, 100);
+      const kept = [...readAll(log).keys()].filter((_, index) => index % 100 === 7);
+      let last = 0;
+      for (const offset of [...kept, log.nextOffset]) {
+        log.release(last, offset - last);
+        last = offset + 1;
+      }
+      log.compact();
+      expect(log.memory).toBeLessThan(50 * 2_500 + 262_144 + 4_096);
+      expect([...readAll(log).keys()]).toEqual(kept);
+    });
+
+    test("chunks give all of a range, from slab to slab", () => {
+      const log = openLog();
+      for (let id = 0; id < 40; id++) log.append(encode([bodyOf(20_000, id)]), 1);
+      log.release(7, 3);
+      const offsets = [...log.chunks(5, 38)].flatMap((chunk) => [...messagesOf(chunk).keys()]);
+      expect(offsets).toEqual([5, 6, ...Array.from({ length: 28 }, (_, index) => 10 + index)]);
+      expect([...log.chunks(7, 10)]).toEqual([]);
+    });
+
+    test("logs of one pool are apart", () => {
+      const pool = makePool();
+      const [one, other] = [new Log(pool), new Log(pool)];
+      one.append(encode([bodyOf(300_000, 1)]), 1);
+      expect(other.count).toBe(0);
+      one.drop();
+      other.append(encode([bodyOf(300_000, 2)]), 1);
+      expect([...readAll(other).values()]).toEqual([bodyOf(300_000, 2)]);
+    });
+
+    test("random operations do what a map does", () => {
+      const { seed, numRuns = 1 } = runs(workload);
+      for (let run = 0; run < numRuns; run++) {
+        try {
+          randomOperations(openLog(), new Random(seed + run));
+        } catch (cause) {
+          throw new Error(`seed ${seed + run}: set TINYMQ_TEST_SEED to it`, { cause });
+        }
+      }
+    });
+  });
+}
+
+function randomOperations(log: Log, random: Random): void {
+  const model = new Map<number, string>();
+  const size = random.pick([20, 20, 300, 300, 3_000, 30_000]);
+  let id = 0;
+  for (let step = 0; step < 80; step++) {
+    const action = random.next();
+    if (action < 0.4) {
+      const messages = Array.from({ length: 1 + random.below(30) }, () => ({
+        id: id++,
+        body: new Uint8Array(random.chance(0.002) ? 300_000 : random.below(size)).fill(id),
+        headers: {},
+      }));
+      const gap = random.chance(0.1) ? log.nextOffset + random.below(1_000) : undefined;
+      const first = log.append(encode(messages), messages.length, gap);
+      for (const [index, message] of messages.entries()) model.set(first + index, nameOf(message));
+    } else if (action < 0.65) {
+      const first = random.below(log.nextOffset + 10);
+      const count = random.chance(0.3) ? log.nextOffset : 1 + random.below(40);
+      const there = [...model.keys()].filter((offset) => offset >= first && offset < first + count);
+      expect(log.release(first, count)).toBe(there.length);
+      for (const offset of there) model.delete(offset);
+    } else if (action < 0.95) {
+      checkRead(log, random, model);
+    } else {
+      log.compact();
+    }
+    expect(log.count).toBe(model.size);
+    if (model.size === 0) expect(log.memory).toBe(0);
+  }
+  const all = [...readAll(log)].map(([offset, message]) => [offset, nameOf(message)]);
+  expect(all).toEqual([...model].sort(([one], [other]) => one - other));
+  log.release(0, log.nextOffset);
+  expect(log.memory).toBe(0);
+}
+
+function checkRead(log: Log, random: Random, model: Map<number, string>): void {
+  const from = random.below(log.nextOffset + 5);
+  const end = random.chance(0.5) ? undefined : from + random.below(50);
+  const maxMessages = 1 + random.below(60);
+  const maxBytes = random.pick([1, 100, 10_000, ALL]);
+  const wanted = [...model.keys()]
+    .filter((offset) => offset >= from && offset < (end ?? Number.POSITIVE_INFINITY))
+    .sort((one, other) => one - other);
+  const chunk = log.read(from, maxMessages, maxBytes, end);
+  if (chunk === null) {
+    expect(wanted).toEqual([]);
+    return;
+  }
+  const found = messagesOf(chunk);
+  expect(found.size).toBeGreaterThan(0);
+  expect(found.size).toBeLessThanOrEqual(maxMessages);
+  if (found.size > 1) expect(chunk.byteLength).toBeLessThanOrEqual(maxBytes);
+  expect([...found.keys()]).toEqual(wanted.slice(0, found.size));
+  const names = [...found.values()].map(nameOf);
+  expect(names).toEqual([...found.keys()].map((offset) => model.get(offset)!));
+}
+
+/** What tells a message, with all of its bytes, from all others. */
+function nameOf({ id, body }: Message): string {
+  return `${id}:${body.length}:${Bun.hash(body)}`;
+}
+
+logSuite("with spare buffers", () => new SlabPool(), 400);
+logSuite("without", () => new SlabPool(0), 100);
