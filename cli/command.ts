@@ -1,7 +1,8 @@
 /** What a command is: citty's definition, with examples for its help. */
 import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { TinyMQError } from "../src/errors.ts";
-import { type OptionSpec, parseOption } from "../src/server/server-options.ts";
+import type { OptionSpec } from "../src/server/option-table.ts";
+import { parseOption } from "../src/server/server-options.ts";
 
 /** A command of the program. Subcommands are loaded when they are needed, and no sooner. */
 export interface Command {

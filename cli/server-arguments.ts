@@ -2,13 +2,8 @@
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
 import { TinyMQError } from "../src/errors.ts";
-import {
-  environmentName,
-  OPTIONS,
-  type OptionSpec,
-  parseOption,
-  type ServerOptions,
-} from "../src/server/server-options.ts";
+import { environmentName, OPTIONS, type OptionSpec } from "../src/server/option-table.ts";
+import { parseOption, type ServerOptions } from "../src/server/server-options.ts";
 import { parseValue, UsageError } from "./command.ts";
 import { formatDuration, formatSize } from "./format.ts";
 

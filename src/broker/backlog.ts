@@ -8,7 +8,8 @@
  *   held back given back with a delay
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
-import { type Chunk, Log, type OffsetRun } from "../log/log.ts";
+import type { Chunk, OffsetRun } from "../log/chunk.ts";
+import { Log } from "../log/log.ts";
 import type { SlabPool } from "../log/slab-pool.ts";
 import type { CounterName, Tally } from "./counters.ts";
 import { Expiry } from "./inbound/expiry.ts";

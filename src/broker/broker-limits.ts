@@ -19,12 +19,6 @@ export interface BrokerLimits {
   maxUniqueIds: number;
 }
 
-/** What is remembered of all topics together; each topic counts its own in and out. */
-export interface Remembered {
-  producers: number;
-  uniqueIds: number;
-}
-
 export const DEFAULT_LIMITS: BrokerLimits = {
   maxMemory: 256 * MiB,
   maxTopicMemory: 0,

@@ -11,11 +11,12 @@ import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { BrokerLimits, Remembered } from "./broker-limits.ts";
-import { type Counters, zeroCounters } from "./counters.ts";
+import type { BrokerLimits } from "./broker-limits.ts";
+import { zeroCounters } from "./counters.ts";
 import type { OpenedProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
+import type { Shared } from "./shared.ts";
 import { Timers } from "./timers.ts";
 import { Topic, type TopicHost } from "./topic.ts";
 
@@ -38,13 +39,8 @@ const DROPS_BETWEEN_COMPACTIONS = 16;
 export class Broker implements TopicHost {
   /** Names this memory: new whenever memory was lost. */
   instance = randomName();
-  readonly limits: BrokerLimits;
-  readonly clock: Clock;
-  readonly timers: Timers;
+  readonly shared: Shared;
   readonly publisher: Publisher;
-  readonly counters: Counters = zeroCounters();
-  readonly remembered: Remembered = { producers: 0, uniqueIds: 0 };
-  readonly pool = new SlabPool();
   readonly failed: (what: string, error: unknown) => void;
   readonly #topics = new Map<string, Topic>();
   #memoryUsed = 0;
@@ -52,11 +48,27 @@ export class Broker implements TopicHost {
   #closed = false;
 
   constructor(parts: BrokerParts) {
-    this.limits = parts.limits;
-    this.clock = parts.clock;
-    this.timers = new Timers(parts.clock);
+    this.shared = {
+      limits: parts.limits,
+      timers: new Timers(parts.clock),
+      pool: new SlabPool(),
+      counters: zeroCounters(),
+      remembered: { producers: 0, uniqueIds: 0 },
+    };
     this.publisher = parts.publisher;
     this.failed = parts.failed;
+  }
+
+  get limits(): BrokerLimits {
+    return this.shared.limits;
+  }
+
+  get timers(): Timers {
+    return this.shared.timers;
+  }
+
+  get clock(): Clock {
+    return this.shared.timers.clock;
   }
 
   get memoryUsed(): number {
@@ -149,7 +161,7 @@ export class Broker implements TopicHost {
     this.#closed = true;
     this.timers.close();
     for (const topic of [...this.#topics.values()]) this.remove(topic);
-    this.pool.clear();
+    this.shared.pool.clear();
   }
 
   #makeTopic(name: string): Topic {

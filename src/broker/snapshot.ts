@@ -40,14 +40,14 @@ export function* takeSnapshot(broker: Broker, version: string): Generator<Snapsh
       oneofKind: "topic",
       topic: { name: topic.name, nextOffset: topic.backlog.log.nextOffset, cursor: topic.backlog.cursor },
     });
-    yield* topicRecords(topic);
+    yield* topicRecords(topic, broker.clock);
   }
   yield record({ oneofKind: "tail", tail: { topics, messages } });
 }
 
-function* topicRecords(topic: Topic): Generator<SnapshotRecord> {
-  const at = (time: number) => wallTime(topic.timers.clock, time);
-  yield* messageRecords(topic);
+function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
+  const at = (time: number) => wallTime(clock, time);
+  yield* messageRecords(topic, clock);
   for (const { due, first, end } of topic.backlog.expiry?.items() ?? []) {
     yield record({
       oneofKind: "expiry",
@@ -70,12 +70,12 @@ function* topicRecords(topic: Topic): Generator<SnapshotRecord> {
 }
 
 /** The messages in order of offset, each stretch with what happened to it. */
-function* messageRecords({ backlog, timers }: Topic): Generator<SnapshotRecord> {
+function* messageRecords({ backlog }: Topic, clock: Clock): Generator<SnapshotRecord> {
   const given = [
     ...[...backlog.returned].map((range) => ({ ...range, heldUntil: 0 })),
     ...[...(backlog.heldBack?.items() ?? [])].map((range) => ({
       ...range,
-      heldUntil: wallTime(timers.clock, range.due),
+      heldUntil: wallTime(clock, range.due),
     })),
   ].sort((one, other) => one.first - other.first);
   for (const { first, end, deliveries, heldUntil } of given) {
@@ -140,7 +140,7 @@ export class SnapshotReader {
       case "expiry": {
         const topic = this.#current();
         const { firstOffset, count, expiresAt } = kind.expiry;
-        topic.backlog.expire(firstOffset, count, ownTime(topic.timers.clock, expiresAt));
+        topic.backlog.expire(firstOffset, count, ownTime(this.#broker.clock, expiresAt));
         return;
       }
       case "producer":
@@ -149,7 +149,7 @@ export class SnapshotReader {
       case "uniqueIds": {
         const topic = this.#current();
         for (const [index, id] of kind.uniqueIds.ids.entries()) {
-          const until = ownTime(topic.timers.clock, kind.uniqueIds.until[index] ?? 0);
+          const until = ownTime(this.#broker.clock, kind.uniqueIds.until[index] ?? 0);
           topic.acceptor.restoreUnique(id, until);
         }
         return;
@@ -195,22 +195,22 @@ export class SnapshotReader {
     this.#topic = null;
   }
 
-  #restoreMessages({ backlog, timers }: Topic, messages: SnapshotMessages): void {
+  #restoreMessages({ backlog }: Topic, messages: SnapshotMessages): void {
     const { firstOffset, count, batch, returned, deliveries, heldUntil } = messages;
     backlog.log.append(batch, count, firstOffset);
     this.#messages += count;
     if (!returned) return;
     const end = firstOffset + count;
-    if (heldUntil > timers.clock.wall()) {
-      backlog.holdBack(firstOffset, end, deliveries, ownTime(timers.clock, heldUntil));
+    if (heldUntil > this.#broker.clock.wall()) {
+      backlog.holdBack(firstOffset, end, deliveries, ownTime(this.#broker.clock, heldUntil));
     } else {
       backlog.returned.add(firstOffset, end, deliveries);
     }
   }
 
-  #restoreDelayed({ acceptor, timers }: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): void {
-    const expires = expiresAt === 0 ? Number.POSITIVE_INFINITY : ownTime(timers.clock, expiresAt);
-    acceptor.delay({ batch, count, due: ownTime(timers.clock, dueAt), expires });
+  #restoreDelayed({ acceptor }: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): void {
+    const expires = expiresAt === 0 ? Number.POSITIVE_INFINITY : ownTime(this.#broker.clock, expiresAt);
+    acceptor.delay({ batch, count, due: ownTime(this.#broker.clock, dueAt), expires });
     this.#messages += count;
   }
 }

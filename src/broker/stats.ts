@@ -22,7 +22,7 @@ export function brokerStats(broker: Broker): BrokerStats {
     messages,
     memoryUsed: broker.memoryUsed,
     memoryLimit: broker.limits.maxMemory,
-    counters: { ...broker.counters },
+    counters: { ...broker.shared.counters },
   };
 }
 

@@ -7,29 +7,23 @@
  */
 import { type TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Log } from "../log/log.ts";
-import type { SlabPool } from "../log/slab-pool.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
-import type { BrokerLimits, Remembered } from "./broker-limits.ts";
-import { type Counters, Tally } from "./counters.ts";
+import { Tally } from "./counters.ts";
 import { withDeathHeaders } from "./dead-letters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
-import type { Timer, Timers } from "./timers.ts";
+import type { Shared } from "./shared.ts";
+import type { Timer } from "./timers.ts";
 
 /** Why a message became a dead letter when nobody gave a reason. */
 const TOO_MANY_DELIVERIES = "max-deliveries";
 
 /** What a topic needs of its broker. */
 export interface TopicHost {
-  readonly timers: Timers;
-  readonly limits: BrokerLimits;
-  readonly pool: SlabPool;
-  /** Of all topics since the start. */
-  readonly counters: Counters;
-  readonly remembered: Remembered;
+  readonly shared: Shared;
   readonly publisher: Publisher;
   newEpoch(): string;
   /** A topic's memory changed by so many bytes. */
@@ -56,6 +50,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   published = 0;
   memory = 0;
   readonly #host: TopicHost;
+  readonly #shared: Shared;
   #gone = false;
   #timer: Timer | null = null;
   /** When the topic goes; Infinity while somebody uses it or something is in it. */
@@ -63,34 +58,20 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   constructor(name: string, host: TopicHost) {
     this.name = name;
+    const { shared } = host;
     this.#host = host;
+    this.#shared = shared;
     this.epoch = host.newEpoch();
-    this.tally = new Tally(host.counters);
-    this.backlog = new Backlog(host.pool, this.tally);
-    this.acceptor = new Acceptor(this);
-    this.dispatcher = new Dispatcher(this);
-    this.producers = new ProducerTable(this);
+    this.tally = new Tally(shared.counters);
+    this.backlog = new Backlog(shared.pool, this.tally);
+    this.acceptor = new Acceptor(this, shared);
+    this.dispatcher = new Dispatcher(this, shared.timers);
+    this.producers = new ProducerTable(this, shared);
     this.changed();
   }
 
-  get limits(): BrokerLimits {
-    return this.#host.limits;
-  }
-
   get maxMessageBytes(): number {
-    return this.#host.limits.maxMessageBytes;
-  }
-
-  get remembered(): Remembered {
-    return this.#host.remembered;
-  }
-
-  get pool(): SlabPool {
-    return this.#host.pool;
-  }
-
-  get timers(): Timers {
-    return this.#host.timers;
+    return this.#shared.limits.maxMessageBytes;
   }
 
   /** Messages that a consumer could get now. */
@@ -108,8 +89,9 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.producers.connected + this.dispatcher.consumers + this.subscribers;
   }
 
+  /** ms by the clock of all topics. */
   now(): number {
-    return this.#host.timers.clock.now();
+    return this.#shared.timers.clock.now();
   }
 
   /** The way of a producer's batch: see `ProducedTopic`. */
@@ -182,7 +164,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
   giveBack(firstOffset: number, count: number, deliveries: number, delayMs = 0): void {
-    const { maxDeliveries } = this.#host.limits;
+    const { maxDeliveries } = this.#shared.limits;
     if (maxDeliveries > 0 && deliveries >= maxDeliveries && !this.#isDeadLetterTopic) {
       this.reject(firstOffset, count, deliveries, TOO_MANY_DELIVERIES);
       return;
@@ -196,7 +178,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     if (this.#isDeadLetterTopic) {
       this.tally.count("dropped", count);
     } else {
-      const headers = { topic: this.name, reason, time: this.timers.clock.wall(), deliveries };
+      const headers = { topic: this.name, reason, time: this.#shared.timers.clock.wall(), deliveries };
       const dead = this.#host.ensureTopic(this.name + DEAD_LETTER_SUFFIX);
       const end = firstOffset + count;
       for (const chunk of this.backlog.log.chunks(firstOffset, end)) {
@@ -250,7 +232,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   /** The topic is no more: frees what it holds. */
   free(): void {
     this.#gone = true;
-    this.timers.cancel(this.#timer);
+    this.#shared.timers.cancel(this.#timer);
     this.producers.forgetAll();
     this.acceptor.drop();
     this.backlog.log.drop();
@@ -279,7 +261,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   #updateIdle(): void {
     if (!this.#isIdle()) this.#idleDue = Number.POSITIVE_INFINITY;
     else if (this.#idleDue === Number.POSITIVE_INFINITY) {
-      this.#idleDue = this.now() + this.#host.limits.idleTopicTtlMs;
+      this.#idleDue = this.now() + this.#shared.limits.idleTopicTtlMs;
     }
   }
 
@@ -297,7 +279,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     const due = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.#idleDue);
     const armedFor = this.#timer !== null && this.#timer.slot >= 0 ? this.#timer.due : Infinity;
     if (due === armedFor) return;
-    this.timers.cancel(this.#timer);
-    this.#timer = due === Infinity ? null : this.timers.at(due, () => this.#runDue());
+    this.#shared.timers.cancel(this.#timer);
+    this.#timer = due === Infinity ? null : this.#shared.timers.at(due, () => this.#runDue());
   }
 }

@@ -7,31 +7,11 @@
  */
 
 import { FRAME_HEADROOM } from "../wire/frames.ts";
-import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
-import { type Place, Slab } from "./slab.ts";
-import { largeSlab, type SlabPool, SMALLEST_SLAB, STANDARD_SLAB } from "./slab-pool.ts";
-
-/** Messages with consecutive offsets. */
-export interface OffsetRun {
-  readonly firstOffset: number;
-  readonly count: number;
-}
-
-/** What one read found. */
-export interface Chunk {
-  /** In order of offset, disjoint; the counts add up to `count`. */
-  readonly runs: readonly OffsetRun[];
-  /** Encoded batches whose concatenation is the messages. Views: valid until the log is written or released. */
-  readonly parts: readonly Uint8Array[];
-  readonly count: number;
-  /** Of all parts. */
-  readonly byteLength: number;
-  /** The lowest offset that may come after these. */
-  readonly nextOffset: number;
-}
-
-/** A sealed slab with less live than this share is not worth its memory. */
-const SPARSE = 1 / 4;
+import { entryEnd, spanWithin } from "../wire/scan.ts";
+import { type Chunk, ChunkBuilder } from "./chunk.ts";
+import { isSparse, mergeSlabs } from "./compaction.ts";
+import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
+import { type SlabPool, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
 
 export class Log {
   readonly #pool: SlabPool;
@@ -216,7 +196,7 @@ export class Log {
     const size = slabSize(Math.max(entryEnd(batch, start) - start, wanted), this.#previousSize());
     const slab = new Slab(this.#pool.take(size), size > STANDARD_SLAB ? FRAME_HEADROOM : 0);
     this.#slabs.push(slab);
-    this.#memory += slab.capacity + slab.overhead;
+    this.#memory += slab.memory;
     return slab;
   }
 
@@ -227,10 +207,14 @@ export class Log {
 
   #free(index: number): void {
     const [slab] = this.#slabs.splice(index, 1);
-    this.#memory -= slab!.capacity + slab!.overhead;
     this.#sizeHint = 2 ** Math.floor(Math.log2(slab!.used / 8));
     if (this.#cursor.slab === slab) this.#cursor.slab = null;
-    this.#pool.give(slab!.bytes);
+    this.#discard(slab!);
+  }
+
+  #discard(slab: Slab): void {
+    this.#memory -= slab.memory;
+    this.#pool.give(slab.bytes);
   }
 
   /** The first slab whose end is above `offset`. */
@@ -260,46 +244,33 @@ export class Log {
   /** Reads on from the cursor within its slab. Null: nothing live is left in it below `endOffset`. */
   #readSlab(slab: Slab, maxMessages: number, maxBytes: number, endOffset: number): Chunk | null {
     const cursor = this.#cursor;
-    const runs: OffsetRun[] = [];
-    const parts: Uint8Array[] = [];
-    let count = 0;
-    let byteLength = 0;
-    while (cursor.ordinal < slab.count && count < maxMessages) {
+    const chunk = new ChunkBuilder();
+    while (cursor.ordinal < slab.count && chunk.count < maxMessages) {
       if (cursor.ordinal >= slab.ordinalAfter(cursor.segment)) cursor.segment += 1;
       const holes = slab.hasHolesFrom(cursor.ordinal);
       if (holes) skipReleased(slab, cursor);
       if (cursor.ordinal >= slab.ordinalAfter(cursor.segment)) continue;
       const offset = slab.offsetAt(cursor.segment, cursor.ordinal);
-      const limit = Math.min(maxMessages - count, endOffset - offset, liveRun(slab, cursor, holes));
+      const limit = Math.min(maxMessages - chunk.count, endOffset - offset, liveRun(slab, cursor, holes));
       if (limit <= 0) break;
       const segmentEnd = slab.byteAfter(cursor.segment);
-      const left = slab.ordinalAfter(cursor.segment) - cursor.ordinal;
+      const room = maxBytes - chunk.byteLength;
       let taken = limit;
       let end = segmentEnd;
-      if (limit < left || segmentEnd - cursor.byte > maxBytes - byteLength) {
-        const span = spanWithin(
-          slab.bytes,
-          cursor.byte,
-          segmentEnd,
-          limit,
-          maxBytes - byteLength,
-          count === 0 ? 1 : 0,
-        );
+      if (limit < slab.ordinalAfter(cursor.segment) - cursor.ordinal || segmentEnd - cursor.byte > room) {
+        const least = chunk.count === 0 ? 1 : 0;
+        const span = spanWithin(slab.bytes, cursor.byte, segmentEnd, limit, room, least);
         if (span.count === 0) break;
         taken = span.count;
         end = span.end;
       }
-      addRun(runs, offset, taken);
-      addPart(parts, slab.bytes, cursor.byte, end);
-      count += taken;
-      byteLength += end - cursor.byte;
+      chunk.add(offset, taken, slab.bytes, cursor.byte, end);
       cursor.ordinal += taken;
       cursor.byte = end;
     }
-    const last = runs.at(-1);
-    if (last === undefined) return null;
-    cursor.offset = last.firstOffset + last.count;
-    return { runs, parts, count, byteLength, nextOffset: cursor.offset };
+    const found = chunk.finish();
+    if (found !== null) cursor.offset = found.nextOffset;
+    return found;
   }
 
   /** Copies what lives in sparse slabs among the first `end` into new, small ones. */
@@ -309,90 +280,13 @@ export class Log {
       let sparse = 0;
       while (index + sparse < left && isSparse(this.#slabs[index + sparse]!)) sparse += 1;
       if (sparse === 0) continue;
-      const moved = this.#merged(this.#slabs.slice(index, index + sparse));
-      this.#slabs.splice(index, sparse, moved);
+      const old = this.#slabs.slice(index, index + sparse);
+      const merged = mergeSlabs(old, this.#pool);
+      this.#memory += merged.memory;
+      for (const slab of old) this.#discard(slab);
+      this.#slabs.splice(index, sparse, merged);
       this.#cursor.slab = null;
       left -= sparse - 1;
     }
   }
-
-  /** What lives in `slabs`, neighbours, in one slab of just that size. */
-  #merged(slabs: Slab[]): Slab {
-    const pieces = slabs.flatMap(livePieces);
-    const target = new Slab(this.#pool.take(pieces.reduce((sum, piece) => sum + piece.entries.length, 0)));
-    for (const piece of pieces) target.append(piece.entries, piece.count, piece.offset);
-    this.#memory += target.capacity + target.overhead;
-    for (const slab of slabs) {
-      this.#memory -= slab.capacity + slab.overhead;
-      this.#pool.give(slab.bytes);
-    }
-    return target;
-  }
-}
-
-function isSparse(slab: Slab): boolean {
-  return slab.live < slab.count * SPARSE;
-}
-
-/** What lives in a slab, as views of its entries. */
-function livePieces(slab: Slab): { entries: Uint8Array; offset: number; count: number }[] {
-  const pieces: { entries: Uint8Array; offset: number; count: number }[] = [];
-  const place: Place = { ordinal: 0, byte: 0, segment: 0 };
-  slab.place(0, place);
-  while (place.ordinal < slab.count) {
-    if (place.ordinal >= slab.ordinalAfter(place.segment)) place.segment += 1;
-    skipReleased(slab, place);
-    const count = liveRun(slab, place, true);
-    if (count === 0) continue;
-    const end = skipEntries(slab.bytes, place.byte, count);
-    const offset = slab.offsetAt(place.segment, place.ordinal);
-    pieces.push({ entries: slab.bytes.subarray(place.byte, end), offset, count });
-    place.byte = end;
-    place.ordinal += count;
-  }
-  return pieces;
-}
-
-/** Moves `place` over what is released, to the end of its segment at most. */
-function skipReleased(slab: Slab, place: Place): void {
-  const end = slab.ordinalAfter(place.segment);
-  while (place.ordinal < end && slab.isReleased(place.ordinal)) {
-    place.ordinal += 1;
-    place.byte = entryEnd(slab.bytes, place.byte);
-  }
-}
-
-/** How many messages from `place` live, up to the end of its segment. */
-function liveRun(slab: Slab, place: Place, holes: boolean): number {
-  const end = slab.ordinalAfter(place.segment);
-  if (!holes) return end - place.ordinal;
-  let ordinal = place.ordinal;
-  while (ordinal < end && !slab.isReleased(ordinal)) ordinal += 1;
-  return ordinal - place.ordinal;
-}
-
-function addRun(runs: OffsetRun[], firstOffset: number, count: number): void {
-  const last = runs.at(-1);
-  if (last !== undefined && last.firstOffset + last.count === firstOffset) {
-    runs[runs.length - 1] = { firstOffset: last.firstOffset, count: last.count + count };
-  } else {
-    runs.push({ firstOffset, count });
-  }
-}
-
-function addPart(parts: Uint8Array[], bytes: Uint8Array, start: number, end: number): void {
-  const last = parts.at(-1);
-  if (last !== undefined && last.byteOffset + last.length === start + bytes.byteOffset) {
-    parts[parts.length - 1] = bytes.subarray(start - last.length, end);
-  } else {
-    parts.push(bytes.subarray(start, end));
-  }
-}
-
-/** The size of a slab that must hold `needed` bytes, behind one of `previous`: twice that, up to standard. */
-function slabSize(needed: number, previous: number): number {
-  const wanted = Math.min(STANDARD_SLAB, Math.max(SMALLEST_SLAB, previous * 2));
-  if (needed <= wanted) return wanted;
-  if (needed > STANDARD_SLAB) return largeSlab(needed + FRAME_HEADROOM);
-  return Math.min(STANDARD_SLAB, 2 ** Math.ceil(Math.log2(needed)));
 }

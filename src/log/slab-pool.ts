@@ -5,6 +5,8 @@
  * memory back late (seconds), so buffers of the standard size are kept and the others freed by hand.
  */
 
+import { FRAME_HEADROOM } from "../wire/frames.ts";
+
 /** The size of a slab of a busy topic, in bytes. */
 export const STANDARD_SLAB = 256 * 1024;
 /** The size of a topic's first slab, in bytes. */
@@ -77,6 +79,14 @@ export class SlabPool {
 /** The size of a slab for one message of `byteLength`, which is above the standard. */
 export function largeSlab(byteLength: number): number {
   return LARGE_STEP * Math.ceil(byteLength / LARGE_STEP);
+}
+
+/** The size of a slab that must hold `needed` bytes, behind one of `previous`: twice that, up to standard. */
+export function slabSize(needed: number, previous: number): number {
+  const wanted = Math.min(STANDARD_SLAB, Math.max(SMALLEST_SLAB, previous * 2));
+  if (needed <= wanted) return wanted;
+  if (needed > STANDARD_SLAB) return largeSlab(needed + FRAME_HEADROOM);
+  return Math.min(STANDARD_SLAB, 2 ** Math.ceil(Math.log2(needed)));
 }
 
 /** Powers of two up to the standard, steps above: few sizes, so that what is spare fits what is wanted. */

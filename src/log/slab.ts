@@ -7,7 +7,7 @@
  * `releasedPrefix` was released; beyond it `#released` (made only when somebody releases out of order) has
  * a bit for each.
  */
-import { skipEntries, spanWithin } from "../wire/scan.ts";
+import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
 
 /** A segment that has as much is not extended: a look-up walks the entries of one segment. */
 const SEGMENT_MESSAGES = 64;
@@ -53,6 +53,11 @@ export class Slab {
   /** What the slab holds beside its buffer, in bytes: index and release bits. */
   get overhead(): number {
     return this.#rows.byteLength + (this.#released?.byteLength ?? 0);
+  }
+
+  /** All that the slab holds, in bytes. */
+  get memory(): number {
+    return this.capacity + this.overhead;
   }
 
   /** Copies checked entries behind the others. There must be room; `offset` is at least `endOffset`. */
@@ -204,4 +209,22 @@ function withRoomFor(bits: Uint8Array | null, count: number): Uint8Array {
   const grown = new Uint8Array(Math.max(needed, 2 * (bits?.length ?? 0)));
   if (bits !== null) grown.set(bits);
   return grown;
+}
+
+/** Moves `place` over what is released, to the end of its segment at most. */
+export function skipReleased(slab: Slab, place: Place): void {
+  const end = slab.ordinalAfter(place.segment);
+  while (place.ordinal < end && slab.isReleased(place.ordinal)) {
+    place.ordinal += 1;
+    place.byte = entryEnd(slab.bytes, place.byte);
+  }
+}
+
+/** How many messages from `place` live, up to the end of its segment. */
+export function liveRun(slab: Slab, place: Place, holes: boolean): number {
+  const end = slab.ordinalAfter(place.segment);
+  if (!holes) return end - place.ordinal;
+  let ordinal = place.ordinal;
+  while (ordinal < end && !slab.isReleased(ordinal)) ordinal += 1;
+  return ordinal - place.ordinal;
 }

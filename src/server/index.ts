@@ -2,14 +2,8 @@
 export { TinyMQError } from "../errors.ts";
 export { formatDuration, formatSize } from "../wire/units.ts";
 export type { Logger } from "./logger.ts";
+export { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
 export type { ServerParts } from "./parts.ts";
 export { TinyMQServer } from "./server.ts";
-export {
-  environmentName,
-  OPTIONS,
-  type OptionSpec,
-  parseOption,
-  resolveOptions,
-  type ServerOptions,
-} from "./server-options.ts";
+export { parseOption, resolveOptions, type ServerOptions } from "./server-options.ts";
 export { VERSION } from "./version.ts";

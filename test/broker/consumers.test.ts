@@ -68,7 +68,7 @@ test("a late acknowledgement of the fenced holder changes nothing", () => {
   ghost.ack(2);
   ghost.reject(0);
   ghost.link.end(1000);
-  expect(world.broker.counters.acked).toBe(0);
+  expect(world.broker.shared.counters.acked).toBe(0);
   expect(back.fetch()).toEqual(["0*", "1*"]);
 });
 
@@ -112,7 +112,7 @@ test("a crash loop condemns only its own message", () => {
     expect(consumer.fetch()).toHaveLength(3);
     consumer.link.end(ABNORMAL);
   }
-  expect(world.broker.counters.deadLettered).toBe(1);
+  expect(world.broker.shared.counters.deadLettered).toBe(1);
   expect(new TestConsumer(world, "t").fetch()).toEqual(["1*", "2*"]);
   const dead = new TestConsumer(world, "t.dead");
   dead.pull();
@@ -133,7 +133,7 @@ test("a clean end and a stop of the server count no delivery", () => {
     if (life % 2 === 0) consumer.link.end(1000);
     else consumer.link.session.stop(1012, "");
   }
-  expect(world.broker.counters.deadLettered).toBe(0);
+  expect(world.broker.shared.counters.deadLettered).toBe(0);
 });
 
 test("an acknowledgement is absolute, and above what was delivered it ends the stream", () => {
@@ -143,7 +143,7 @@ test("an acknowledgement is absolute, and above what was delivered it ends the s
   consumer.reject(1);
   consumer.ack(2);
   consumer.ack(1);
-  expect(world.broker.counters).toMatchObject({ acked: 1, deadLettered: 1 });
+  expect(world.broker.shared.counters).toMatchObject({ acked: 1, deadLettered: 1 });
   consumer.ack(4);
   expect(consumer.closed?.code).toBe(4003);
   expect(new TestConsumer(world, "t").fetch()).toEqual(["2*", "3"]);
@@ -157,7 +157,7 @@ test("settling twice changes nothing", () => {
   consumer.reject(0, 3);
   consumer.retry(0, 3);
   consumer.ack(3);
-  expect(world.broker.counters).toMatchObject({ acked: 0, deadLettered: 2 });
+  expect(world.broker.shared.counters).toMatchObject({ acked: 0, deadLettered: 2 });
   expect(consumer.fetch()).toEqual(["1*"]);
 });
 
@@ -281,7 +281,7 @@ test("purge leaves what consumers hold", () => {
   new TestProducer(world, "t").send([message(9, "delayed")], { delayMs: 500 });
   const topic = world.broker.topics.get("t")!;
   expect(topic.purge()).toBe(5);
-  expect(world.broker.counters.purged).toBe(5);
+  expect(world.broker.shared.counters.purged).toBe(5);
   expect([topic.backlog.log.count, topic.backlog.leased, topic.ready]).toEqual([1, 1, 0]);
   world.clock.advance(2_000);
   consumer.retry(2);

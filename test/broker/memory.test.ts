@@ -43,7 +43,7 @@ test("drop-oldest makes room in little memory too, though a consumer holds a mes
   const consumer = new TestConsumer(world, "t");
   consumer.fetch({ max: 1 });
   for (let id = 10; id < 300; id++) producer.send([body(id)]);
-  expect(world.broker.counters.rejected).toBe(0);
+  expect(world.broker.shared.counters.rejected).toBe(0);
   expect(world.broker.memoryUsed).toBeLessThanOrEqual(64 * KiB + 1_000);
   consumer.link.end(1006);
   const next = new TestConsumer(world, "t");
@@ -57,7 +57,7 @@ test("drop-oldest rejects when consumers hold all", () => {
   const consumer = new TestConsumer(world, "t");
   consumer.fetch();
   for (let id = 20; id < 40; id++) producer.send([body(id)]);
-  expect(world.broker.counters.rejected).toBeGreaterThan(0);
+  expect(world.broker.shared.counters.rejected).toBeGreaterThan(0);
   expect(world.broker.topics.get("t")?.backlog.leased).toBe(14);
 });
 
@@ -67,7 +67,7 @@ test("drop-oldest drops nothing for a batch that finds no room whatever is dropp
   producer.send([body(1), body(2)]);
   producer.send([body(3, 60_000)]);
   expect(producer.take().at(-1)?.oneofKind).toBe("rejected");
-  expect(world.broker.counters.dropped).toBe(0);
+  expect(world.broker.shared.counters.dropped).toBe(0);
   expect(idsOf(new TestConsumer(world, "t").fetch())).toEqual([1, 2]);
 });
 
@@ -77,15 +77,15 @@ test("expired messages go before anything is rejected", () => {
   for (let id = 0; id < 14; id++) producer.send([body(id)], { ttlMs: 1_000 });
   world.clock.advance(1_000);
   for (let id = 20; id < 34; id++) producer.send([body(id)]);
-  expect(world.broker.counters).toMatchObject({ expired: 14, rejected: 0 });
+  expect(world.broker.shared.counters).toMatchObject({ expired: 14, rejected: 0 });
 });
 
 test("consumers keep draining a full server, and then there is room again", () => {
   const world = new World({ maxMemory: 32 * KiB });
   const producer = new TestProducer(world, "t");
   for (let id = 0; id < 60; id++) producer.send([body(id)]);
-  const stored = world.broker.counters.produced;
-  expect(world.broker.counters.rejected).toBe(60 - stored);
+  const stored = world.broker.shared.counters.produced;
+  expect(world.broker.shared.counters.rejected).toBe(60 - stored);
   const consumer = new TestConsumer(world, "t");
   expect(consumer.fetch()).toHaveLength(stored);
   consumer.ack(stored);
@@ -97,7 +97,7 @@ test("the memory of one topic is bounded by itself", () => {
   const world = new World({ maxTopicMemory: 16 * KiB });
   const full = new TestProducer(world, "full");
   for (let id = 0; id < 30; id++) full.send([body(id)]);
-  expect(world.broker.counters.rejected).toBeGreaterThan(0);
+  expect(world.broker.shared.counters.rejected).toBeGreaterThan(0);
   expect(world.broker.topics.get("full")?.memory).toBeLessThanOrEqual(16 * KiB);
   const rejected = full.take().find((kind) => kind.oneofKind === "rejected");
   if (rejected?.oneofKind !== "rejected") throw new Error("nothing was rejected");
@@ -133,7 +133,7 @@ test("messages that a consumer holds for long do not keep the memory of those th
     delivered += worker.fetch().length;
     worker.ack(delivered);
   }
-  expect(world.broker.counters.acked).toBe(300 * 20 - 3);
+  expect(world.broker.shared.counters.acked).toBe(300 * 20 - 3);
   expect(world.broker.memoryUsed).toBeLessThan(2.5 * 256 * KiB);
   holder.link.end(1006);
   expect(idsOf(worker.fetch())).toEqual(held);

@@ -62,13 +62,13 @@ test("a producer is remembered for two minutes after its end, and the topic with
   producer.send([message(1, "one")], { ttlMs: 500 });
   producer.link.end(ABNORMAL);
   world.clock.advance(119_999);
-  expect(world.broker.remembered.producers).toBe(1);
+  expect(world.broker.shared.remembered.producers).toBe(1);
   expect([...world.broker.topics.keys()]).toEqual(["t"]);
   const again = new TestProducer(world, "t", 1, 2);
   expect(answers(again.take())).toEqual(["opened true 1"]);
   again.link.end(ABNORMAL);
   world.clock.advance(120_000);
-  expect(world.broker.remembered.producers).toBe(0);
+  expect(world.broker.shared.remembered.producers).toBe(0);
   expect(world.broker.topics.size).toBe(1);
   world.clock.advance(1_000);
   expect(world.broker.topics.size).toBe(0);
@@ -162,7 +162,7 @@ test("unique ids: a second message of an id is left out while the time runs, wit
   producer.send([message(2, "f")], { uniqueMs: 1_000 });
   const consumer = new TestConsumer(world, "t");
   expect(consumer.fetch()).toEqual(["a", "b", "e", "plain", "f"]);
-  expect(world.broker.counters.duplicates).toBe(2);
+  expect(world.broker.shared.counters.duplicates).toBe(2);
 });
 
 test("ids of a batch that was rejected may come again", () => {
@@ -183,9 +183,9 @@ test("an id is unique for its whole time, though the topic was empty and unused 
   world.clock.advance(30_000);
   const again = new TestProducer(world, "t");
   again.send([message(1, "b")], { uniqueMs: 60_000 });
-  expect(world.broker.counters.duplicates).toBe(1);
+  expect(world.broker.shared.counters.duplicates).toBe(1);
   again.link.end(1000);
   world.clock.advance(62_000);
   expect(world.broker.topics.size).toBe(0);
-  expect(world.broker.remembered.uniqueIds).toBe(0);
+  expect(world.broker.shared.remembered.uniqueIds).toBe(0);
 });

@@ -80,7 +80,7 @@ test("an expired message is never delivered, though its timer is late", () => {
   const consumer = new TestConsumer(world, "t");
   world.clock.advance(1_000);
   expect(consumer.fetch()).toEqual(["long"]);
-  expect(world.broker.counters.expired).toBe(1);
+  expect(world.broker.shared.counters.expired).toBe(1);
 });
 
 test("a leased message does not expire; given back late, it does", () => {
@@ -96,7 +96,7 @@ test("a leased message does not expire; given back late, it does", () => {
   expect(world.broker.topics.get("t")?.backlog.leased).toBe(3);
   consumer.settle({ position: 0, count: 1, outcome: 0 });
   consumer.link.end(1006);
-  expect(world.broker.counters).toMatchObject({ acked: 1, expired: 2 });
+  expect(world.broker.shared.counters).toMatchObject({ acked: 1, expired: 2 });
   expect(world.broker.topics.get("t")?.backlog.log.count).toBe(0);
 });
 
@@ -118,7 +118,7 @@ test("ids charge nothing when they are forgotten, whatever their times were", ()
   producer.send([message(1, "a")], { uniqueMs: 4_000, ttlMs: 10 });
   producer.send([message(2, "a")], { uniqueMs: 2_000, ttlMs: 10 });
   world.clock.advance(6_000);
-  expect(world.broker.remembered.uniqueIds).toBe(0);
+  expect(world.broker.shared.remembered.uniqueIds).toBe(0);
   expect(world.broker.memoryUsed).toBe(0);
 });
 
@@ -149,7 +149,7 @@ test("a topic goes though it only ever held delayed messages that expired", () =
   producer.send([message(1, "a")], { delayMs: 5_000, ttlMs: 1_000 });
   producer.link.end(1000);
   world.clock.advance(400_000);
-  expect(world.broker.counters.expired).toBe(1);
+  expect(world.broker.shared.counters.expired).toBe(1);
   expect(world.broker.topics.size).toBe(0);
 });
 
@@ -183,6 +183,6 @@ test("delayed messages are bounded by the memory of all", () => {
   const producer = new TestProducer(world, "t");
   for (let batch = 0; batch < 100; batch++)
     producer.send([message(1, "x".repeat(5_000))], { delayMs: 60_000 });
-  expect(world.broker.counters.rejected).toBeGreaterThan(80);
+  expect(world.broker.shared.counters.rejected).toBeGreaterThan(80);
   expect(world.broker.memoryUsed).toBeLessThanOrEqual(64 * 1024);
 });

@@ -4,7 +4,7 @@ import { UsageError } from "../../cli/command.ts";
 import { MisusedCommand, readCommandLine } from "../../cli/command-line.ts";
 import { helpText } from "../../cli/help.ts";
 import { root } from "../../cli/root.ts";
-import { OPTIONS } from "../../src/server/server-options.ts";
+import { OPTIONS } from "../../src/server/option-table.ts";
 import { makeState } from "./support.ts";
 
 function read(line: string) {

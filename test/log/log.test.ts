@@ -1,7 +1,8 @@
 /** What a log must do, with spare buffers and without. */
 import { describe, expect, test } from "bun:test";
 import { Batch, type Message } from "../../src/gen/tinymq/v1/queue.ts";
-import { type Chunk, Log } from "../../src/log/log.ts";
+import type { Chunk } from "../../src/log/chunk.ts";
+import { Log } from "../../src/log/log.ts";
 import { SlabPool } from "../../src/log/slab-pool.ts";
 import { checkBatch } from "../../src/wire/scan.ts";
 import { Random } from "../support/random.ts";

@@ -73,7 +73,7 @@ export class Run {
     this.#wait(310_000);
     same(this.world.broker.topics.size, 0, "topics at the end");
     same(this.world.broker.memoryUsed, 0, "memory at the end");
-    same(this.world.broker.remembered, { producers: 0, uniqueIds: 0 }, "remembered at the end");
+    same(this.world.broker.shared.remembered, { producers: 0, uniqueIds: 0 }, "remembered at the end");
     same(this.world.broker.timers.waiting, 0, "timers at the end");
     this.world.broker.close();
   }
@@ -228,7 +228,7 @@ export class Run {
     );
     same(actual.backlog.returned.count, count("returned"), `${topic.name}: returned`);
     same(actual.tally.counters, topic.counters, `${topic.name}: counters`);
-    same(this.world.broker.counters, this.model.counters, "counters of all");
+    same(this.world.broker.shared.counters, this.model.counters, "counters of all");
     if (topic.holder === null && topic.standbys.length > 0) fail(`${topic.name} has a line and no holder`);
     this.#checkIdle(topic, (actual.acceptor.unique?.count ?? 0) === 0);
   }

@@ -254,7 +254,7 @@ function checkGivenBack(world: World): void {
   for (let year = 0; year < 3; year++) world.clock.advance(CENTURY);
   expect([...world.broker.topics.keys()]).toEqual([]);
   expect(world.broker.memoryUsed).toBe(0);
-  expect(world.broker.remembered).toEqual({ producers: 0, uniqueIds: 0 });
+  expect(world.broker.shared.remembered).toEqual({ producers: 0, uniqueIds: 0 });
   expect(world.sendBuffers.total).toBe(0);
 }
 

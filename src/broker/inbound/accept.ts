@@ -1,20 +1,16 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { TinyMQError } from "../../errors.ts";
 import type { Log } from "../../log/log.ts";
-import type { SlabPool } from "../../log/slab-pool.ts";
-import type { BrokerLimits, Remembered } from "../broker-limits.ts";
+import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
 import type { BatchOptions } from "../ports.ts";
+import type { Shared } from "../shared.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
 import { UniqueIds } from "./unique.ts";
 
 /** What a batch needs of its topic. Times by the broker's clock. */
 export interface AcceptingTopic {
   readonly tally: Tally;
-  readonly limits: BrokerLimits;
-  readonly remembered: Remembered;
-  readonly pool: SlabPool;
-  now(): number;
   /** Makes room for an append to `log`, or to the topic's own; throws `QueueFull`. */
   makeRoom(byteLength: number, log?: Log): void;
   /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
@@ -29,12 +25,14 @@ const LONGEST_MS = 100 * 365 * 86_400_000;
 
 export class Acceptor {
   readonly #topic: AcceptingTopic;
+  readonly #shared: Shared;
   // Made on first use: topics that use neither pay for neither.
   delays: Delays | null = null;
   unique: UniqueIds | null = null;
 
-  constructor(topic: AcceptingTopic) {
+  constructor(topic: AcceptingTopic, shared: Shared) {
     this.#topic = topic;
+    this.#shared = shared;
   }
 
   /** Bytes that it holds. */
@@ -53,7 +51,7 @@ export class Acceptor {
       this.#keep(batch, count, options);
       return;
     }
-    const now = this.#topic.now();
+    const now = this.#now();
     const unique = this.#uniqueIds();
     const filtered = unique.filter(batch, count, now);
     this.#topic.tally.count("duplicates", count - filtered.count);
@@ -95,7 +93,7 @@ export class Acceptor {
 
   /** Remembers an id for `unique` until the clock shows `until`: of a snapshot. */
   restoreUnique(id: number, until: number): void {
-    this.#uniqueIds().remember(id, until, this.#topic.now());
+    this.#uniqueIds().remember(id, until, this.#now());
   }
 
   /** The topic is gone. */
@@ -104,24 +102,27 @@ export class Acceptor {
     this.unique?.clear();
   }
 
+  #now(): number {
+    return this.#shared.timers.clock.now();
+  }
+
   #delayed(): Delays {
-    this.delays ??= new Delays(this.#topic.pool);
+    this.delays ??= new Delays(this.#shared.pool);
     return this.delays;
   }
 
   #uniqueIds(): UniqueIds {
-    const { remembered, limits } = this.#topic;
-    this.unique ??= new UniqueIds(remembered, limits.maxUniqueIds);
+    this.unique ??= new UniqueIds(this.#shared);
     return this.unique;
   }
 
   #keep(batch: Uint8Array, count: number, options: BatchOptions): void {
     const topic = this.#topic;
-    const ttlMs = effectiveTtl(topic.limits, options.ttlMs);
-    const expires = ttlMs > 0 ? topic.now() + ttlMs : Infinity;
+    const ttlMs = effectiveTtl(this.#shared.limits, options.ttlMs);
+    const expires = ttlMs > 0 ? this.#now() + ttlMs : Infinity;
     if (options.delayMs > 0) {
       topic.makeRoom(batch.length, this.#delayed().log);
-      this.delay({ batch, count, due: topic.now() + Math.min(options.delayMs, LONGEST_MS), expires });
+      this.delay({ batch, count, due: this.#now() + Math.min(options.delayMs, LONGEST_MS), expires });
       topic.tally.count("produced", count);
       return;
     }

@@ -1,15 +1,12 @@
 /** The producers of one topic: who is connected, and who may send again after its connection was cut. */
 import { TinyMQError } from "../../errors.ts";
-import type { BrokerLimits, Remembered } from "../broker-limits.ts";
 import type { ProducerPort } from "../ports.ts";
-import type { Timer, Timers } from "../timers.ts";
+import type { Shared } from "../shared.ts";
+import type { Timer } from "../timers.ts";
 import { type ProducedTopic, TopicProducer } from "./topic-producer.ts";
 
 /** What the table needs of its topic. */
 export interface TableTopic extends ProducedTopic {
-  readonly limits: BrokerLimits;
-  readonly remembered: Remembered;
-  readonly timers: Timers;
   /** Somebody came, went or was forgotten. */
   usersChanged(): void;
 }
@@ -22,14 +19,16 @@ export interface OpenedProducer {
 
 export class ProducerTable {
   readonly #topic: TableTopic;
+  readonly #shared: Shared;
   #byId: Map<string, TopicProducer> | null = null;
   /** Of producers without a connection. */
   #forgetting: Map<TopicProducer, Timer> | null = null;
   /** Producers with a connection. */
   connected = 0;
 
-  constructor(topic: TableTopic) {
+  constructor(topic: TableTopic, shared: Shared) {
     this.#topic = topic;
+    this.#shared = shared;
   }
 
   /** Producers with an id, connected or not. */
@@ -88,7 +87,7 @@ export class ProducerTable {
   }
 
   #remember(producer: TopicProducer): void {
-    const { remembered, limits } = this.#topic;
+    const { remembered, limits } = this.#shared;
     if (remembered.producers >= limits.maxProducers) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
@@ -106,7 +105,7 @@ export class ProducerTable {
   }
 
   #forgetLater(producer: TopicProducer): void {
-    const { timers, limits } = this.#topic;
+    const { timers, limits } = this.#shared;
     this.#forgetting ??= new Map();
     const timer = timers.after(limits.producerMemoryMs, () => {
       this.#forget(producer);
@@ -116,12 +115,12 @@ export class ProducerTable {
   }
 
   #keep(producer: TopicProducer): void {
-    this.#topic.timers.cancel(this.#forgetting?.get(producer) ?? null);
+    this.#shared.timers.cancel(this.#forgetting?.get(producer) ?? null);
     this.#forgetting?.delete(producer);
   }
 
   #forget(producer: TopicProducer): void {
     this.#keep(producer);
-    if (this.#byId?.delete(producer.id)) this.#topic.remembered.producers -= 1;
+    if (this.#byId?.delete(producer.id)) this.#shared.remembered.producers -= 1;
   }
 }

@@ -6,7 +6,7 @@
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
-import type { Remembered } from "../broker-limits.ts";
+import type { Shared } from "../shared.ts";
 
 /** What one remembered id costs, in bytes, measured roughly. */
 const ID_BYTES = 48;
@@ -21,17 +21,17 @@ interface Filtered {
 }
 
 export class UniqueIds {
-  readonly #remembered: Remembered;
+  readonly #remembered: Shared["remembered"];
+  /** Of all topics together. */
   readonly #maxIds: number;
   /** To the time when it is forgotten, by the broker's clock. */
   readonly #ids = new Map<number, number>();
   /** When ids that ran out are looked for; Infinity: there are no ids. */
   nextDue = Number.POSITIVE_INFINITY;
 
-  /** `maxIds`: of all topics together. */
-  constructor(remembered: Remembered, maxIds: number) {
+  constructor({ remembered, limits }: Shared) {
     this.#remembered = remembered;
-    this.#maxIds = maxIds;
+    this.#maxIds = limits.maxUniqueIds;
   }
 
   get count(): number {

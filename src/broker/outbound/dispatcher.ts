@@ -2,23 +2,20 @@
  * Hands a topic's messages to its consumers: who holds the lock, who waits in line, and whose pull is next.
  *
  * Modes: one holder alone (exclusive, or a standby that came to the front), or shared consumers that
- * compete. Always holds: never a holder or standbys together with shared consumers; `#waiting` has the
- * pulls that may be answered, oldest first; a consumer's `parked` pulls cannot be answered yet, because it
- * stands in line or does not read.
+ * compete. Always holds: never a holder or standbys together with shared consumers; `#waiting` has the pulls
+ * that may be answered; a pull outside it is parked: its consumer stands in line or does not read.
  */
 import { TinyMQError } from "../../errors.ts";
-import { Fifo } from "../../wire/fifo.ts";
 import { MAX_PULLS_IN_FLIGHT } from "../../wire/limits.ts";
+import { DueHeap } from "../due-heap.ts";
 import type { ConsumerPort, Delivery } from "../ports.ts";
 import type { Timer, Timers } from "../timers.ts";
-import { type ConsumerMode, type LeasedTopic, TopicConsumer, type WaitingPull } from "./topic-consumer.ts";
+import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from "./topic-consumer.ts";
 
 /** What the dispatcher needs of its topic. */
 export interface DispatchedTopic extends LeasedTopic {
-  readonly timers: Timers;
   /** Messages that a consumer could get now. */
   readonly ready: number;
-  now(): number;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
   /** A consumer came or went. */
@@ -27,23 +24,25 @@ export interface DispatchedTopic extends LeasedTopic {
 
 export class Dispatcher {
   readonly #topic: DispatchedTopic;
+  readonly #timers: Timers;
   #holder: TopicConsumer | null = null;
   #standbys: TopicConsumer[] = [];
   readonly #shared = new Set<TopicConsumer>();
-  readonly #waiting = new Fifo<WaitingPull>();
-  /** How many pulls there were. */
+  /** The oldest first: pulls are numbered, and a pull is "due" at its number. */
+  readonly #waiting = new DueHeap<Pull>();
   #pulls = 0;
-  /** Pulls in `#waiting` that want an answer at once. */
-  #impatient = 0;
+  /** Pulls that want an answer at once, of those in `#waiting`. */
+  #impatient: Pull[] = [];
   #pumping = false;
-  /** A ghost gives its place up: nobody moves up into it, and the lock stays. */
+  /** A consumer opens again in its own place: nobody moves up into it. */
   #replacing = false;
   /** Nothing is delivered before this: the first message was retried with a delay, and order counts. */
   #pausedUntil = 0;
   #resume: Timer | null = null;
 
-  constructor(topic: DispatchedTopic) {
+  constructor(topic: DispatchedTopic, timers: Timers) {
     this.#topic = topic;
+    this.#timers = timers;
   }
 
   get consumers(): number {
@@ -60,7 +59,7 @@ export class Dispatcher {
     try {
       this.#checkFree(mode);
     } catch (error) {
-      // The place that its ghost had goes to the next in line.
+      // The place of its older stream goes to the next in line.
       this.#moveUp();
       this.pump();
       throw error;
@@ -72,7 +71,7 @@ export class Dispatcher {
   close(consumer: TopicConsumer, clean: boolean): void {
     if (consumer.closed) return;
     consumer.closed = true;
-    for (const pull of this.#pullsOf(consumer)) this.#finish(pull);
+    for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
@@ -84,39 +83,30 @@ export class Dispatcher {
 
   /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
   pull(consumer: TopicConsumer, pullId: number, maxMessages: number, maxBytes: number, waitMs: number): void {
-    if (consumer.pulls >= MAX_PULLS_IN_FLIGHT) {
+    if (consumer.pulls.size >= MAX_PULLS_IN_FLIGHT) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
         `more than ${MAX_PULLS_IN_FLIGHT} pulls are without an answer`,
       );
     }
-    consumer.pulls += 1;
-    const pull: WaitingPull = {
-      consumer,
-      pullId,
-      order: this.#pulls++,
-      maxMessages,
-      maxBytes,
-      impatient: waitMs <= 0,
-      timer: null,
-      parked: false,
-      done: false,
-    };
-    if (!consumer.active) {
-      this.#park(pull);
-      if (pull.impatient) this.#answerEmpty(pull);
-    } else {
+    const impatient = waitMs <= 0;
+    const place = { due: this.#pulls++, order: 0, slot: -1 };
+    const pull: Pull = { ...place, consumer, pullId, maxMessages, maxBytes, impatient, timer: null };
+    consumer.pulls.add(pull);
+    if (consumer.active) {
       this.#enqueue(pull);
       this.pump();
+    } else if (impatient) {
+      this.#answerEmpty(pull);
     }
-    if (!pull.done && waitMs > 0) {
-      pull.timer = this.#topic.timers.after(waitMs, () => this.#answerEmpty(pull));
+    if (waitMs > 0 && consumer.pulls.has(pull)) {
+      pull.timer = this.#timers.after(waitMs, () => this.#answerEmpty(pull));
     }
   }
 
   /** Answers all pulls of a consumer with `empty`: its stream is rewound. */
   cancelPulls(consumer: TopicConsumer): void {
-    for (const pull of this.#pullsOf(consumer)) this.#answerEmpty(pull);
+    for (const pull of [...consumer.pulls]) this.#answerEmpty(pull);
   }
 
   /** A consumer reads again. */
@@ -128,10 +118,9 @@ export class Dispatcher {
 
   /** Delivers nothing for `delayMs`. */
   pause(delayMs: number): void {
-    const { timers } = this.#topic;
-    this.#pausedUntil = Math.max(this.#pausedUntil, this.#topic.now() + delayMs);
-    timers.cancel(this.#resume);
-    this.#resume = timers.at(this.#pausedUntil, () => this.pump());
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#timers.clock.now() + delayMs);
+    this.#timers.cancel(this.#resume);
+    this.#resume = this.#timers.at(this.#pausedUntil, () => this.pump());
   }
 
   /** Answers waiting pulls as long as there are messages for them. */
@@ -149,10 +138,11 @@ export class Dispatcher {
   }
 
   #checkFree(mode: ConsumerMode): void {
-    const taken =
-      mode === "shared" ? this.#holder !== null || this.#standbys.length > 0 : this.#shared.size > 0;
-    if (taken) throw this.#taken(mode === "shared" ? "it holds the topic alone" : "shared consumers hold it");
-    if (mode === "exclusive" && this.#holder !== null) {
+    if (mode === "shared") {
+      if (this.#holder !== null || this.#standbys.length > 0) throw this.#taken("it holds the topic alone");
+    } else if (this.#shared.size > 0) {
+      throw this.#taken("shared consumers hold it");
+    } else if (mode === "exclusive" && this.#holder !== null) {
       throw this.#taken('wait in line with mode "standby", or compete with mode "shared"');
     }
   }
@@ -170,15 +160,15 @@ export class Dispatcher {
     return consumer;
   }
 
-  /** The same consumer on another connection gives its place up, so that its ghost does not refuse it. */
+  /** Ends an older stream of the same consumer, so that its place does not refuse the new one. */
   #replace(id: string): void {
     if (id === "") return;
     this.#replacing = true;
     try {
-      for (const ghost of [this.#holder, ...this.#standbys, ...this.#shared]) {
-        if (ghost === null || ghost.id !== id) continue;
-        this.close(ghost, false);
-        ghost.port.close(new TinyMQError("ABORTED", "this consumer opened another connection"));
+      for (const older of [this.#holder, ...this.#standbys, ...this.#shared]) {
+        if (older === null || older.id !== id) continue;
+        this.close(older, false);
+        older.port.close(new TinyMQError("ABORTED", "this consumer opened another connection"));
       }
     } finally {
       this.#replacing = false;
@@ -196,85 +186,60 @@ export class Dispatcher {
     this.#unpark(next);
   }
 
-  #enqueue(pull: WaitingPull): void {
+  #enqueue(pull: Pull): void {
     this.#waiting.push(pull);
-    if (pull.impatient) this.#impatient += 1;
-  }
-
-  #park(pull: WaitingPull): void {
-    pull.parked = true;
-    pull.consumer.parked.push(pull);
+    if (pull.impatient) this.#impatient.push(pull);
   }
 
   #unpark(consumer: TopicConsumer): void {
-    for (const pull of consumer.parked.splice(0)) {
-      pull.parked = false;
-      // Back to its place: younger ones may have come while it could not be answered.
-      let index = 0;
-      for (const other of this.#waiting) {
-        if (other.order > pull.order) break;
-        index += 1;
-      }
-      this.#waiting.splice(index, 0, pull);
-      if (pull.impatient) this.#impatient += 1;
-    }
-  }
-
-  #pullsOf(consumer: TopicConsumer): WaitingPull[] {
-    return [...consumer.parked, ...[...this.#waiting].filter((pull) => pull.consumer === consumer)];
+    for (const pull of consumer.pulls) if (pull.slot < 0) this.#enqueue(pull);
   }
 
   /** Answers the oldest pull that can be answered; false if there is none, or nothing for it. */
   #step(): boolean {
     const topic = this.#topic;
     if (topic.ready === 0) return false;
-    if (this.#pausedUntil > 0 && topic.now() < this.#pausedUntil) return false;
+    if (this.#pausedUntil > 0 && this.#timers.clock.now() < this.#pausedUntil) return false;
     const pull = this.#nextPull();
     if (pull === undefined) return false;
     const delivery = topic.take(pull.maxMessages, pull.maxBytes);
     if (delivery === null) return false;
-    const { consumer } = pull;
+    const { lease, port } = pull.consumer;
     this.#finish(pull);
-    const firstPosition = consumer.lease.nextPosition;
-    for (const run of delivery.runs) consumer.lease.add(run.firstOffset, run.count, run.deliveries);
-    consumer.port.deliver(pull.pullId, firstPosition, delivery);
+    const firstPosition = lease.nextPosition;
+    for (const run of delivery.runs) lease.add(run.firstOffset, run.count, run.deliveries);
+    port.deliver(pull.pullId, firstPosition, delivery);
     return true;
   }
 
   /** The oldest pull of a consumer that reads; those of others are parked until they do. */
-  #nextPull(): WaitingPull | undefined {
+  #nextPull(): Pull | undefined {
     for (let pull = this.#waiting.first(); pull !== undefined; pull = this.#waiting.first()) {
       if (pull.consumer.port.writable) return pull;
-      this.#waiting.shift();
-      if (pull.impatient) this.#impatient -= 1;
-      this.#park(pull);
+      this.#waiting.remove(pull);
     }
     return undefined;
   }
 
   #answerImpatient(): void {
-    if (this.#impatient === 0) return;
-    for (const pull of [...this.#waiting]) if (pull.impatient) this.#answerEmpty(pull);
+    if (this.#impatient.length === 0) return;
+    const impatient = this.#impatient;
+    this.#impatient = [];
+    // Those that are not in the heap were answered, or wait for their consumer to read.
+    for (const pull of impatient) if (pull.slot >= 0) this.#answerEmpty(pull);
   }
 
-  #answerEmpty(pull: WaitingPull): void {
-    if (pull.done) return;
+  #answerEmpty(pull: Pull): void {
+    // Its stream may have ended of the answer to another.
+    if (!pull.consumer.pulls.has(pull)) return;
     this.#finish(pull);
     pull.consumer.port.empty(pull.pullId);
   }
 
   /** A pull has its answer, or needs none any more. */
-  #finish(pull: WaitingPull): void {
-    if (pull.done) return;
-    pull.done = true;
-    pull.consumer.pulls -= 1;
-    this.#topic.timers.cancel(pull.timer);
-    if (pull.parked) {
-      pull.consumer.parked.splice(pull.consumer.parked.indexOf(pull), 1);
-      return;
-    }
-    if (pull.impatient) this.#impatient -= 1;
-    if (this.#waiting.first() === pull) this.#waiting.shift();
-    else this.#waiting.splice([...this.#waiting].indexOf(pull), 1);
+  #finish(pull: Pull): void {
+    pull.consumer.pulls.delete(pull);
+    this.#timers.cancel(pull.timer);
+    this.#waiting.remove(pull);
   }
 }

@@ -1,5 +1,6 @@
 /** One consume stream as the broker sees it: its lease, its pulls, and what it does with its messages. */
 import { TinyMQError } from "../../errors.ts";
+import type { Due } from "../due-heap.ts";
 import type { ConsumerPort } from "../ports.ts";
 import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
@@ -8,20 +9,15 @@ export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";
 
 /** A pull without an answer. */
-export interface WaitingPull {
+export interface Pull extends Due {
   readonly consumer: TopicConsumer;
   readonly pullId: number;
-  /** Its place among the pulls of its topic: the lower, the older. */
-  readonly order: number;
   readonly maxMessages: number;
   readonly maxBytes: number;
   /** Wants an answer at once, if it is `empty`. */
   readonly impatient: boolean;
+  /** Ends the wait. */
   timer: Timer | null;
-  /** Cannot be answered now; it is in its consumer's list then, else in the topic's. */
-  parked: boolean;
-  /** Answered, or its stream ended. */
-  done: boolean;
 }
 
 /** What a consumer needs of its topic. */
@@ -55,10 +51,8 @@ export class TopicConsumer {
   /** May take messages: holds the lock, or competes. */
   active = false;
   closed = false;
-  /** Pulls without an answer. */
-  pulls = 0;
-  /** Those that cannot be answered now. */
-  readonly parked: WaitingPull[] = [];
+  /** Those without an answer, the oldest first. */
+  readonly pulls = new Set<Pull>();
 
   constructor(
     topic: LeasedTopic,
