@@ -1,9 +1,10 @@
 /**
  * A set of offsets as ranges in order, each with how often its messages were delivered.
  *
- * Always holds: ranges are disjoint, not empty, and ascending; `count` is the sum of their lengths.
+ * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in deliveries;
+ * `count` is the sum of their lengths.
  */
-import { Fifo } from "../wire/fifo.ts";
+import { SortedList } from "./sorted-list.ts";
 
 export interface OffsetRange {
   first: number;
@@ -12,12 +13,19 @@ export interface OffsetRange {
   deliveries: number;
 }
 
+/** What one range costs, in bytes, measured roughly. */
+const RANGE_BYTES = 64;
+
 export class RangeSet {
-  readonly #ranges = new Fifo<OffsetRange>();
+  readonly #ranges = new SortedList<OffsetRange>((range) => range.first);
   #count = 0;
 
   get count(): number {
     return this.#count;
+  }
+
+  get memory(): number {
+    return this.#ranges.length * RANGE_BYTES;
   }
 
   first(): OffsetRange | undefined {
@@ -28,56 +36,40 @@ export class RangeSet {
   add(first: number, end: number, deliveries: number): void {
     if (first >= end) return;
     this.#count += end - first;
-    const index = this.#indexAbove(first);
-    const before = this.#ranges.at(index - 1);
-    const behind = this.#ranges.at(index);
-    const joinsBefore = index > 0 && before!.end === first && before!.deliveries === deliveries;
+    const before = this.#ranges.floor(first);
+    const behind = this.#ranges.above(first);
+    const joinsBefore = before !== undefined && before.end === first && before.deliveries === deliveries;
     const joinsBehind = behind !== undefined && behind.first === end && behind.deliveries === deliveries;
     if (joinsBefore && joinsBehind) {
-      before!.end = behind.end;
-      this.#ranges.splice(index, 1);
-    } else if (joinsBefore) before!.end = end;
+      this.#ranges.remove(behind);
+      before.end = behind.end;
+    } else if (joinsBefore) before.end = end;
     else if (joinsBehind) behind.first = first;
-    else if (index === this.#ranges.length) this.#ranges.push({ first, end, deliveries });
-    else this.#ranges.splice(index, 0, { first, end, deliveries });
+    else this.#ranges.add({ first, end, deliveries });
   }
 
   /** Removes the offsets [first, end) and returns those that were in the set. */
   remove(first: number, end: number): OffsetRange[] {
     const removed: OffsetRange[] = [];
-    if (this.#count === 0) return removed;
-    let index = Math.max(0, this.#indexAbove(first) - 1);
-    for (
-      let range = this.#ranges.at(index);
-      range !== undefined && range.first < end;
-      range = this.#ranges.at(index)
-    ) {
-      const from = Math.max(first, range.first);
-      const to = Math.min(end, range.end);
-      if (from >= to) {
-        index += 1;
-        continue;
-      }
-      removed.push({ first: from, end: to, deliveries: range.deliveries });
-      this.#count -= to - from;
-      const rest: OffsetRange[] = [];
-      if (range.first < from) rest.push({ first: range.first, end: from, deliveries: range.deliveries });
-      if (to < range.end) rest.push({ first: to, end: range.end, deliveries: range.deliveries });
-      if (rest.length === 0 && index === 0) this.#ranges.shift();
-      else this.#ranges.splice(index, 1, ...rest);
-      index += rest.length;
+    if (this.#count === 0 || first >= end) return removed;
+    const before = this.#ranges.floor(first);
+    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    while (range !== undefined && range.first < end) {
+      const next = range.end < end ? this.#ranges.above(range.first) : undefined;
+      removed.push(this.#cut(range, Math.max(first, range.first), Math.min(end, range.end)));
+      range = next;
     }
     return removed;
   }
 
   /** The offsets of [first, end) that are in the set. */
   *within(first: number, end: number): Generator<OffsetRange> {
-    for (let index = Math.max(0, this.#indexAbove(first) - 1); ; index++) {
-      const range = this.#ranges.at(index);
-      if (range === undefined || range.first >= end) return;
-      const from = Math.max(first, range.first);
-      const to = Math.min(end, range.end);
-      if (from < to) yield { first: from, end: to, deliveries: range.deliveries };
+    if (first >= end) return;
+    const before = this.#ranges.floor(first);
+    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    for (; range !== undefined && range.first < end; range = this.#ranges.above(range.first)) {
+      const { deliveries } = range;
+      yield { first: Math.max(first, range.first), end: Math.min(end, range.end), deliveries };
     }
   }
 
@@ -90,15 +82,18 @@ export class RangeSet {
     return this.#ranges[Symbol.iterator]();
   }
 
-  /** The index of the first range that begins above `offset`. */
-  #indexAbove(offset: number): number {
-    let low = 0;
-    let high = this.#ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#ranges.at(middle)!.first <= offset) low = middle + 1;
-      else high = middle;
+  /** Takes [from, to), which is not empty, out of a range. */
+  #cut(range: OffsetRange, from: number, to: number): OffsetRange {
+    const { end, deliveries } = range;
+    this.#count -= to - from;
+    if (range.first < from) {
+      range.end = from;
+      if (to < end) this.#ranges.add({ first: to, end, deliveries });
+    } else if (to < end) {
+      range.first = to;
+    } else {
+      this.#ranges.remove(range);
     }
-    return low;
+    return { first: from, end: to, deliveries };
   }
 }

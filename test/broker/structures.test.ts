@@ -4,12 +4,49 @@ import fc from "fast-check";
 import { type Due, DueHeap } from "../../src/broker/due-heap.ts";
 import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
+import { SortedList } from "../../src/broker/sorted-list.ts";
 import { type Timer, Timers } from "../../src/broker/timers.ts";
 import { type Buffering, SendBuffers } from "../../src/session/send-buffers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+import { Random } from "../support/random.ts";
 import { runs } from "../support/runs.ts";
 
 const steps = <T>(step: fc.Arbitrary<T>) => fc.array(step, { minLength: 1, maxLength: 60, size: "max" });
+
+test("a sorted list is a sorted array, however many come and go in its middle", () => {
+  const random = new Random(7);
+  const list = new SortedList<{ key: number }>(({ key }) => key);
+  let model: { key: number }[] = [];
+  for (let step = 0; step < 6_000; step++) {
+    const key = random.below(20_000);
+    const at = model.findIndex((item) => item.key >= key);
+    const there = at >= 0 && model[at]!.key === key;
+    // It grows for a while, and then it shrinks.
+    if (random.chance(step < 4_000 ? 0.9 : 0.1)) {
+      if (!there) {
+        const item = { key };
+        list.add(item);
+        model.splice(at < 0 ? model.length : at, 0, item);
+      }
+    } else if (random.chance(0.5)) {
+      expect(list.shift()).toBe(model.shift());
+    } else if (at >= 0) {
+      list.remove(model[at]!);
+      model.splice(at, 1);
+    }
+    if (step === 5_900) {
+      list.clear();
+      model = [];
+    }
+    expect(list.length).toBe(model.length);
+    expect(list.first()).toBe(model[0]);
+    expect(list.last()).toBe(model.at(-1));
+    const probe = random.below(20_000);
+    expect(list.floor(probe)).toBe(model.findLast((item) => item.key <= probe));
+    expect(list.above(probe)).toBe(model.find((item) => item.key > probe));
+    if (step % 100 === 0) expect([...list]).toEqual(model);
+  }
+});
 
 test("a range set is a map from offset to deliveries", () => {
   const step = fc.record({

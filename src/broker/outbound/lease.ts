@@ -1,9 +1,11 @@
 /**
  * What is delivered to one consumer and not settled yet: runs of positions and the offsets behind them.
  *
- * Always holds: runs ascend in position, are disjoint and not empty; `nextPosition` is above them all.
+ * Always holds: runs ascend in position, are disjoint and not empty; `nextPosition` is above them all; runs
+ * that follow each other in position and offset differ in deliveries, unless something between them was
+ * settled.
  */
-import { Fifo } from "../../wire/fifo.ts";
+import { SortedList } from "../sorted-list.ts";
 
 export interface LeaseRun {
   position: number;
@@ -13,15 +15,37 @@ export interface LeaseRun {
   deliveries: number;
 }
 
+/** What one run costs, in bytes, measured roughly. */
+const RUN_BYTES = 72;
+
 export class Lease {
-  readonly #runs = new Fifo<LeaseRun>();
+  readonly #runs = new SortedList<LeaseRun>((run) => run.position);
   /** The position of the next message that is delivered. */
   nextPosition = 0;
   /** Messages not settled. */
   count = 0;
 
+  /** Runs not settled. */
+  get runs(): number {
+    return this.#runs.length;
+  }
+
+  get memory(): number {
+    return this.#runs.length * RUN_BYTES;
+  }
+
   add(firstOffset: number, count: number, deliveries: number): void {
-    this.#runs.push({ position: this.nextPosition, firstOffset, count, deliveries });
+    const last = this.#runs.last();
+    if (
+      last !== undefined &&
+      last.position + last.count === this.nextPosition &&
+      last.firstOffset + last.count === firstOffset &&
+      last.deliveries === deliveries
+    ) {
+      last.count += count;
+    } else {
+      this.#runs.add({ position: this.nextPosition, firstOffset, count, deliveries });
+    }
     this.nextPosition += count;
     this.count += count;
   }
@@ -29,42 +53,23 @@ export class Lease {
   /** Takes out every position below `end`, calling `settle` with the offsets. */
   takeBelow(end: number, settle: (firstOffset: number, count: number) => void): void {
     for (let run = this.#runs.first(); run !== undefined && run.position < end; run = this.#runs.first()) {
-      const taken = Math.min(run.count, end - run.position);
-      const firstOffset = run.firstOffset;
-      this.count -= taken;
-      if (taken === run.count) {
-        this.#runs.shift();
-      } else {
-        run.position += taken;
-        run.firstOffset += taken;
-        run.count -= taken;
-      }
-      settle(firstOffset, taken);
+      const taken = this.#cut(run, run.position, Math.min(end, run.position + run.count));
+      settle(taken.firstOffset, taken.count);
     }
   }
 
   /** Takes out what is unsettled of [position, end), in order. */
   take(position: number, end: number): LeaseRun[] {
     const taken: LeaseRun[] = [];
-    let index = this.#indexOf(position);
-    for (
-      let run = this.#runs.at(index);
-      run !== undefined && run.position < end;
-      run = this.#runs.at(index)
-    ) {
-      const from = Math.max(position, run.position);
-      const to = Math.min(end, run.position + run.count);
-      if (from >= to) {
-        index += 1;
-        continue;
-      }
-      taken.push(part(run, from, to));
-      this.count -= to - from;
-      const rest: LeaseRun[] = [];
-      if (run.position < from) rest.push(part(run, run.position, from));
-      if (to < run.position + run.count) rest.push(part(run, to, run.position + run.count));
-      this.#runs.splice(index, 1, ...rest);
-      index += rest.length;
+    if (position >= end) return taken;
+    const before = this.#runs.floor(position);
+    let run =
+      before !== undefined && before.position + before.count > position ? before : this.#runs.above(position);
+    while (run !== undefined && run.position < end) {
+      const runEnd: number = run.position + run.count;
+      const next = runEnd < end ? this.#runs.above(run.position) : undefined;
+      taken.push(this.#cut(run, Math.max(position, run.position), Math.min(end, runEnd)));
+      run = next;
     }
     return taken;
   }
@@ -81,17 +86,21 @@ export class Lease {
     return this.#runs[Symbol.iterator]();
   }
 
-  /** The index of the first run that ends above `position`. */
-  #indexOf(position: number): number {
-    let low = 0;
-    let high = this.#runs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const run = this.#runs.at(middle)!;
-      if (run.position + run.count <= position) low = middle + 1;
-      else high = middle;
+  /** Takes the positions [from, to), which are not empty, out of a run. */
+  #cut(run: LeaseRun, from: number, to: number): LeaseRun {
+    const taken = part(run, from, to);
+    const end = run.position + run.count;
+    const rest = to < end ? part(run, to, end) : null;
+    this.count -= to - from;
+    if (run.position < from) {
+      run.count = from - run.position;
+      if (rest !== null) this.#runs.add(rest);
+    } else if (rest !== null) {
+      Object.assign(run, rest);
+    } else {
+      this.#runs.remove(run);
     }
-    return low;
+    return taken;
   }
 }
 
