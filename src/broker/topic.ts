@@ -148,11 +148,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   take(maxMessages: number, maxBytes: number): Delivery | null {
     // Now, for a timer may be late: what has expired is never delivered.
     const { expiry } = this.backlog;
-    if (expiry !== null && expiry.nextDue <= this.now()) {
-      this.backlog.dropExpired(this.now());
-      this.changed();
-    }
-    return this.backlog.take(maxMessages, maxBytes);
+    if (expiry !== null && expiry.nextDue <= this.now()) this.backlog.dropExpired(this.now());
+    const delivery = this.backlog.take(maxMessages, maxBytes);
+    this.changed();
+    return delivery;
   }
 
   /** Removes leased messages: their consumer is done with them. */

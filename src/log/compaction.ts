@@ -27,7 +27,7 @@ function livePieces(slab: Slab): { entries: Uint8Array; offset: number; count: n
   while (place.ordinal < slab.count) {
     if (place.ordinal >= slab.ordinalAfter(place.segment)) place.segment += 1;
     skipReleased(slab, place);
-    const count = liveRun(slab, place, true);
+    const count = liveRun(slab, place, true, slab.count);
     if (count === 0) continue;
     const end = skipEntries(slab.bytes, place.byte, count);
     const offset = slab.offsetAt(place.segment, place.ordinal);

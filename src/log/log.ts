@@ -233,7 +233,10 @@ export class Log {
     const slab = this.#slabs[this.#slabIndex(offset)];
     this.#cursor.slab = slab ?? null;
     this.#cursor.offset = offset;
-    if (slab !== undefined) slab.find(offset, this.#cursor);
+    if (slab === undefined) return;
+    const overhead = slab.overhead;
+    slab.find(offset, this.#cursor);
+    this.#memory += slab.overhead - overhead;
   }
 
   #enter(slab: Slab): void {
@@ -251,7 +254,7 @@ export class Log {
       if (holes) skipReleased(slab, cursor);
       if (cursor.ordinal >= slab.ordinalAfter(cursor.segment)) continue;
       const offset = slab.offsetAt(cursor.segment, cursor.ordinal);
-      const limit = Math.min(maxMessages - chunk.count, endOffset - offset, liveRun(slab, cursor, holes));
+      const limit = liveRun(slab, cursor, holes, Math.min(maxMessages - chunk.count, endOffset - offset));
       if (limit <= 0) break;
       const segmentEnd = slab.byteAfter(cursor.segment);
       const room = maxBytes - chunk.byteLength;

@@ -79,13 +79,18 @@ export class Slab {
       place.segment = this.#segments;
       return;
     }
-    const segment = Math.max(0, this.#segmentAt(offset, 0));
-    const ahead = offset - this.#rows[segment * ROW]!;
+    let segment = Math.max(0, this.#segmentAt(offset, 0));
+    let ahead = offset - this.#rows[segment * ROW]!;
     const length = this.ordinalAfter(segment) - this.#rows[segment * ROW + 1]!;
     if (ahead >= length) {
       // In a gap of the offsets: the next segment begins above it.
       this.place(segment + 1, place);
       return;
+    }
+    if (ahead >= SEGMENT_MESSAGES) {
+      this.#divide(segment, length);
+      segment += Math.floor(ahead / SEGMENT_MESSAGES);
+      ahead %= SEGMENT_MESSAGES;
     }
     this.place(segment, place);
     if (ahead > 0) {
@@ -172,6 +177,25 @@ export class Slab {
     this.#segments += 1;
   }
 
+  /** Divides a large segment, which one batch came as: whoever looks into its middle once will do so again. */
+  #divide(segment: number, length: number): void {
+    const more = Math.ceil(length / SEGMENT_MESSAGES) - 1;
+    const end = segment * ROW;
+    const rows = new Float64Array(Math.max(this.#rows.length, (this.#segments + more) * ROW));
+    rows.set(this.#rows.subarray(0, end));
+    rows.set(this.#rows.subarray(end + ROW, this.#segments * ROW), end + (more + 1) * ROW);
+    let byte = this.#rows[end + 2]!;
+    for (let part = 0; part <= more; part++) {
+      const ahead = part * SEGMENT_MESSAGES;
+      rows[end + part * ROW] = this.#rows[end]! + ahead;
+      rows[end + part * ROW + 1] = this.#rows[end + 1]! + ahead;
+      rows[end + part * ROW + 2] = byte;
+      if (part < more) byte = skipEntries(this.bytes, byte, SEGMENT_MESSAGES);
+    }
+    this.#rows = rows;
+    this.#segments += more;
+  }
+
   /** The last segment whose first value in `column` is at most `value`; −1 if there is none. */
   #segmentAt(value: number, column: number): number {
     let low = 0;
@@ -220,9 +244,9 @@ export function skipReleased(slab: Slab, place: Place): void {
   }
 }
 
-/** How many messages from `place` live, up to the end of its segment. */
-export function liveRun(slab: Slab, place: Place, holes: boolean): number {
-  const end = slab.ordinalAfter(place.segment);
+/** How many messages from `place` live, up to the end of its segment, and at most `most`. */
+export function liveRun(slab: Slab, place: Place, holes: boolean, most: number): number {
+  const end = Math.min(slab.ordinalAfter(place.segment), place.ordinal + most);
   if (!holes) return end - place.ordinal;
   let ordinal = place.ordinal;
   while (ordinal < end && !slab.isReleased(ordinal)) ordinal += 1;

@@ -229,6 +229,23 @@ function logSuite(name: string, makePool: () => SlabPool, workload: number): voi
       expect([...log.chunks(7, 10)]).toEqual([]);
     });
 
+    test("one large batch is read from anywhere, in any order, and what that costs is charged", () => {
+      const log = openLog();
+      const messages = Array.from({ length: 8_192 }, (_, id) => bodyOf(id % 3, id));
+      log.append(encode(messages), 8_192);
+      const random = new Random(5);
+      for (let look = 0; look < 200; look++) {
+        const offset = random.below(8_192);
+        const chunk = log.read(offset, 1, ALL, offset + 1)!;
+        expect([...messagesOf(chunk)]).toEqual([[offset, messages[offset]!]]);
+      }
+      expect(readAll(log).size).toBe(8_192);
+      expect(log.memory).toBeLessThan(encode(messages).length * 3);
+      log.release(0, 8_191);
+      log.release(8_191, 1);
+      expect(log.memory).toBe(0);
+    });
+
     test("logs of one pool are apart", () => {
       const pool = makePool();
       const [one, other] = [new Log(pool), new Log(pool)];
