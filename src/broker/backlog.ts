@@ -17,6 +17,11 @@ import { HeldBack } from "./outbound/held-back.ts";
 import type { DeliveredRun, Delivery } from "./ports.ts";
 import { type OffsetRange, RangeSet } from "./range-set.ts";
 
+/** Of one delivery: where many messages were given back one by one, a pull must not take long. */
+const MOST_RUNS = 1_024;
+/** Entries that are carried out in one turn: nobody else is kept waiting by a million that are due together. */
+const DUE_AT_ONCE = 4_096;
+
 interface Taken extends Delivery {
   runs: DeliveredRun[];
   parts: Uint8Array[];
@@ -48,12 +53,19 @@ export class Backlog {
 
   /** Bytes that it holds. */
   get memory(): number {
-    return this.log.memory + (this.expiry?.memory ?? 0);
+    const kept = (this.expiry?.memory ?? 0) + (this.heldBack?.memory ?? 0);
+    return this.log.memory + this.returned.memory + kept;
   }
 
   /** When something here is due; Infinity: nothing is. */
   get nextDue(): number {
-    return Math.min(this.expiry?.nextDue ?? Infinity, this.heldBack?.nextDue ?? Infinity);
+    const held = this.returned.first()?.heldUntil || Infinity;
+    return Math.min(this.expiry?.nextDue ?? Infinity, this.heldBack?.nextDue ?? Infinity, held);
+  }
+
+  /** Until when the next message holds itself and all behind it back; 0: it does not. */
+  get heldUntil(): number {
+    return this.returned.first()?.heldUntil ?? 0;
   }
 
   /** Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never). */
@@ -70,14 +82,16 @@ export class Backlog {
 
   /**
    * Takes ready messages for a consumer, oldest first: what was given back before what is fresh. At most
-   * `maxMessages`, at most `maxBytes` but at least one. They are leased from then on. Null: none is ready.
+   * `maxMessages`, at most `maxBytes` but at least one. They are leased from then on. Null: none is ready, or
+   * the first is held back at `now`.
    */
-  take(maxMessages: number, maxBytes: number): Delivery | null {
+  take(maxMessages: number, maxBytes: number, now: number): Delivery | null {
     const taken: Taken = { runs: [], parts: [], count: 0, byteLength: 0 };
-    while (taken.count < maxMessages && this.ready > 0) {
+    while (taken.count < maxMessages && taken.runs.length < MOST_RUNS && this.ready > 0) {
       const room = maxBytes - taken.byteLength;
       if (taken.count > 0 && room <= 0) break;
       const back = this.returned.first();
+      if (back !== undefined && back.heldUntil > now) break;
       const chunk = back
         ? this.log.read(back.first, maxMessages - taken.count, room, back.end)
         : this.log.read(this.cursor, maxMessages - taken.count, room);
@@ -96,17 +110,18 @@ export class Backlog {
 
   /**
    * Takes leased messages back, which were delivered `deliveries` times: ready at once, or held back until
-   * the clock shows `heldUntil` (0: not at all). What expired while it was leased is gone.
+   * the clock shows `heldUntil` (0: not at all), alone or with all that is behind them. What expired while it
+   * was leased is gone.
    */
-  giveBack(first: number, count: number, deliveries: number, heldUntil: number): void {
+  giveBack(first: number, count: number, deliveries: number, heldUntil: number, alone: boolean): void {
     this.leased -= count;
     const split = this.expiry?.splitLate(first, first + count);
     for (const { first: from, end } of split?.late ?? []) {
       this.#tally.count("expired", this.log.release(from, end - from));
     }
     for (const live of split?.alive ?? [{ first, end: first + count }]) {
-      if (heldUntil > 0) this.holdBack(live.first, live.end, deliveries, heldUntil);
-      else this.returned.add(live.first, live.end, deliveries);
+      if (heldUntil > 0 && alone) this.holdBack(live.first, live.end, deliveries, heldUntil);
+      else this.returned.add(live.first, live.end, deliveries, heldUntil);
     }
   }
 
@@ -115,20 +130,27 @@ export class Backlog {
     this.heldBack.add(first, end, deliveries, until);
   }
 
-  /** Drops what has expired at `now` and is not leased. */
-  dropExpired(now: number): void {
+  /** Drops what has expired at `now` and is not leased, some at a time; false if some is left. */
+  dropExpired(now: number): boolean {
     const { expiry } = this;
-    for (let due = expiry?.takeDue(now); due !== undefined; due = expiry?.takeDue(now)) {
+    if (expiry === null) return true;
+    for (let dropped = 0; dropped < DUE_AT_ONCE; dropped++) {
+      const due = expiry.takeDue(now);
+      if (due === undefined) return true;
       this.drop(due.first, due.end, "expired");
-      expiry?.markLate(due.first, due.end);
+      expiry.markLate(due.first, due.end);
     }
+    return expiry.nextDue > now;
   }
 
-  /** Drops what has expired at `now`, and readies what was held back until then. */
+  /** Drops what has expired at `now`, and readies what was held back until then, some at a time. */
   runDue(now: number): void {
     this.dropExpired(now);
-    const { heldBack } = this;
-    for (let due = heldBack?.takeDue(now); due !== undefined; due = heldBack?.takeDue(now)) {
+    const first = this.returned.first();
+    if (first !== undefined && first.heldUntil <= now) first.heldUntil = 0;
+    for (let readied = 0; readied < DUE_AT_ONCE; readied++) {
+      const due = this.heldBack?.takeDue(now);
+      if (due === undefined) return;
       for (const range of due) this.returned.add(range.first, range.end, range.deliveries);
     }
   }
@@ -144,6 +166,14 @@ export class Backlog {
     for (const range of this.heldBack?.remove(first, end) ?? []) release(range.first, range.end);
     const from = Math.max(first, this.cursor);
     if (from < end) release(from, end);
+  }
+
+  /** The messages that no consumer holds, as encoded batches: views that are valid until the log is written. */
+  *unheld(): Generator<Uint8Array> {
+    const ranges = [...this.returned, ...(this.heldBack?.items() ?? [])];
+    for (const { first, end } of [...ranges, { first: this.cursor, end: this.log.nextOffset }]) {
+      for (const { parts } of this.log.chunks(first, end)) yield* parts;
+    }
   }
 
   /** Drops every message that no consumer holds; returns how many. */

@@ -17,6 +17,7 @@ import type { OpenedProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
 import type { Shared } from "./shared.ts";
+import { SortedNames } from "./sorted-names.ts";
 import { Timers } from "./timers.ts";
 import { Topic, type TopicHost } from "./topic.ts";
 
@@ -36,6 +37,11 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
+/** How long a topic is passed over that had nothing to drop. */
+const LOOK_AGAIN_MS = 100;
+/** What an empty topic costs, in bytes, measured roughly. */
+const TOPIC_BYTES = 2_048;
+
 export class Broker implements TopicHost {
   /** Names this memory: new whenever memory was lost. */
   instance = randomName();
@@ -43,8 +49,14 @@ export class Broker implements TopicHost {
   readonly publisher: Publisher;
   readonly failed: (what: string, error: unknown) => void;
   readonly #topics = new Map<string, Topic>();
+  readonly #names = new SortedNames();
   #memoryUsed = 0;
   #compactedAt = Number.NEGATIVE_INFINITY;
+  /** Drop from this one, as long as it holds more than its share: looking for it takes a look at every topic. */
+  #victim: Topic | null = null;
+  /** Those that had nothing to drop when they were looked at last. */
+  readonly #exhausted = new Set<Topic>();
+  #exhaustedSince = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(parts: BrokerParts) {
@@ -77,6 +89,11 @@ export class Broker implements TopicHost {
 
   get topics(): ReadonlyMap<string, Topic> {
     return this.#topics;
+  }
+
+  /** Their names, in order. */
+  get names(): SortedNames {
+    return this.#names;
   }
 
   /** Opens a producer's stream. Throws `InvalidTopic`, or RESOURCE_EXHAUSTED when there is no room for it. */
@@ -112,11 +129,16 @@ export class Broker implements TopicHost {
         `the server has ${this.limits.maxTopics} topics, as many as it may: use one that exists, or raise max-topics`,
       );
     }
+    if (this.#memoryUsed + TOPIC_BYTES > this.limits.maxMemory) {
+      throw new QueueFull(
+        `the server is full: there is no room for topic "${name}" beside ${formatSize(this.#memoryUsed)} of messages`,
+      );
+    }
     return this.#makeTopic(name);
   }
 
-  /** The topic of that name, made if there is none, whatever the limit on topics. */
-  ensureTopic(name: string): Topic {
+  /** The topic of that name, made if there is none, whatever the limits: of a snapshot. */
+  restoreTopic(name: string): Topic {
     return this.#topics.get(name) ?? this.#makeTopic(name);
   }
 
@@ -128,7 +150,10 @@ export class Broker implements TopicHost {
   }
 
   remove(topic: Topic): void {
-    if (this.#topics.get(topic.name) === topic) this.#topics.delete(topic.name);
+    if (this.#topics.get(topic.name) !== topic) return;
+    this.#topics.delete(topic.name);
+    this.#names.remove(topic.name);
+    this.#memoryUsed -= TOPIC_BYTES;
     topic.free();
   }
 
@@ -141,11 +166,11 @@ export class Broker implements TopicHost {
   }
 
   makeRoom(topic: Topic, log: Log, byteLength: number): void {
-    if (this.#fits(topic, log, byteLength)) return;
+    if (this.hasRoom(topic, log, byteLength)) return;
     topic.compact();
-    if (this.#fits(topic, log, byteLength)) return;
+    if (this.hasRoom(topic, log, byteLength)) return;
     this.#compactAll();
-    if (this.#fits(topic, log, byteLength)) return;
+    if (this.hasRoom(topic, log, byteLength)) return;
     if (this.limits.overflow === "drop-oldest" && this.#dropOldest(topic, log, byteLength)) return;
     const overTopic = this.#isOverTopicLimit(topic, log, byteLength);
     throw new QueueFull(
@@ -167,10 +192,12 @@ export class Broker implements TopicHost {
   #makeTopic(name: string): Topic {
     const topic = new Topic(name, this);
     this.#topics.set(name, topic);
+    this.#names.add(name);
+    this.#memoryUsed += TOPIC_BYTES;
     return topic;
   }
 
-  #fits(topic: Topic, log: Log, byteLength: number): boolean {
+  hasRoom(topic: Topic, log: Log, byteLength: number): boolean {
     const growth = log.growth(byteLength);
     return (
       this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, log, byteLength)
@@ -189,20 +216,45 @@ export class Broker implements TopicHost {
     for (const topic of this.#topics.values()) topic.compact();
   }
 
-  /** Drops the oldest messages of the topic that nobody holds, until there is room; false if there is none. */
+  /**
+   * Drops the oldest messages that nobody holds until there is room; false if there is none. They go from the
+   * topic itself where its own limit is reached, else from those that hold most: nobody's unread messages push
+   * out those of topics that are read.
+   */
   #dropOldest(topic: Topic, log: Log, byteLength: number): boolean {
-    // Nothing is dropped for a batch that would find no room in an empty topic either.
+    // Nothing is dropped for a batch that would find no room in an empty server or topic either.
     const { maxMemory, maxTopicMemory } = this.limits;
-    if (this.#memoryUsed - topic.memory + byteLength > maxMemory) return false;
-    if (maxTopicMemory > 0 && byteLength > maxTopicMemory) return false;
-    for (let drops = 0; !this.#fits(topic, log, byteLength); drops++) {
-      if (!topic.dropOldest(DROP_MESSAGES, DROP_BYTES)) {
-        topic.compact();
-        return this.#fits(topic, log, byteLength);
+    if (byteLength > maxMemory || (maxTopicMemory > 0 && byteLength > maxTopicMemory)) return false;
+    for (let drops = 0; !this.hasRoom(topic, log, byteLength); drops++) {
+      const victim = this.#isOverTopicLimit(topic, log, byteLength) ? topic : this.#largest();
+      if (victim === null) return false;
+      if (!victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) {
+        victim.compact();
+        if (this.hasRoom(topic, log, byteLength)) return true;
+        if (victim === topic && this.#isOverTopicLimit(topic, log, byteLength)) return false;
+        this.#exhausted.add(victim);
       }
-      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) topic.compact();
+      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
     }
     return true;
+  }
+
+  /** The topic that holds most, of those that have something to drop; null if there is none. */
+  #largest(): Topic | null {
+    const now = this.clock.now();
+    if (now - this.#exhaustedSince >= LOOK_AGAIN_MS) {
+      this.#exhaustedSince = now;
+      this.#exhausted.clear();
+    }
+    const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
+    const last = this.#victim;
+    if (last !== null && last.memory > share && !this.#exhausted.has(last)) return last;
+    this.#victim = null;
+    for (const topic of this.#topics.values()) {
+      if (this.#exhausted.has(topic) || topic.isDrained) continue;
+      if (this.#victim === null || topic.memory > this.#victim.memory) this.#victim = topic;
+    }
+    return this.#victim;
   }
 }
 

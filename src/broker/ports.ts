@@ -5,6 +5,7 @@
  * answer; a port that cannot send ends its own stream.
  */
 import type { TinyMQError } from "../errors.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Delivered messages with consecutive offsets. */
 export interface DeliveredRun {
@@ -26,7 +27,8 @@ export interface Delivery {
 export interface ProducerPort {
   /** Every batch up to `seq` that was not rejected is stored. */
   acked(seq: number): void;
-  rejected(seq: number, error: TinyMQError): void;
+  /** The batch, or a part of it, was not stored. */
+  rejected(seq: number, refusal: Refusal): void;
   /** The broker ends the stream. */
   close(error: TinyMQError): void;
 }

@@ -1,8 +1,9 @@
 /**
- * A set of offsets as ranges in order, each with how often its messages were delivered.
+ * A set of offsets as ranges in order, each with how often its messages were delivered, and until when it is
+ * held back.
  *
- * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in deliveries;
- * `count` is the sum of their lengths.
+ * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in what is said of
+ * them; `count` is the sum of their lengths.
  */
 import { SortedList } from "./sorted-list.ts";
 
@@ -11,6 +12,8 @@ export interface OffsetRange {
   /** Above the last. */
   end: number;
   deliveries: number;
+  /** By the broker's clock: nothing of it, and nothing behind it, is delivered before; 0: it is not held. */
+  heldUntil: number;
 }
 
 /** What one range costs, in bytes, measured roughly. */
@@ -33,19 +36,20 @@ export class RangeSet {
   }
 
   /** Adds offsets of which none is in the set. */
-  add(first: number, end: number, deliveries: number): void {
+  add(first: number, end: number, deliveries: number, heldUntil = 0): void {
     if (first >= end) return;
     this.#count += end - first;
     const before = this.#ranges.floor(first);
     const behind = this.#ranges.above(first);
-    const joinsBefore = before !== undefined && before.end === first && before.deliveries === deliveries;
-    const joinsBehind = behind !== undefined && behind.first === end && behind.deliveries === deliveries;
+    const isAlike = (range: OffsetRange) => range.deliveries === deliveries && range.heldUntil === heldUntil;
+    const joinsBefore = before !== undefined && before.end === first && isAlike(before);
+    const joinsBehind = behind !== undefined && behind.first === end && isAlike(behind);
     if (joinsBefore && joinsBehind) {
       this.#ranges.remove(behind);
       before.end = behind.end;
     } else if (joinsBefore) before.end = end;
     else if (joinsBehind) behind.first = first;
-    else this.#ranges.add({ first, end, deliveries });
+    else this.#ranges.add({ first, end, deliveries, heldUntil });
   }
 
   /** Removes the offsets [first, end) and returns those that were in the set. */
@@ -68,8 +72,7 @@ export class RangeSet {
     const before = this.#ranges.floor(first);
     let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
     for (; range !== undefined && range.first < end; range = this.#ranges.above(range.first)) {
-      const { deliveries } = range;
-      yield { first: Math.max(first, range.first), end: Math.min(end, range.end), deliveries };
+      yield { ...range, first: Math.max(first, range.first), end: Math.min(end, range.end) };
     }
   }
 
@@ -84,16 +87,16 @@ export class RangeSet {
 
   /** Takes [from, to), which is not empty, out of a range. */
   #cut(range: OffsetRange, from: number, to: number): OffsetRange {
-    const { end, deliveries } = range;
+    const { end } = range;
     this.#count -= to - from;
     if (range.first < from) {
       range.end = from;
-      if (to < end) this.#ranges.add({ first: to, end, deliveries });
+      if (to < end) this.#ranges.add({ ...range, first: to, end });
     } else if (to < end) {
       range.first = to;
     } else {
       this.#ranges.remove(range);
     }
-    return { first: from, end: to, deliveries };
+    return { ...range, first: from, end: to };
   }
 }

@@ -17,6 +17,7 @@ import type { Clock } from "../wire/clock.ts";
 import { MiB } from "../wire/limits.ts";
 import type { Broker } from "./broker.ts";
 import type { TopicProducer } from "./inbound/topic-producer.ts";
+import type { MessageRange } from "./refusal.ts";
 import type { Topic } from "./topic.ts";
 
 const CHUNK_MESSAGES = 8_192;
@@ -69,29 +70,39 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
   }
 }
 
+/** What a record of messages says of them beside their bytes. */
+type State = Omit<SnapshotMessages, "firstOffset" | "count" | "batch">;
+
+const FRESH: State = {
+  returned: false,
+  deliveries: 0,
+  heldUntil: 0,
+  holdsTopic: false,
+  dying: false,
+  reason: "",
+};
+
 /** The messages in order of offset, each stretch with what happened to it. */
-function* messageRecords({ backlog }: Topic, clock: Clock): Generator<SnapshotRecord> {
-  const given = [
-    ...[...backlog.returned].map((range) => ({ ...range, heldUntil: 0 })),
-    ...[...(backlog.heldBack?.items() ?? [])].map((range) => ({
-      ...range,
-      heldUntil: wallTime(clock, range.due),
-    })),
-  ].sort((one, other) => one.first - other.first);
-  for (const { first, end, deliveries, heldUntil } of given) {
-    yield* chunkRecords(backlog.log, first, end, { returned: true, deliveries, heldUntil });
+function* messageRecords({ backlog, deaths }: Topic, clock: Clock): Generator<SnapshotRecord> {
+  const given: { first: number; end: number; state: State }[] = [];
+  const until = (time: number) => (time === 0 ? 0 : wallTime(clock, time));
+  for (const { first, end, deliveries, heldUntil } of backlog.returned) {
+    const held = { heldUntil: until(heldUntil), holdsTopic: heldUntil > 0 };
+    given.push({ first, end, state: { ...FRESH, returned: true, deliveries, ...held } });
   }
-  const fresh = { returned: false, deliveries: 0, heldUntil: 0 };
-  yield* chunkRecords(backlog.log, backlog.cursor, backlog.log.nextOffset, fresh);
+  for (const { first, end, deliveries, due } of backlog.heldBack?.items() ?? []) {
+    given.push({ first, end, state: { ...FRESH, returned: true, deliveries, heldUntil: until(due) } });
+  }
+  for (const { first, end, deliveries, reason } of deaths ?? []) {
+    given.push({ first, end, state: { ...FRESH, deliveries, dying: true, reason } });
+  }
+  given.sort((one, other) => one.first - other.first);
+  for (const { first, end, state } of given) yield* chunkRecords(backlog.log, first, end, state);
+  yield* chunkRecords(backlog.log, backlog.cursor, backlog.log.nextOffset, FRESH);
 }
 
 /** The messages of the offsets [first, end), a record for each run of consecutive ones. */
-function* chunkRecords(
-  log: Log,
-  first: number,
-  end: number,
-  state: Pick<SnapshotMessages, "returned" | "deliveries" | "heldUntil">,
-): Generator<SnapshotRecord> {
+function* chunkRecords(log: Log, first: number, end: number, state: State): Generator<SnapshotRecord> {
   for (let from = first; from < end; ) {
     const found = log.read(from, CHUNK_MESSAGES, CHUNK_BYTES, end);
     if (found === null) return;
@@ -181,7 +192,7 @@ export class SnapshotReader {
   }
 
   #begin({ name, nextOffset, cursor }: SnapshotTopic): void {
-    this.#topic = this.#broker.ensureTopic(name);
+    this.#topic = this.#broker.restoreTopic(name);
     this.#topic.backlog.cursor = cursor;
     this.#nextOffset = nextOffset;
     this.#topics += 1;
@@ -195,17 +206,18 @@ export class SnapshotReader {
     this.#topic = null;
   }
 
-  #restoreMessages({ backlog }: Topic, messages: SnapshotMessages): void {
-    const { firstOffset, count, batch, returned, deliveries, heldUntil } = messages;
+  #restoreMessages(topic: Topic, messages: SnapshotMessages): void {
+    const { backlog } = topic;
+    const { firstOffset, count, batch, returned, deliveries, holdsTopic, dying, reason } = messages;
+    const end = firstOffset + count;
     backlog.log.append(batch, count, firstOffset);
     this.#messages += count;
-    if (!returned) return;
-    const end = firstOffset + count;
-    if (heldUntil > this.#broker.clock.wall()) {
-      backlog.holdBack(firstOffset, end, deliveries, ownTime(this.#broker.clock, heldUntil));
-    } else {
-      backlog.returned.add(firstOffset, end, deliveries);
-    }
+    const { clock } = this.#broker;
+    const heldUntil = messages.heldUntil > clock.wall() ? ownTime(clock, messages.heldUntil) : 0;
+    if (dying) topic.restoreDying({ first: firstOffset, end, deliveries, reason });
+    else if (returned && heldUntil > 0 && !holdsTopic)
+      backlog.holdBack(firstOffset, end, deliveries, heldUntil);
+    else if (returned) backlog.returned.add(firstOffset, end, deliveries, heldUntil);
   }
 
   #restoreDelayed({ acceptor }: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): void {
@@ -216,18 +228,22 @@ export class SnapshotReader {
 }
 
 function producerRecord(producer: TopicProducer): SnapshotProducer {
-  const rejections = [...producer.rejections()].map(([seq, error]) => ({
+  const rejections = [...producer.rejections()].map(([seq, { error, messages }]) => ({
     seq,
     code: CODE_NUMBERS[error.code],
     message: error.message,
+    ranges: messages.flatMap(({ first, count }) => [first, count]),
   }));
   return { id: producer.id, lastSeq: producer.answeredSeq, rejections };
 }
 
 function restoreProducer(topic: Topic, { id, lastSeq, rejections }: SnapshotProducer): void {
   const producer = topic.producers.restore(id, lastSeq);
-  for (const { seq, code, message } of rejections) {
-    producer.restoreRejection(seq, new TinyMQError(codeFromNumber(code), message));
+  for (const { seq, code, message, ranges } of rejections) {
+    const messages: MessageRange[] = [];
+    for (let at = 0; at < ranges.length; at += 2)
+      messages.push({ first: ranges[at]!, count: ranges[at + 1]! });
+    producer.restoreRejection(seq, { error: new TinyMQError(codeFromNumber(code), message), messages });
   }
 }
 

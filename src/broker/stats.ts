@@ -39,6 +39,7 @@ export function topicInfo(topic: Topic): TopicInfo {
     standbys: dispatcher.standbys,
     subscribers: topic.subscribers,
     counters: { ...topic.tally.counters },
+    heldMs: Math.max(0, Math.round(backlog.heldUntil - topic.now())),
   };
 }
 
@@ -47,7 +48,6 @@ export function listTopics(
   broker: Broker,
   { prefix, after, limit }: { prefix: string; after: string; limit: number },
 ): { topics: TopicInfo[]; total: number } {
-  const names = [...broker.topics.keys()].filter((name) => name.startsWith(prefix)).sort();
-  const page = names.filter((name) => after === "" || name > after).slice(0, limit);
-  return { topics: page.map((name) => topicInfo(broker.requireTopic(name))), total: names.length };
+  const { names, total } = broker.names.page(prefix, after, limit);
+  return { topics: names.map((name) => topicInfo(broker.requireTopic(name))), total };
 }

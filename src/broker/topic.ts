@@ -5,7 +5,8 @@
  * Always holds: after every change `memory` is what its parts hold, and that is charged; the timer is armed
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
-import { type TinyMQError, toTinyMQError } from "../errors.ts";
+import { toTinyMQError } from "../errors.ts";
+import type { Chunk } from "../log/chunk.ts";
 import type { Log } from "../log/log.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
@@ -13,13 +14,25 @@ import { Tally } from "./counters.ts";
 import { withDeathHeaders } from "./dead-letters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
+import { Deaths, type Dying } from "./outbound/deaths.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
+import type { Return } from "./outbound/topic-consumer.ts";
 import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Shared } from "./shared.ts";
 import type { Timer } from "./timers.ts";
 
+/** Delayed batches that are moved in one turn. */
+const MOVED_AT_ONCE = 1_024;
+/** Messages, and bytes, that become dead letters in one turn. */
+const BURIED_AT_ONCE = 1_024;
+const BURIED_BYTES = 256 * 1024;
+/** How long messages wait for room among the dead letters before it is looked for again, in ms. */
+const NO_ROOM_MS = 1_000;
+
 /** Why a message became a dead letter when nobody gave a reason. */
 const TOO_MANY_DELIVERIES = "max-deliveries";
+const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
 
 /** What a topic needs of its broker. */
 export interface TopicHost {
@@ -30,8 +43,10 @@ export interface TopicHost {
   charge(bytes: number): void;
   /** Makes room for an append of so many bytes to a log of the topic, or throws `QueueFull`. */
   makeRoom(topic: Topic, log: Log, byteLength: number): void;
-  /** The topic of that name, made if there is none, whatever the limit on topics. */
-  ensureTopic(name: string): Topic;
+  /** Whether an append of so many bytes would fit as things are. */
+  hasRoom(topic: Topic, log: Log, byteLength: number): boolean;
+  /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
+  openTopic(name: string): Topic;
   remove(topic: Topic): void;
 }
 
@@ -42,6 +57,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   readonly dispatcher: Dispatcher;
   readonly producers: ProducerTable;
   readonly tally: Tally;
+  /** Made on first use. */
+  deaths: Deaths | null = null;
   /** Clients that see what is published. */
   subscribers = 0;
   /** New when the topic is made anew. */
@@ -79,6 +96,11 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.backlog.ready;
   }
 
+  /** Whether it has nothing that could be dropped. */
+  get isDrained(): boolean {
+    return this.backlog.log.count === this.backlog.leased;
+  }
+
   /** Messages queued: ready, delivered and not settled, held back, and not yet due. */
   get queued(): number {
     return this.backlog.log.count + (this.acceptor.delays?.count ?? 0);
@@ -100,17 +122,17 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     count: number,
     options: BatchOptions,
     broadcast: boolean,
-    settled: (error: TinyMQError | null) => void,
+    settled: (refusal: Refusal | null) => void,
   ): void {
-    let error: TinyMQError | null = null;
+    let refusal: Refusal | null = null;
     try {
       if (broadcast) this.acceptor.broadcast(batch, count, options);
-      else this.acceptor.queue(batch, count, options);
+      else refusal = this.acceptor.queue(batch, count, options);
     } catch (thrown) {
-      error = toTinyMQError(thrown);
+      refusal = { error: toTinyMQError(thrown), messages: [] };
     }
     this.changed();
-    settled(error);
+    settled(refusal);
     this.dispatcher.pump();
   }
 
@@ -120,6 +142,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   makeRoom(byteLength: number, log: Log = this.backlog.log): void {
     this.#host.makeRoom(this, log, byteLength);
+  }
+
+  hasRoom(byteLength: number, log: Log = this.backlog.log): boolean {
+    return this.#host.hasRoom(this, log, byteLength);
   }
 
   store(batch: Uint8Array, count: number, expires: number): void {
@@ -137,7 +163,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   /** Stores, publishes and delivers messages that were moved here: nothing was asked for them. */
   moveIn(batch: Uint8Array, count: number): void {
-    this.store(batch, count, Number.POSITIVE_INFINITY);
+    const { maxTtlMs } = this.#shared.limits;
+    this.store(batch, count, maxTtlMs > 0 ? this.now() + maxTtlMs : Number.POSITIVE_INFINITY);
     this.tally.count("produced", count);
     this.publish(batch, count);
     this.changed();
@@ -147,9 +174,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   /** See `Backlog.take`. */
   take(maxMessages: number, maxBytes: number): Delivery | null {
     // Now, for a timer may be late: what has expired is never delivered.
-    const { expiry } = this.backlog;
-    if (expiry !== null && expiry.nextDue <= this.now()) this.backlog.dropExpired(this.now());
-    const delivery = this.backlog.take(maxMessages, maxBytes);
+    const now = this.now();
+    const delivery = this.backlog.dropExpired(now) ? this.backlog.take(maxMessages, maxBytes, now) : null;
     this.changed();
     return delivery;
   }
@@ -162,13 +188,15 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   }
 
   /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
-  giveBack(firstOffset: number, count: number, deliveries: number, delayMs = 0): void {
+  giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
     const { maxDeliveries } = this.#shared.limits;
     if (maxDeliveries > 0 && deliveries >= maxDeliveries && !this.#isDeadLetterTopic) {
-      this.reject(firstOffset, count, deliveries, TOO_MANY_DELIVERIES);
+      const reason = how.reason === "" ? TOO_MANY_DELIVERIES : `${TOO_MANY_DELIVERIES}: ${how.reason}`;
+      this.reject(firstOffset, count, deliveries, reason);
       return;
     }
-    this.backlog.giveBack(firstOffset, count, deliveries, delayMs > 0 ? this.now() + delayMs : 0);
+    const heldUntil = how.delayMs > 0 ? this.now() + how.delayMs : 0;
+    this.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
     this.changed();
   }
 
@@ -176,18 +204,52 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   reject(firstOffset: number, count: number, deliveries: number, reason: string): void {
     if (this.#isDeadLetterTopic) {
       this.tally.count("dropped", count);
+      this.backlog.done(firstOffset, count);
     } else {
-      const headers = { topic: this.name, reason, time: this.#shared.timers.clock.wall(), deliveries };
-      const dead = this.#host.ensureTopic(this.name + DEAD_LETTER_SUFFIX);
-      const end = firstOffset + count;
-      for (const chunk of this.backlog.log.chunks(firstOffset, end)) {
-        // No room is asked for: a dead letter takes the place of a message that was charged.
-        dead.moveIn(withDeathHeaders(chunk.parts, headers), chunk.count);
-      }
-      this.tally.count("deadLettered", count);
+      this.deaths ??= new Deaths();
+      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason });
+      this.#bury();
     }
-    this.backlog.done(firstOffset, count);
     this.changed();
+  }
+
+  /** Moves messages to the dead-letter topic, some at a time; those for which there is no room wait. */
+  #bury(): void {
+    const { deaths, backlog } = this;
+    if (deaths === null) return;
+    let buried = 0;
+    for (let dying = deaths.first(); dying !== undefined; dying = deaths.first()) {
+      if (buried >= BURIED_AT_ONCE) {
+        deaths.nextDue = this.now();
+        return;
+      }
+      const chunk = backlog.log.read(dying.first, BURIED_AT_ONCE, BURIED_BYTES, dying.end);
+      if (chunk !== null && !this.#moveToDeadLetters(dying, chunk)) {
+        deaths.nextDue = this.now() + NO_ROOM_MS;
+        return;
+      }
+      if (chunk === null || chunk.nextOffset >= dying.end) deaths.shift();
+      else dying.first = chunk.nextOffset;
+      buried += chunk?.count ?? 0;
+    }
+  }
+
+  /** False if there is no room for them. */
+  #moveToDeadLetters({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
+    const time = this.#shared.timers.clock.wall();
+    const letters = withDeathHeaders(chunk.parts, { topic: this.name, reason, time, deliveries });
+    try {
+      const dead = this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
+      // Their own bytes are charged already, and are free again once they have moved.
+      dead.makeRoom(letters.length - chunk.byteLength);
+      dead.moveIn(letters, chunk.count);
+    } catch (thrown) {
+      if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
+      return false;
+    }
+    this.tally.count("deadLettered", chunk.count);
+    this.backlog.done(first, chunk.count);
+    return true;
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
@@ -197,12 +259,26 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return dropped;
   }
 
+  /** Leased messages of a snapshot that are on their way to the dead letters. */
+  restoreDying(dying: Dying): void {
+    this.backlog.leased += dying.end - dying.first;
+    this.deaths ??= new Deaths();
+    this.deaths.add(dying);
+    this.deaths.nextDue = this.now();
+  }
+
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
+    this.acceptor.forgetUnique(this.backlog.unheld());
     const delayed = this.acceptor.delays?.clear() ?? 0;
     this.tally.count("purged", delayed);
+    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
+      // Back to those that nobody holds, which go now.
+      this.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
+    }
     const purged = delayed + this.backlog.purge();
     this.changed();
+    this.dispatcher.pump();
     return purged;
   }
 
@@ -221,7 +297,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const memory = this.backlog.memory + this.acceptor.memory;
+    const kept = this.acceptor.memory + (this.deaths?.memory ?? 0) + this.dispatcher.memory;
+    const memory = this.backlog.memory + kept;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();
@@ -252,7 +329,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     }
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
-    while (this.acceptor.moveDue(now)) this.dispatcher.pump();
+    for (let moved = 0; moved < MOVED_AT_ONCE && this.acceptor.moveDue(now); moved++) this.dispatcher.pump();
+    if ((this.deaths?.nextDue ?? Infinity) <= now) this.#bury();
     this.changed();
     this.dispatcher.pump();
   }
@@ -275,7 +353,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   #arm(): void {
     if (this.#gone) return;
-    const due = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.#idleDue);
+    const parts = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.deaths?.nextDue ?? Infinity);
+    const due = Math.min(parts, this.#idleDue);
     const armedFor = this.#timer !== null && this.#timer.slot >= 0 ? this.#timer.due : Infinity;
     if (due === armedFor) return;
     this.#shared.timers.cancel(this.#timer);

@@ -1,6 +1,7 @@
 /** The server's side of `TinyMQ.Consume`. */
 import type { ConsumerMode, Outcome, TopicConsumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
+import type { Timer } from "../broker/timers.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   ConsumeMode,
@@ -20,6 +21,11 @@ import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 /** What a pull without a wish of its own gets at most. */
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * KiB;
+
+/** Longer than anybody holds a whole topic back for one message. */
+const LONGEST_HOLD_MS = 86_400_000;
+/** What is settled within this time is told together. */
+const TELL_SETTLED_MS = 5;
 
 const HEARTBEAT = ConsumeResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
 const PROMOTED = ConsumeResponse.toBinary({ kind: { oneofKind: "promoted", promoted: {} } });
@@ -52,6 +58,9 @@ export function openConsume(stream: StreamSession, firstFrame: Uint8Array): Rpc 
 class ConsumeRpc implements Rpc, ConsumerPort {
   readonly #stream: StreamSession;
   #consumer: TopicConsumer | null = null;
+  /** Positions settled, as the client was told last. */
+  #toldSettled = 0;
+  #telling: Timer | null = null;
   /** Largest delivery, in bytes of messages, that the client was told to expect. */
   readonly #maxBytes: number;
 
@@ -81,6 +90,11 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     const consumer = this.#consumer;
     if (consumer === null) return;
     const { kind } = decodeFrame(ConsumeRequest, frame);
+    this.#carryOut(consumer, kind);
+    this.#tellSettledSoon(consumer);
+  }
+
+  #carryOut(consumer: TopicConsumer, kind: ConsumeRequest["kind"]): void {
     switch (kind.oneofKind) {
       case "pull":
         this.#pull(consumer, kind.pull);
@@ -93,6 +107,12 @@ class ConsumeRpc implements Rpc, ConsumerPort {
         return;
       case "rewind":
         this.#rewind(consumer, kind.rewind);
+        return;
+      case "handed":
+        consumer.handed(requireCount(kind.handed.count, "handed.count"));
+        return;
+      case "finish":
+        this.#stream.finish();
         return;
       case "heartbeat":
         return;
@@ -131,6 +151,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
   end(how: StreamEnd): void {
     const consumer = this.#consumer;
     this.#consumer = null;
+    this.#stream.context.broker.timers.cancel(this.#telling);
     // A server that stops is no fault of the message that was being worked on.
     consumer?.close(how !== "lost");
   }
@@ -138,6 +159,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
   #pull(consumer: TopicConsumer, pull: Pull): void {
     requireCount(pull.pullId, "pull_id");
     requireCount(pull.waitMs, "wait_ms");
+    if (pull.handed !== undefined) consumer.handed(requireCount(pull.handed.count, "handed.count"));
     if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
     for (const settle of pull.settles) this.#settle(consumer, settle);
     consumer.pull(
@@ -176,9 +198,26 @@ class ConsumeRpc implements Rpc, ConsumerPort {
         "a shared consumer cannot hold the topic back: settle with a delay",
       );
     }
-    consumer.rewind(position, requireCount(rewind.delayMs, "rewind.delay_ms"));
+    const delayMs = requireCount(rewind.delayMs, "rewind.delay_ms");
+    if (delayMs > LONGEST_HOLD_MS) {
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `rewind.delay_ms is ${delayMs}; it holds the whole topic back, so it is at most 24 h (${LONGEST_HOLD_MS})`,
+      );
+    }
+    consumer.rewind(position, truncateUtf8(rewind.reason, MAX_REASON_BYTES), delayMs);
     this.#send({ oneofKind: "rewound", rewound: { position } });
     consumer.pump();
+  }
+
+  /** Tells how far it has settled, once for all that is settled within a moment. */
+  #tellSettledSoon(consumer: TopicConsumer): void {
+    if (this.#telling !== null || consumer.settled === this.#toldSettled) return;
+    this.#telling = this.#stream.context.broker.timers.after(TELL_SETTLED_MS, () => {
+      this.#telling = null;
+      this.#toldSettled = consumer.settled;
+      this.#send({ oneofKind: "settled", settled: { count: consumer.settled } });
+    });
   }
 
   #send(kind: ConsumeResponse["kind"]): void {

@@ -2,6 +2,7 @@
 
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
+import type { Refusal } from "../broker/refusal.ts";
 import type { Topic } from "../broker/topic.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {
@@ -75,6 +76,9 @@ class ProduceRpc implements Rpc, ProducerPort {
       case "batch":
         this.#produce(kind.batch);
         return;
+      case "finish":
+        this.#stream.finish();
+        return;
       case "heartbeat":
         return;
       case "open":
@@ -88,10 +92,10 @@ class ProduceRpc implements Rpc, ProducerPort {
     this.#stream.send(this.#stream.context.frames.acked(seq));
   }
 
-  rejected(seq: number, error: TinyMQError): void {
+  rejected(seq: number, { error, messages }: Refusal): void {
     this.#send({
       oneofKind: "rejected",
-      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message },
+      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message, messages: [...messages] },
     });
   }
 

@@ -5,7 +5,7 @@
 
 import type { Timer } from "../broker/timers.ts";
 import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
-import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
+import { closeCodeOf, closeReason } from "../wire/close.ts";
 import type { DeliveredHead } from "../wire/frames.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
@@ -22,7 +22,7 @@ export interface Rpc {
   end(how: StreamEnd): void;
 }
 
-/** How a stream ends: its client closed it on purpose, it was lost or failed, or the server stops. */
+/** How a stream ends: its client finished it, it was lost or failed, or the server stops. */
 export type StreamEnd = "closed" | "lost" | "stopped";
 
 /** Opens an RPC from its first frame, and sends `opened`. Throws to refuse. */
@@ -42,6 +42,7 @@ export class StreamSession implements Session {
   readonly #open: OpenRpc;
   #rpc: Rpc | null = null;
   readonly #writer: SessionWriter;
+  #finished = false;
   #ended = false;
   #lastReceived: number;
   #timer: Timer | null = null;
@@ -81,6 +82,7 @@ export class StreamSession implements Session {
     try {
       if (frame.length > this.context.limits.maxFrameBytes)
         throw tooLarge(frame, this.context.limits.maxFrameBytes);
+      if (this.#finished) throw new TinyMQError("INVALID_ARGUMENT", "a frame came behind the finish frame");
       if (this.#rpc !== null) this.#rpc.frame(frame);
       else this.#start(frame);
     } catch (error) {
@@ -100,8 +102,14 @@ export class StreamSession implements Session {
     this.#lastReceived = this.context.broker.clock.now();
   }
 
-  closed(code: number): void {
-    this.#release(isCleanClose(code) ? "closed" : "lost");
+  /** The client means to end the stream: nothing else comes from it, and its end is a clean one. */
+  finish(): void {
+    this.#finished = true;
+  }
+
+  closed(): void {
+    // Not by the close code, which can be invented on the way.
+    this.#release(this.#finished ? "closed" : "lost");
   }
 
   stop(code: number, reason: string): void {

@@ -42,7 +42,14 @@ class SubscribeRpc implements Rpc {
   frame(frame: Uint8Array): void {
     const { kind } = decodeFrame(SubscribeRequest, frame);
     if (kind.oneofKind === "heartbeat") return;
-    throw new TinyMQError("INVALID_ARGUMENT", "a subscriber sends heartbeats and nothing else");
+    if (kind.oneofKind === "finish") {
+      this.#stream.finish();
+      return;
+    }
+    throw new TinyMQError(
+      "INVALID_ARGUMENT",
+      "a subscriber sends heartbeats, a finish frame, and nothing else",
+    );
   }
 
   /** Tells the count, so that a subscriber learns what it missed although nothing follows. */

@@ -9,6 +9,7 @@ import { NO_OPTIONS } from "../broker/inbound/accept.ts";
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
+import type { Refusal } from "../broker/refusal.ts";
 import type { Timer } from "../broker/timers.ts";
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -120,11 +121,13 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   /** That protocol has no word for "not stored". */
-  rejected(_seq: number, error: TinyMQError): void {
-    this.fail(error);
+  rejected(_seq: number, refusal: Refusal): void {
+    this.fail(refusal.error);
   }
 
   deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {
+    // What it is sent, its program gets: it asks for one at a time.
+    this.#consumer?.handed(this.#consumer.lease.nextPosition);
     const { messages } = Batch.fromBinary(concatBytes(delivery.parts));
     const { id, body } = messages[0]!;
     // The generated code throws for an id that fixed32 cannot hold.

@@ -8,16 +8,14 @@ export const CLOSE_NORMAL = 1000;
 export const CLOSE_GOING_AWAY = 1001;
 /** What a socket reports when no close frame came. */
 export const CLOSE_ABNORMAL = 1006;
-/** What a socket reports when a close frame came without a code, as a browser's `close()` sends it. */
-export const CLOSE_NO_STATUS = 1005;
 /** The server restarts: come back. */
 export const CLOSE_RESTART = 1012;
 /** Close codes of errors are this plus the gRPC status number. */
 export const CLOSE_ERROR_BASE = 4000;
 
-/** Whether a client that closed so did it on purpose. */
+/** Whether a client of the first version that closed so did it on purpose: only a code says that, none does not. */
 export function isCleanClose(closeCode: number): boolean {
-  return closeCode === CLOSE_NORMAL || closeCode === CLOSE_GOING_AWAY || closeCode === CLOSE_NO_STATUS;
+  return closeCode === CLOSE_NORMAL || closeCode === CLOSE_GOING_AWAY;
 }
 
 /** The close code that tells `code`. */

@@ -15,6 +15,7 @@ export interface DeliveredHead {
     readonly firstOffset: number;
     readonly count: number;
     readonly redelivered: boolean;
+    readonly deliveries: number;
   }[];
 }
 
@@ -26,8 +27,8 @@ export interface FrameSink {
 
 /** Longest tag and length of a field: one byte, and five of a 32-bit number. */
 const FIELD_HEAD = 6;
-/** Longest run: tag and length, two tags with their numbers, the flag. */
-const RUN_BYTES = 2 + 9 + 6 + 2;
+/** Longest run: tag and length, three tags with their numbers, the flag. */
+const RUN_BYTES = 2 + 9 + 6 + 2 + 6;
 
 /** Shorter messages are copied: that costs less than the views which save it. */
 const IN_PLACE_BYTES = 16 * 1024;
@@ -91,7 +92,7 @@ export class FrameWriter {
     this.#at = FIELD_HEAD;
     this.#field(0x08, head.pullId);
     this.#field(0x10, head.firstPosition);
-    for (const run of head.runs) this.#run(run.firstOffset, run.count, run.redelivered);
+    for (const run of head.runs) this.#run(run.firstOffset, run.count, run.redelivered, run.deliveries);
     if (byteLength > 0) {
       this.#bytes[this.#at++] = 0x22;
       this.#varint(byteLength);
@@ -112,13 +113,14 @@ export class FrameWriter {
     return this.#bytes.subarray(start, at);
   }
 
-  #run(firstOffset: number, count: number, redelivered: boolean): void {
+  #run(firstOffset: number, count: number, redelivered: boolean, deliveries: number): void {
     this.#bytes[this.#at++] = 0x1a;
     const lengthAt = this.#at++;
     this.#field(0x08, firstOffset);
     this.#field(0x10, count);
     if (redelivered) this.#field(0x18, 1);
-    // At most 17, so one byte is enough.
+    this.#field(0x20, deliveries);
+    // At most 23, so one byte is enough.
     this.#bytes[lengthAt] = this.#at - lengthAt - 1;
   }
 

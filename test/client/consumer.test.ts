@@ -151,17 +151,17 @@ test("a loop keeps pulls waiting, gives messages whole, and coming back acknowle
       pullId: pulls[0]!.pullId,
       firstPosition: 0,
       runs: [
-        { firstOffset: 70, count: 1, redelivered: true },
-        { firstOffset: 90, count: 1, redelivered: false },
+        { firstOffset: 70, count: 1, redelivered: true, deliveries: 0 },
+        { firstOffset: 90, count: 1, redelivered: false, deliveries: 0 },
       ],
       messages: Uint8Array.from([0x0a, 5, 8, 1, 0x12, 1, 0x61, 0x0a, 7, 0x1a, 5, 0x0a, 1, 0x6b, 0x12, 0]),
     },
   });
   const { value: message } = (await first) as { value: ConsumedMessage<string> };
-  expect(message).toMatchObject({ id: 1, body: "a", offset: 70, redelivered: true });
+  expect(message).toMatchObject({ id: 1, body: "a", offset: 70, redelivered: true, deliveries: 0 });
   expect(Object.keys(message.headers)).toEqual([]);
   const { value: second } = (await loop.next()) as { value: ConsumedMessage<string> };
-  expect(second).toMatchObject({ id: 0, body: "", offset: 90, redelivered: false });
+  expect(second).toMatchObject({ id: 0, body: "", offset: 90, redelivered: false, deliveries: 0 });
   expect({ ...second.headers }).toEqual({ k: "" });
   await loop.return!();
   expect(await ackedUpTo(stream, 1)).toEqual([]);
@@ -370,7 +370,7 @@ test("a delivery that breaks the protocol ends the connection", async () => {
         delivered: {
           pullId,
           firstPosition: 0,
-          runs: [{ firstOffset: 0, count: 2, redelivered: false }],
+          runs: [{ firstOffset: 0, count: 2, redelivered: false, deliveries: 0 }],
           messages: Uint8Array.of(0xff, 0xff),
         },
       }),

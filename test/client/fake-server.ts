@@ -194,7 +194,7 @@ export function deliver(
     delivered: {
       pullId,
       firstPosition,
-      runs: [{ firstOffset: firstPosition, count: bodies.length, redelivered: false }],
+      runs: [{ firstOffset: firstPosition, count: bodies.length, redelivered: false, deliveries: 0 }],
       messages: batchOf(firstPosition, bodies),
     },
   });

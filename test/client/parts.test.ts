@@ -16,6 +16,7 @@ test("an inbox steps through runs and deliveries, and refuses what does not add 
     firstOffset,
     count,
     redelivered,
+    deliveries: 0,
   });
   inbox.push(
     { firstPosition: 5, runs: [run(10, 1, true), run(20, 2)], messages: batchOf(0, ["a", "b", "c"]) },

@@ -137,7 +137,7 @@ test("a rejected batch rejects its sends by code, the others stand", async () =>
     const sent = producer.send("a");
     const { seq } = await stream.expect("batch");
     expect(seq).toBe(index + 1);
-    stream.send({ oneofKind: "rejected", rejected: { seq, code, message: "because" } });
+    stream.send({ oneofKind: "rejected", rejected: { seq, code, message: "because", messages: [] } });
     const error = await failure(sent);
     expect(error).toBeInstanceOf(type);
     expect(error.message).toBe("because");
@@ -192,7 +192,7 @@ test("sendBatch waits for room, and stops at the first rejection", async () => {
   await sent;
   const second = failure(producer.sendBatch(messages));
   const { seq } = await stream.expect("batch");
-  stream.send({ oneofKind: "rejected", rejected: { seq, code: 8, message: "full" } });
+  stream.send({ oneofKind: "rejected", rejected: { seq, code: 8, message: "full", messages: [] } });
   expect(await second).toBeInstanceOf(QueueFull);
   ack(stream, (await stream.expect("batch")).seq);
   expect(stream.frames).toHaveLength(0);

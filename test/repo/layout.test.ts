@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ROOT, readSource, typescriptFiles } from "./sources.ts";
 
 const TOP_LEVEL = [
@@ -36,13 +36,17 @@ const REQUIRED = [
   "LICENSE",
 ];
 
-/** Lines of a file that is worth a second look, and of one that is too long. */
-const LONG_FILE = 250;
-const TOO_LONG_FILE = 400;
-/** Lines of src and cli, generated code aside, that the whole should stay below. */
-const WHOLE = 5_000;
+/** Lines of a file, at most. Functions have at most 50, which Biome sees to. */
+const LONGEST_FILE = 300;
+/** Lines of src and cli, generated code aside: whoever needs more takes away elsewhere, or argues for it here. */
+const TOTAL = 16_000;
 
 const lineCount = (file: string): number => readSource(file).trimEnd().split("\n").length;
+
+/** What people wrote of src and cli. */
+const written = [...typescriptFiles("src"), ...typescriptFiles("cli")].filter(
+  (file) => !file.startsWith("src/gen/"),
+);
 
 describe("layout", () => {
   test("nothing lies at the top that does not belong there", () => {
@@ -58,15 +62,19 @@ describe("layout", () => {
     expect(REQUIRED.filter((entry) => !top.has(entry))).toEqual([]);
   });
 
-  test("no source file is too long, and the whole is small", () => {
-    const counts = [...typescriptFiles("src"), ...typescriptFiles("cli")]
-      .filter((file) => !file.startsWith("src/gen/"))
-      .map((file) => ({ file, lines: lineCount(file) }));
-    const whole = counts.reduce((sum, { lines }) => sum + lines, 0);
-    const long = counts.filter(({ lines }) => lines > LONG_FILE);
-    console.log(`src and cli: ${whole} lines in ${counts.length} files (aim: under ${WHOLE})`);
-    for (const { file, lines } of long) console.warn(`${file}: ${lines} lines (aim: at most ${LONG_FILE})`);
-    expect(long.filter(({ lines }) => lines > TOO_LONG_FILE)).toEqual([]);
+  test("no source file is too long, and the whole is bounded", () => {
+    const counts = written.map((file) => ({ file, lines: lineCount(file) }));
+    expect(counts.filter(({ lines }) => lines > LONGEST_FILE)).toEqual([]);
+    const total = counts.reduce((sum, { lines }) => sum + lines, 0);
+    expect(total).toBeLessThanOrEqual(TOTAL);
+  });
+
+  test("one name for one thing: no two files of src share theirs", () => {
+    const names = new Map<string, string[]>();
+    for (const file of written.filter((path) => path.startsWith("src/") && basename(path) !== "index.ts")) {
+      names.set(basename(file), [...(names.get(basename(file)) ?? []), file]);
+    }
+    expect([...names.values()].filter((files) => files.length > 1)).toEqual([]);
   });
 
   test("src/gen is what proto/ says", async () => {

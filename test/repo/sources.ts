@@ -14,7 +14,7 @@ export interface Import {
 /** Paths, from the repository's folder, of the TypeScript files below `folder`. */
 export function typescriptFiles(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts"))
+    .filter((file) => file.endsWith(".ts") && !file.includes("node_modules/"))
     .map((file) => join(folder, file))
     .sort();
 }

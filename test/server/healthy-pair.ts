@@ -94,7 +94,7 @@ export class HealthyPair {
       delivered: {
         pullId: seq,
         firstPosition: id,
-        runs: [{ firstOffset: id, count: 1, redelivered: false }],
+        runs: [{ firstOffset: id, count: 1, redelivered: false, deliveries: 0 }],
         messages,
       },
     });

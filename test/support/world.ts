@@ -115,8 +115,8 @@ export class World {
   get memoryHeld(): number {
     let held = this.sendBuffers.total;
     for (const topic of this.broker.topics.values()) {
-      held += topic.backlog.log.memory + (topic.backlog.expiry?.memory ?? 0);
-      held += (topic.acceptor.delays?.memory ?? 0) + (topic.acceptor.unique?.memory ?? 0);
+      held += topic.backlog.memory + topic.acceptor.memory;
+      held += topic.dispatcher.memory + (topic.deaths?.memory ?? 0);
     }
     return held;
   }

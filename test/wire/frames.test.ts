@@ -47,7 +47,7 @@ function sent(send: (to: FrameSink) => number): Uint8Array {
 
 test("a delivery is what the generated code writes, in however many parts it is", () => {
   const writer = new FrameWriter();
-  const run = fc.record({ firstOffset: number, count, redelivered: fc.boolean() });
+  const run = fc.record({ firstOffset: number, count, redelivered: fc.boolean(), deliveries: count });
   fc.assert(
     fc.property(
       number,
@@ -80,7 +80,7 @@ test("a delivery that is made in place leaves all that stands around it as it wa
       const head = {
         pullId: 3,
         firstPosition: position,
-        runs: [{ firstOffset: position, count: 1, redelivered: true }],
+        runs: [{ firstOffset: position, count: 1, redelivered: true, deliveries: 3 }],
       };
       const frame = sent((to) =>
         writer.delivered(head, [messages], length, {
@@ -220,7 +220,11 @@ test("other frames are left to the generated code", () => {
 test("literal bytes", () => {
   const writer = new FrameWriter();
   expect(writer.acked(300)).toEqual(Uint8Array.of(0x12, 3, 8, 0xac, 2));
-  const delivery = { pullId: 1, firstPosition: 0, runs: [{ firstOffset: 0, count: 2, redelivered: true }] };
+  const delivery = {
+    pullId: 1,
+    firstPosition: 0,
+    runs: [{ firstOffset: 0, count: 2, redelivered: true, deliveries: 0 }],
+  };
   const parts = [Uint8Array.of(0x0a, 0), Uint8Array.of(0x0a, 0)];
   expect(sent((to) => writer.delivered(delivery, parts, 4, to))).toEqual(
     Uint8Array.of(0x12, 14, 8, 1, 0x1a, 4, 0x10, 2, 0x18, 1, 0x22, 4, 0x0a, 0, 0x0a, 0),

@@ -1,11 +1,14 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
-import { TinyMQError } from "../../errors.ts";
+import { QueueFull, TinyMQError } from "../../errors.ts";
 import type { Log } from "../../log/log.ts";
+import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
 import type { BatchOptions } from "../ports.ts";
+import type { MessageRange, Refusal } from "../refusal.ts";
 import type { Shared } from "../shared.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
+
 import { UniqueIds } from "./unique.ts";
 
 /** What a batch needs of its topic. Times by the broker's clock. */
@@ -13,6 +16,8 @@ export interface AcceptingTopic {
   readonly tally: Tally;
   /** Makes room for an append to `log`, or to the topic's own; throws `QueueFull`. */
   makeRoom(byteLength: number, log?: Log): void;
+  /** Whether it would fit as things are. */
+  hasRoom(byteLength: number, log?: Log): boolean;
   /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
   store(batch: Uint8Array, count: number, expires: number): void;
   publish(batch: Uint8Array, count: number): void;
@@ -45,8 +50,48 @@ export class Acceptor {
     return Math.min(this.delays?.nextDue ?? Infinity, this.unique?.nextDue ?? Infinity);
   }
 
-  /** Takes a checked batch into the queue. Throws `QueueFull`. */
-  queue(batch: Uint8Array, count: number, options: BatchOptions): void {
+  /**
+   * Takes a checked batch into the queue. Where there is no room for all of it, each message that fits is
+   * stored, in order; returns what was not. Null: all is stored.
+   */
+  queue(batch: Uint8Array, count: number, options: BatchOptions): Refusal | null {
+    try {
+      this.#take(batch, count, options);
+      return null;
+    } catch (thrown) {
+      if (!(thrown instanceof QueueFull)) throw thrown;
+      return { error: thrown, messages: count === 1 ? [] : this.#takeWhatFits(batch, count, options) };
+    }
+  }
+
+  /** Tries each message, without making room again: that was tried for all of them. Returns those refused. */
+  #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
+    const refused: MessageRange[] = [];
+    const log = options.delayMs > 0 ? this.#delayed().log : undefined;
+    for (let index = 0, at = 0; index < count; index++) {
+      const end = entryEnd(batch, at);
+      if (!this.#topic.hasRoom(end - at, log) || !this.#tryOne(batch.subarray(at, end), options)) {
+        const last = refused.at(-1);
+        if (last !== undefined && last.first + last.count === index) last.count += 1;
+        else refused.push({ first: index, count: 1 });
+      }
+      at = end;
+    }
+    // None of it: said shortly.
+    return refused[0]?.count === count ? [] : refused;
+  }
+
+  #tryOne(message: Uint8Array, options: BatchOptions): boolean {
+    try {
+      this.#take(message, 1, options);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof QueueFull) return false;
+      throw thrown;
+    }
+  }
+
+  #take(batch: Uint8Array, count: number, options: BatchOptions): void {
     if (options.uniqueMs === 0) {
       this.#keep(batch, count, options);
       return;
@@ -54,11 +99,10 @@ export class Acceptor {
     const now = this.#now();
     const unique = this.#uniqueIds();
     const filtered = unique.filter(batch, count, now);
+    if (filtered.count > 0) this.#keep(filtered.batch, filtered.count, options);
     this.#topic.tally.count("duplicates", count - filtered.count);
-    if (filtered.count === 0) return;
-    this.#keep(filtered.batch, filtered.count, options);
     const until = now + Math.min(options.uniqueMs, LONGEST_MS);
-    for (const id of filtered.ids) unique.remember(id, until, now);
+    for (const id of filtered.ids) unique.remember(id, until);
   }
 
   /** Hands a checked batch to the subscribers, and keeps nothing. Throws INVALID_ARGUMENT for options. */
@@ -93,7 +137,18 @@ export class Acceptor {
 
   /** Remembers an id for `unique` until the clock shows `until`: of a snapshot. */
   restoreUnique(id: number, until: number): void {
-    this.#uniqueIds().remember(id, until, this.#now());
+    this.#uniqueIds().remember(id, until);
+  }
+
+  /** The messages of these batches are dropped, not consumed: their ids may come again. */
+  forgetUnique(batches: Iterable<Uint8Array>): void {
+    const { unique } = this;
+    if (unique === null || unique.count === 0) return;
+    const forget = (batch: Uint8Array) => {
+      for (let at = 0; at < batch.length; at = entryEnd(batch, at)) unique.forget(messageId(batch, at));
+    };
+    for (const batch of batches) forget(batch);
+    for (const { batch } of this.delays?.items() ?? []) forget(batch);
   }
 
   /** The topic is gone. */

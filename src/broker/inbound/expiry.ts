@@ -30,7 +30,7 @@ export class Expiry {
   }
 
   get memory(): number {
-    return this.#heap.length * ENTRY_BYTES;
+    return this.#heap.length * ENTRY_BYTES + this.#late.memory;
   }
 
   get nextDue(): number {

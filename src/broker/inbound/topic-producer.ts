@@ -9,12 +9,13 @@ import { Fifo } from "../../wire/fifo.ts";
 import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
 import { checkBatch } from "../../wire/scan.ts";
 import type { BatchOptions, ProducerPort } from "../ports.ts";
+import type { Refusal } from "../refusal.ts";
 
 /** What a producer needs of its topic. */
 export interface ProducedTopic {
   readonly maxMessageBytes: number;
   /**
-   * Takes a checked batch. Calls `settled` exactly once, with null if the batch is stored: in this turn, or
+   * Takes a checked batch. Calls `settled` exactly once, with null if all of it is stored: in this turn, or
    * later where the answer waits for a journal; batches may be settled in any order.
    */
   accept(
@@ -22,9 +23,9 @@ export interface ProducedTopic {
     count: number,
     options: BatchOptions,
     broadcast: boolean,
-    settled: (error: TinyMQError | null) => void,
+    settled: (refusal: Refusal | null) => void,
   ): void;
-  /** A batch of `count` messages (at least 1) was refused. */
+  /** So many messages (at least 1) were refused. */
   refused(count: number): void;
 }
 
@@ -32,7 +33,7 @@ export interface ProducedTopic {
 interface Pending {
   readonly seq: number;
   settled: boolean;
-  error: TinyMQError | null;
+  refusal: Refusal | null;
 }
 
 /**
@@ -49,7 +50,7 @@ export class TopicProducer {
   /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
   #seenSeq: number;
   readonly #pending = new Fifo<Pending>();
-  readonly #rejected = new Map<number, TinyMQError>();
+  readonly #rejected = new Map<number, Refusal>();
   /**
    * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
    * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
@@ -86,12 +87,12 @@ export class TopicProducer {
   }
 
   /** Rejected ones of the last 256, for a snapshot. */
-  rejections(): Iterable<[seq: number, error: TinyMQError]> {
+  rejections(): Iterable<[seq: number, refusal: Refusal]> {
     return this.#rejected;
   }
 
-  restoreRejection(seq: number, error: TinyMQError): void {
-    this.#rejected.set(seq, error);
+  restoreRejection(seq: number, refusal: Refusal): void {
+    this.#rejected.set(seq, refusal);
   }
 
   /**
@@ -113,13 +114,13 @@ export class TopicProducer {
     this.lastSeq = seq;
     this.#seenSeq = seq;
     this.known = true;
-    const pending: Pending = { seq, settled: false, error: null };
+    const pending: Pending = { seq, settled: false, refusal: null };
     this.#pending.push(pending);
-    if (typeof checked !== "number") this.#settle(pending, 1, checked);
+    if (typeof checked !== "number") this.#settle(pending, 1, { error: checked, messages: [] });
     else if (checked === 0) this.#settle(pending, 0, null);
     else {
-      this.#topic.accept(messages, checked, options, this.#broadcast, (error) =>
-        this.#settle(pending, checked, error),
+      this.#topic.accept(messages, checked, options, this.#broadcast, (refusal) =>
+        this.#settle(pending, checked, refusal),
       );
     }
   }
@@ -135,20 +136,25 @@ export class TopicProducer {
     }
   }
 
-  #settle(pending: Pending, count: number, error: TinyMQError | null): void {
+  #settle(pending: Pending, count: number, refusal: Refusal | null): void {
     pending.settled = true;
-    pending.error = error;
-    if (error !== null) this.#topic.refused(count);
+    pending.refusal = refusal;
+    if (refusal !== null) {
+      const { messages } = refusal;
+      this.#topic.refused(
+        messages.length === 0 ? count : messages.reduce((sum, part) => sum + part.count, 0),
+      );
+    }
     for (let first = this.#pending.first(); first?.settled; first = this.#pending.first()) {
       this.#pending.shift();
-      this.#answer(first.seq, first.error);
+      this.#answer(first.seq, first.refusal);
     }
   }
 
-  #answer(seq: number, error: TinyMQError | null): void {
+  #answer(seq: number, refusal: Refusal | null): void {
     // An acknowledgement tells of all below it: on a new connection none may overtake what is sent again.
     const port = seq <= this.#seenSeq ? this.port : null;
-    if (error === null) {
+    if (refusal === null) {
       port?.acked(seq);
       return;
     }
@@ -156,8 +162,8 @@ export class TopicProducer {
       if (old > seq - MAX_BATCHES_IN_FLIGHT) break;
       this.#rejected.delete(old);
     }
-    this.#rejected.set(seq, error);
-    port?.rejected(seq, error);
+    this.#rejected.set(seq, refusal);
+    port?.rejected(seq, refusal);
   }
 
   /** Answers a batch that was sent again as it was answered the first time. */

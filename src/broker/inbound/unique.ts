@@ -1,17 +1,19 @@
 /**
  * The ids that a topic took lately, for producers that asked for `unique`.
  *
- * Always holds: `remembered.uniqueIds` counts every id in every topic's map.
+ * Always holds: `remembered.uniqueIds` counts every id in every topic's map; each id in the map has an entry in
+ * the heap with the same time. An id that was taken anew leaves a stale entry, which is passed over.
  */
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { Shared } from "../shared.ts";
+import { IdHeap } from "./id-heap.ts";
 
-/** What one remembered id costs, in bytes, measured roughly. */
+/** What one remembered id costs in the map, in bytes, measured roughly. */
 const ID_BYTES = 48;
-/** A busy topic is not swept for each id that runs out, but this much later, in ms. */
-const SWEEP_EVERY_MS = 1_000;
+/** Ids that are forgotten in one turn: nobody else is kept waiting by a million that run out together. */
+const FORGOTTEN_AT_ONCE = 10_000;
 
 /** A batch without the messages whose ids were taken. */
 interface Filtered {
@@ -26,8 +28,7 @@ export class UniqueIds {
   readonly #maxIds: number;
   /** To the time when it is forgotten, by the broker's clock. */
   readonly #ids = new Map<number, number>();
-  /** When ids that ran out are looked for; Infinity: there are no ids. */
-  nextDue = Number.POSITIVE_INFINITY;
+  readonly #heap = new IdHeap();
 
   constructor({ remembered, limits }: Shared) {
     this.#remembered = remembered;
@@ -39,7 +40,12 @@ export class UniqueIds {
   }
 
   get memory(): number {
-    return this.#ids.size * ID_BYTES;
+    return this.#ids.size * ID_BYTES + this.#heap.memory;
+  }
+
+  /** When the first id runs out; Infinity: there are none. */
+  get nextDue(): number {
+    return this.#heap.nextDue;
   }
 
   /** What of a checked batch is new at `now`. Throws `QueueFull` if its ids cannot be remembered. */
@@ -60,19 +66,24 @@ export class UniqueIds {
   }
 
   /** Remembers an id until the clock shows `until`. */
-  remember(id: number, until: number, now: number): void {
-    // Taken out first: a map keeps the place of a key that is set again, and the oldest should stand first.
-    if (this.#ids.delete(id)) this.#remembered.uniqueIds -= 1;
+  remember(id: number, until: number): void {
+    if (!this.#ids.has(id)) this.#remembered.uniqueIds += 1;
     this.#ids.set(id, until);
-    this.#remembered.uniqueIds += 1;
-    if (this.nextDue === Number.POSITIVE_INFINITY) this.#schedule(now);
+    this.#heap.push(id, until);
   }
 
-  /** Forgets the ids that have run out at `now`. */
+  /** Forgets an id: its message is gone, and was not consumed. */
+  forget(id: number): void {
+    if (this.#ids.delete(id)) this.#remembered.uniqueIds -= 1;
+  }
+
+  /** Forgets ids that have run out at `now`, some at a time; those left are due at once. */
   runDue(now: number): void {
-    if (this.nextDue > now) return;
-    this.#sweep(now);
-    this.#schedule(now);
+    for (let forgotten = 0; forgotten < FORGOTTEN_AT_ONCE && this.#heap.nextDue <= now; forgotten++) {
+      const { nextDue } = this.#heap;
+      const id = this.#heap.shift();
+      if (this.#ids.get(id) === nextDue) this.forget(id);
+    }
   }
 
   items(): Iterable<[id: number, until: number]> {
@@ -82,30 +93,15 @@ export class UniqueIds {
   clear(): void {
     this.#remembered.uniqueIds -= this.#ids.size;
     this.#ids.clear();
-    this.nextDue = Number.POSITIVE_INFINITY;
+    this.#heap.clear();
   }
 
   #makeRoom(wanted: number, now: number): void {
     if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
-    this.#sweep(now);
+    this.runDue(now);
     if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
     throw new QueueFull(
       `the server remembers ${this.#maxIds} ids for unique and has no room for more: use a shorter time`,
     );
-  }
-
-  #sweep(now: number): void {
-    for (const [id, until] of this.#ids) {
-      if (until > now) continue;
-      this.#ids.delete(id);
-      this.#remembered.uniqueIds -= 1;
-    }
-  }
-
-  /** Looks again when the oldest is due. */
-  #schedule(now: number): void {
-    const oldest = this.#ids.values().next();
-    this.nextDue =
-      oldest.done === true ? Number.POSITIVE_INFINITY : Math.max(oldest.value, now + SWEEP_EVERY_MS);
   }
 }

@@ -12,6 +12,14 @@ import type { ConsumerPort, Delivery } from "../ports.ts";
 import type { Timer, Timers } from "../timers.ts";
 import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from "./topic-consumer.ts";
 
+/**
+ * Runs that a consumer may hold unsettled: pieces of offsets that do not follow each other. A consumer in order
+ * has one; beyond, its pulls wait until it has settled some.
+ */
+const MOST_LEASE_RUNS = 16_384;
+/** Runs that are delivered in one turn. */
+const WORK_A_TURN = 4_096;
+
 /** What the dispatcher needs of its topic. */
 export interface DispatchedTopic extends LeasedTopic {
   /** Messages that a consumer could get now. */
@@ -20,6 +28,8 @@ export interface DispatchedTopic extends LeasedTopic {
   take(maxMessages: number, maxBytes: number): Delivery | null;
   /** A consumer came or went. */
   usersChanged(): void;
+  /** What the dispatcher holds has changed. */
+  changed(): void;
 }
 
 export class Dispatcher {
@@ -36,9 +46,10 @@ export class Dispatcher {
   #pumping = false;
   /** A consumer opens again in its own place: nobody moves up into it. */
   #replacing = false;
-  /** Nothing is delivered before this: the first message was retried with a delay, and order counts. */
-  #pausedUntil = 0;
-  #resume: Timer | null = null;
+  /** What goes on in a later turn, where there is more to do than one turn may take. */
+  #continuing: Timer | null = null;
+  /** Bytes of all leases. */
+  memory = 0;
 
   constructor(topic: DispatchedTopic, timers: Timers) {
     this.#topic = topic;
@@ -73,6 +84,7 @@ export class Dispatcher {
     consumer.closed = true;
     for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
+    this.#charge(consumer);
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
     if (this.#holder === consumer) this.#holder = null;
@@ -116,25 +128,26 @@ export class Dispatcher {
     this.pump();
   }
 
-  /** Delivers nothing for `delayMs`. */
-  pause(delayMs: number): void {
-    this.#pausedUntil = Math.max(this.#pausedUntil, this.#timers.clock.now() + delayMs);
-    this.#timers.cancel(this.#resume);
-    this.#resume = this.#timers.at(this.#pausedUntil, () => this.pump());
+  /** Something that a consumer holds was settled or given back: it may be able to take more. */
+  leaseChanged(consumer: TopicConsumer): void {
+    this.#charge(consumer);
+    if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
+    consumer.isStalled = false;
+    this.resumed(consumer);
   }
 
-  /** Answers waiting pulls as long as there are messages for them. */
+  /** Answers waiting pulls as long as there are messages for them, and no longer than a turn may take. */
   pump(): void {
     if (this.#pumping || this.#waiting.length === 0) return;
     this.#pumping = true;
+    let work = 0;
     try {
-      while (this.#step()) {
-        // Each step answers one pull.
-      }
+      for (let runs = this.#step(); runs > 0 && work < WORK_A_TURN; runs = this.#step()) work += runs;
     } finally {
       this.#pumping = false;
     }
-    this.#answerImpatient();
+    if (work >= WORK_A_TURN) this.#continueLater();
+    else this.#answerImpatient();
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -195,30 +208,44 @@ export class Dispatcher {
     for (const pull of consumer.pulls) if (pull.slot < 0) this.#enqueue(pull);
   }
 
-  /** Answers the oldest pull that can be answered; false if there is none, or nothing for it. */
-  #step(): boolean {
+  /** Answers the oldest pull that can be answered, with so many runs; 0: there is none, or nothing for it. */
+  #step(): number {
     const topic = this.#topic;
-    if (topic.ready === 0) return false;
-    if (this.#pausedUntil > 0 && this.#timers.clock.now() < this.#pausedUntil) return false;
+    if (topic.ready === 0) return 0;
     const pull = this.#nextPull();
-    if (pull === undefined) return false;
+    if (pull === undefined) return 0;
     const delivery = topic.take(pull.maxMessages, pull.maxBytes);
-    if (delivery === null) return false;
-    const { lease, port } = pull.consumer;
+    if (delivery === null) return 0;
+    const { consumer } = pull;
+    const { lease, port } = consumer;
     this.#finish(pull);
     const firstPosition = lease.nextPosition;
     for (const run of delivery.runs) lease.add(run.firstOffset, run.count, run.deliveries);
+    this.#charge(consumer);
     port.deliver(pull.pullId, firstPosition, delivery);
-    return true;
+    return delivery.runs.length;
   }
 
-  /** The oldest pull of a consumer that reads; those of others are parked until they do. */
+  /** The oldest pull of a consumer that can take more; those of others are parked until it can. */
   #nextPull(): Pull | undefined {
     for (let pull = this.#waiting.first(); pull !== undefined; pull = this.#waiting.first()) {
-      if (pull.consumer.port.writable) return pull;
+      const { consumer } = pull;
+      consumer.isStalled = consumer.lease.runs >= MOST_LEASE_RUNS;
+      if (consumer.port.writable && !consumer.isStalled) return pull;
       this.#waiting.remove(pull);
     }
     return undefined;
+  }
+
+  #charge(consumer: TopicConsumer): void {
+    this.memory += consumer.lease.memory - consumer.charged;
+    consumer.charged = consumer.lease.memory;
+    this.#topic.changed();
+  }
+
+  #continueLater(): void {
+    this.#timers.cancel(this.#continuing);
+    this.#continuing = this.#timers.after(0, () => this.pump());
   }
 
   #answerImpatient(): void {

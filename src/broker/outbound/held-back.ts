@@ -12,6 +12,9 @@ interface Held extends Due {
   readonly end: number;
 }
 
+/** What one entry of the heap costs, in bytes, measured roughly. */
+const ENTRY_BYTES = 96;
+
 export class HeldBack {
   readonly #ranges = new RangeSet();
   readonly #heap = new DueHeap<Held>();
@@ -19,6 +22,10 @@ export class HeldBack {
   /** Messages held back. */
   get count(): number {
     return this.#ranges.count;
+  }
+
+  get memory(): number {
+    return this.#ranges.memory + this.#heap.length * ENTRY_BYTES;
   }
 
   get nextDue(): number {

@@ -20,13 +20,25 @@ export interface Pull extends Due {
   timer: Timer | null;
 }
 
+/** How messages are given back: at once and without a reason, if it is left out. */
+export interface Return {
+  /** They are held back for so long. */
+  readonly delayMs: number;
+  /** Held back alone; else all that is behind them waits, too. */
+  readonly alone: boolean;
+  /** Why; "": nobody said. */
+  readonly reason: string;
+}
+
 /** What a consumer needs of its topic. */
 export interface LeasedTopic {
   readonly name: string;
   /** Removes leased messages: they are consumed. */
   done(firstOffset: number, count: number): void;
-  /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
-  giveBack(firstOffset: number, count: number, deliveries: number, delayMs?: number): void;
+  /**
+   * Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered.
+   */
+  giveBack(firstOffset: number, count: number, deliveries: number, how?: Return): void;
   /** Moves leased messages to the dead letters. */
   reject(firstOffset: number, count: number, deliveries: number, reason: string): void;
 }
@@ -37,7 +49,8 @@ export interface ConsumerDispatcher {
   cancelPulls(consumer: TopicConsumer): void;
   resumed(consumer: TopicConsumer): void;
   close(consumer: TopicConsumer, clean: boolean): void;
-  pause(delayMs: number): void;
+  /** Something was settled or given back. */
+  leaseChanged(consumer: TopicConsumer): void;
   pump(): void;
 }
 
@@ -51,6 +64,14 @@ export class TopicConsumer {
   /** May take messages: holds the lock, or competes. */
   active = false;
   closed = false;
+  /** Holds as many runs as it may: its pulls wait. */
+  isStalled = false;
+  /** Positions settled so far, each once; what a rewind gave back is not among them. */
+  settled = 0;
+  /** Positions below were handed to the program, as far as its client said. */
+  #handed = 0;
+  /** Bytes of `lease` that are charged. */
+  charged = 0;
   /** Those without an answer, the oldest first. */
   readonly pulls = new Set<Pull>();
 
@@ -91,33 +112,48 @@ export class TopicConsumer {
   /** Every unsettled position below `count` is done. Throws INVALID_ARGUMENT above what was delivered. */
   ack(count: number): void {
     this.#checkDelivered(count);
-    this.lease.takeBelow(count, (firstOffset, messages) => this.topic.done(firstOffset, messages));
+    this.lease.takeBelow(count, (firstOffset, messages) => {
+      this.settled += messages;
+      this.topic.done(firstOffset, messages);
+    });
+    this.#handed = Math.max(this.#handed, count);
+    this.#leaseChanged();
+  }
+
+  /** Every position below `count` was handed to the program. Throws INVALID_ARGUMENT above what was delivered. */
+  handed(count: number): void {
+    this.#checkDelivered(count);
+    this.#handed = Math.max(this.#handed, count);
   }
 
   /** Settles what is unsettled of [position, position + count). */
   settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
     this.#checkDelivered(position + count);
     const runs = this.lease.take(position, position + count);
+    this.#handed = Math.max(this.#handed, position + count);
     for (const run of runs) {
+      this.settled += run.count;
       if (outcome === "done") this.topic.done(run.firstOffset, run.count);
       else if (outcome === "reject")
         this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
-      else this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, delayMs);
+      else
+        this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, { delayMs, alone: true, reason });
     }
+    this.#leaseChanged();
     if (outcome === "retry") this.#dispatcher.pump();
   }
 
   /**
    * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a
-   * delay nothing of the topic is delivered before it is over. The caller tells its client afterwards and
+   * delay the message at `position` holds itself and all behind it back until that is over. The caller tells its client afterwards and
    * then calls `pump()`.
    */
-  rewind(position: number, delayMs: number): void {
+  rewind(position: number, reason: string, delayMs: number): void {
     this.#checkDelivered(position);
     for (const run of this.lease.take(position, this.lease.nextPosition)) {
       let { firstOffset, count } = run;
       if (run.position === position) {
-        this.topic.giveBack(firstOffset, 1, run.deliveries + 1);
+        this.topic.giveBack(firstOffset, 1, run.deliveries + 1, { delayMs, alone: false, reason });
         firstOffset += 1;
         count -= 1;
       }
@@ -125,25 +161,24 @@ export class TopicConsumer {
     }
     // Not before: the stream may end of it, and what was given back counts as given back.
     this.#dispatcher.cancelPulls(this);
-    if (delayMs > 0) this.#dispatcher.pause(delayMs);
+    this.#leaseChanged();
   }
 
   /**
-   * Gives back all that is unsettled. An unclean end counts a delivery for the first message only: it may
-   * be what the consumer died of, and what was prefetched behind it is innocent.
+   * Gives back all that is unsettled. An unclean end counts a delivery for what the program was handed: it may
+   * be what the program died of. What was prefetched behind it is innocent.
    */
   returnLeases(clean: boolean): void {
-    let first = !clean;
-    for (const run of this.lease.takeAll()) {
-      let { firstOffset, count } = run;
-      if (first) {
-        first = false;
-        this.topic.giveBack(firstOffset, 1, run.deliveries + 1);
-        firstOffset += 1;
-        count -= 1;
-      }
-      if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
+    const handed = clean ? 0 : this.#handed;
+    for (const { position, firstOffset, count, deliveries } of this.lease.takeAll()) {
+      const counted = Math.min(count, Math.max(0, handed - position));
+      if (counted > 0) this.topic.giveBack(firstOffset, counted, deliveries + 1);
+      if (counted < count) this.topic.giveBack(firstOffset + counted, count - counted, deliveries);
     }
+  }
+
+  #leaseChanged(): void {
+    this.#dispatcher.leaseChanged(this);
   }
 
   #checkDelivered(end: number): void {

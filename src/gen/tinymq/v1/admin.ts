@@ -257,6 +257,13 @@ export interface TopicInfo {
      * @generated from protobuf field: tinymq.v1.Counters counters = 10
      */
     counters?: Counters;
+    /**
+     * How long the next message, which was retried with a delay, still holds itself and all behind it back, in
+     * ms; 0: nothing is held so.
+     *
+     * @generated from protobuf field: uint64 held_ms = 11 [jstype = JS_NUMBER]
+     */
+    heldMs: number;
 }
 /**
  * @generated from protobuf message tinymq.v1.PurgeTopicRequest
@@ -779,7 +786,8 @@ class TopicInfo$Type extends MessageType<TopicInfo> {
             { no: 7, name: "consumers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
             { no: 8, name: "standbys", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
             { no: 9, name: "subscribers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 10, name: "counters", kind: "message", T: () => Counters }
+            { no: 10, name: "counters", kind: "message", T: () => Counters },
+            { no: 11, name: "held_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<TopicInfo>): TopicInfo {
@@ -793,6 +801,7 @@ class TopicInfo$Type extends MessageType<TopicInfo> {
         message.consumers = 0;
         message.standbys = 0;
         message.subscribers = 0;
+        message.heldMs = 0;
         if (value !== undefined)
             reflectionMergePartial<TopicInfo>(this, message, value);
         return message;
@@ -831,6 +840,9 @@ class TopicInfo$Type extends MessageType<TopicInfo> {
                     break;
                 case /* tinymq.v1.Counters counters */ 10:
                     message.counters = Counters.internalBinaryRead(reader, reader.uint32(), options, message.counters);
+                    break;
+                case /* uint64 held_ms = 11 [jstype = JS_NUMBER] */ 11:
+                    message.heldMs = reader.uint64().toNumber();
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -874,6 +886,9 @@ class TopicInfo$Type extends MessageType<TopicInfo> {
         /* tinymq.v1.Counters counters = 10; */
         if (message.counters)
             Counters.internalBinaryWrite(message.counters, writer.tag(10, WireType.LengthDelimited).fork(), options).join();
+        /* uint64 held_ms = 11 [jstype = JS_NUMBER]; */
+        if (message.heldMs !== 0)
+            writer.tag(11, WireType.Varint).uint64(message.heldMs);
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);

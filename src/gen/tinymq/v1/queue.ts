@@ -56,6 +56,14 @@ export interface Batch {
 export interface Heartbeat {
 }
 /**
+ * A client's last frame: it means to end this stream. Only a stream that ends behind it ended cleanly,
+ * whatever the close code.
+ *
+ * @generated from protobuf message tinymq.v1.Finish
+ */
+export interface Finish {
+}
+/**
  * What the server allows on this stream.
  *
  * @generated from protobuf message tinymq.v1.Limits
@@ -126,6 +134,12 @@ export interface ProduceRequest {
          */
         heartbeat: Heartbeat;
     } | {
+        oneofKind: "finish";
+        /**
+         * @generated from protobuf field: tinymq.v1.Finish finish = 4
+         */
+        finish: Finish;
+    } | {
         oneofKind: undefined;
     };
 }
@@ -158,7 +172,8 @@ export interface ProduceOpen {
      */
     firstSeq: number;
     /**
-     * The instance that the producer's last connection was opened with; empty for a new producer.
+     * The instance of the last ProduceOpened that this producer received; empty if it never received one.
+     * The server tells by it whether what this producer sent earlier can have been forgotten: see "known".
      *
      * @generated from protobuf field: string instance = 6
      */
@@ -247,7 +262,7 @@ export interface ProduceOpened {
      */
     limits?: Limits;
     /**
-     * Whether the server remembers this producer_id on this topic.
+     * Whether a batch that is sent again is recognised: docs/protocol.md, "Known producers", has the table.
      *
      * @generated from protobuf field: bool known = 3
      */
@@ -271,7 +286,7 @@ export interface Acked {
     seq: number;
 }
 /**
- * Batch seq was not stored, and will not be. Every batch below it has been answered.
+ * Batch seq was not stored, or only a part of it, and will not be. Every batch below it has been answered.
  *
  * @generated from protobuf message tinymq.v1.Rejected
  */
@@ -290,6 +305,27 @@ export interface Rejected {
      * @generated from protobuf field: string message = 3
      */
     message: string;
+    /**
+     * The messages of the batch that were not stored; empty: none of the batch was stored. The others were.
+     *
+     * @generated from protobuf field: repeated tinymq.v1.MessageRange messages = 4
+     */
+    messages: MessageRange[];
+}
+/**
+ * The messages [first, first + count) of a batch, counted from 0.
+ *
+ * @generated from protobuf message tinymq.v1.MessageRange
+ */
+export interface MessageRange {
+    /**
+     * @generated from protobuf field: uint32 first = 1
+     */
+    first: number;
+    /**
+     * @generated from protobuf field: uint32 count = 2
+     */
+    count: number;
 }
 /**
  * @generated from protobuf message tinymq.v1.ConsumeRequest
@@ -336,6 +372,18 @@ export interface ConsumeRequest {
          * @generated from protobuf field: tinymq.v1.Heartbeat heartbeat = 6
          */
         heartbeat: Heartbeat;
+    } | {
+        oneofKind: "finish";
+        /**
+         * @generated from protobuf field: tinymq.v1.Finish finish = 7
+         */
+        finish: Finish;
+    } | {
+        oneofKind: "handed";
+        /**
+         * @generated from protobuf field: tinymq.v1.Handed handed = 8
+         */
+        handed: Handed;
     } | {
         oneofKind: undefined;
     };
@@ -401,6 +449,22 @@ export interface Pull {
      * @generated from protobuf field: repeated tinymq.v1.Settle settles = 6
      */
     settles: Settle[];
+    /**
+     * @generated from protobuf field: tinymq.v1.Handed handed = 7
+     */
+    handed?: Handed;
+}
+/**
+ * Every position below count was handed to the program. If the stream ends without a finish frame, a delivery
+ * is counted for those of them that are not settled, and for no others.
+ *
+ * @generated from protobuf message tinymq.v1.Handed
+ */
+export interface Handed {
+    /**
+     * @generated from protobuf field: uint64 count = 1 [jstype = JS_NUMBER]
+     */
+    count: number;
 }
 /**
  * Every unsettled position below count is done.
@@ -432,7 +496,8 @@ export interface Settle {
      */
     outcome: Outcome;
     /**
-     * Why. With OUTCOME_REJECT at most 1,024 bytes of it go into the dead letter's headers; else not kept.
+     * Why. At most 1,024 bytes are kept: with OUTCOME_REJECT in the dead letter's headers, with OUTCOME_RETRY
+     * for the case that the message becomes a dead letter of this retry. Else not kept.
      *
      * @generated from protobuf field: string reason = 4
      */
@@ -456,13 +521,14 @@ export interface Rewind {
      */
     position: number;
     /**
-     * Why the message at position goes back, which counts as a retry. Not kept.
+     * Why the message at position goes back, which counts as a retry: kept as that of a settle is.
      *
      * @generated from protobuf field: string reason = 2
      */
     reason: string;
     /**
-     * When the message at position may be delivered again, in ms from now; what is behind it waits too.
+     * When the message at position may be delivered again, in ms from now, at most 24 h; what is behind it
+     * waits too, until it is delivered or gone.
      *
      * @generated from protobuf field: uint64 delay_ms = 3 [jstype = JS_NUMBER]
      */
@@ -516,6 +582,12 @@ export interface ConsumeResponse {
          */
         heartbeat: Heartbeat;
     } | {
+        oneofKind: "settled";
+        /**
+         * @generated from protobuf field: tinymq.v1.Settled settled = 7
+         */
+        settled: Settled;
+    } | {
         oneofKind: undefined;
     };
 }
@@ -568,6 +640,18 @@ export interface Delivered {
     messages: Uint8Array;
 }
 /**
+ * How many positions of this stream were settled so far, by acks and settles, each counted once; what a rewind
+ * gave back is not among them. Sent after each turn in which some were.
+ *
+ * @generated from protobuf message tinymq.v1.Settled
+ */
+export interface Settled {
+    /**
+     * @generated from protobuf field: uint64 count = 1 [jstype = JS_NUMBER]
+     */
+    count: number;
+}
+/**
  * Messages with consecutive offsets.
  *
  * @generated from protobuf message tinymq.v1.Run
@@ -587,6 +671,12 @@ export interface Run {
      * @generated from protobuf field: bool redelivered = 3
      */
     redelivered: boolean;
+    /**
+     * How many of those deliveries count: that were retried, or handed to a program that then ended uncleanly.
+     *
+     * @generated from protobuf field: uint32 deliveries = 4
+     */
+    deliveries: number;
 }
 /**
  * Answers one pull whose wait is over, or whose stream is being rewound.
@@ -636,6 +726,12 @@ export interface SubscribeRequest {
          * @generated from protobuf field: tinymq.v1.Heartbeat heartbeat = 2
          */
         heartbeat: Heartbeat;
+    } | {
+        oneofKind: "finish";
+        /**
+         * @generated from protobuf field: tinymq.v1.Finish finish = 3
+         */
+        finish: Finish;
     } | {
         oneofKind: undefined;
     };
@@ -983,6 +1079,44 @@ class Heartbeat$Type extends MessageType<Heartbeat> {
  */
 export const Heartbeat = new Heartbeat$Type();
 // @generated message type with reflection information, may provide speed optimized methods
+class Finish$Type extends MessageType<Finish> {
+    constructor() {
+        super("tinymq.v1.Finish", []);
+    }
+    create(value?: PartialMessage<Finish>): Finish {
+        const message = globalThis.Object.create((this.messagePrototype!));
+        if (value !== undefined)
+            reflectionMergePartial<Finish>(this, message, value);
+        return message;
+    }
+    internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: Finish): Finish {
+        let message = target ?? this.create(), end = reader.pos + length;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                default:
+                    let u = options.readUnknownField;
+                    if (u === "throw")
+                        throw new globalThis.Error(`Unknown field ${fieldNo} (wire type ${wireType}) for ${this.typeName}`);
+                    let d = reader.skip(wireType);
+                    if (u !== false)
+                        (u === true ? UnknownFieldHandler.onRead : u)(this.typeName, message, fieldNo, wireType, d);
+            }
+        }
+        return message;
+    }
+    internalBinaryWrite(message: Finish, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter {
+        let u = options.writeUnknownFields;
+        if (u !== false)
+            (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
+        return writer;
+    }
+}
+/**
+ * @generated MessageType for protobuf message tinymq.v1.Finish
+ */
+export const Finish = new Finish$Type();
+// @generated message type with reflection information, may provide speed optimized methods
 class Limits$Type extends MessageType<Limits> {
     constructor() {
         super("tinymq.v1.Limits", [
@@ -1075,7 +1209,8 @@ class ProduceRequest$Type extends MessageType<ProduceRequest> {
         super("tinymq.v1.ProduceRequest", [
             { no: 1, name: "open", kind: "message", oneof: "kind", T: () => ProduceOpen },
             { no: 2, name: "batch", kind: "message", oneof: "kind", T: () => ProduceBatch },
-            { no: 3, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
+            { no: 3, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 4, name: "finish", kind: "message", oneof: "kind", T: () => Finish }
         ]);
     }
     create(value?: PartialMessage<ProduceRequest>): ProduceRequest {
@@ -1108,6 +1243,12 @@ class ProduceRequest$Type extends MessageType<ProduceRequest> {
                         heartbeat: Heartbeat.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).heartbeat)
                     };
                     break;
+                case /* tinymq.v1.Finish finish */ 4:
+                    message.kind = {
+                        oneofKind: "finish",
+                        finish: Finish.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).finish)
+                    };
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -1129,6 +1270,9 @@ class ProduceRequest$Type extends MessageType<ProduceRequest> {
         /* tinymq.v1.Heartbeat heartbeat = 3; */
         if (message.kind.oneofKind === "heartbeat")
             Heartbeat.internalBinaryWrite(message.kind.heartbeat, writer.tag(3, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Finish finish = 4; */
+        if (message.kind.oneofKind === "finish")
+            Finish.internalBinaryWrite(message.kind.finish, writer.tag(4, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -1508,7 +1652,8 @@ class Rejected$Type extends MessageType<Rejected> {
         super("tinymq.v1.Rejected", [
             { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
             { no: 2, name: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 4, name: "messages", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => MessageRange }
         ]);
     }
     create(value?: PartialMessage<Rejected>): Rejected {
@@ -1516,6 +1661,7 @@ class Rejected$Type extends MessageType<Rejected> {
         message.seq = 0;
         message.code = 0;
         message.message = "";
+        message.messages = [];
         if (value !== undefined)
             reflectionMergePartial<Rejected>(this, message, value);
         return message;
@@ -1533,6 +1679,9 @@ class Rejected$Type extends MessageType<Rejected> {
                     break;
                 case /* string message */ 3:
                     message.message = reader.string();
+                    break;
+                case /* repeated tinymq.v1.MessageRange messages */ 4:
+                    message.messages.push(MessageRange.internalBinaryRead(reader, reader.uint32(), options));
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -1555,6 +1704,9 @@ class Rejected$Type extends MessageType<Rejected> {
         /* string message = 3; */
         if (message.message !== "")
             writer.tag(3, WireType.LengthDelimited).string(message.message);
+        /* repeated tinymq.v1.MessageRange messages = 4; */
+        for (let i = 0; i < message.messages.length; i++)
+            MessageRange.internalBinaryWrite(message.messages[i], writer.tag(4, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -1566,6 +1718,61 @@ class Rejected$Type extends MessageType<Rejected> {
  */
 export const Rejected = new Rejected$Type();
 // @generated message type with reflection information, may provide speed optimized methods
+class MessageRange$Type extends MessageType<MessageRange> {
+    constructor() {
+        super("tinymq.v1.MessageRange", [
+            { no: 1, name: "first", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 2, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+        ]);
+    }
+    create(value?: PartialMessage<MessageRange>): MessageRange {
+        const message = globalThis.Object.create((this.messagePrototype!));
+        message.first = 0;
+        message.count = 0;
+        if (value !== undefined)
+            reflectionMergePartial<MessageRange>(this, message, value);
+        return message;
+    }
+    internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: MessageRange): MessageRange {
+        let message = target ?? this.create(), end = reader.pos + length;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                case /* uint32 first */ 1:
+                    message.first = reader.uint32();
+                    break;
+                case /* uint32 count */ 2:
+                    message.count = reader.uint32();
+                    break;
+                default:
+                    let u = options.readUnknownField;
+                    if (u === "throw")
+                        throw new globalThis.Error(`Unknown field ${fieldNo} (wire type ${wireType}) for ${this.typeName}`);
+                    let d = reader.skip(wireType);
+                    if (u !== false)
+                        (u === true ? UnknownFieldHandler.onRead : u)(this.typeName, message, fieldNo, wireType, d);
+            }
+        }
+        return message;
+    }
+    internalBinaryWrite(message: MessageRange, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter {
+        /* uint32 first = 1; */
+        if (message.first !== 0)
+            writer.tag(1, WireType.Varint).uint32(message.first);
+        /* uint32 count = 2; */
+        if (message.count !== 0)
+            writer.tag(2, WireType.Varint).uint32(message.count);
+        let u = options.writeUnknownFields;
+        if (u !== false)
+            (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
+        return writer;
+    }
+}
+/**
+ * @generated MessageType for protobuf message tinymq.v1.MessageRange
+ */
+export const MessageRange = new MessageRange$Type();
+// @generated message type with reflection information, may provide speed optimized methods
 class ConsumeRequest$Type extends MessageType<ConsumeRequest> {
     constructor() {
         super("tinymq.v1.ConsumeRequest", [
@@ -1574,7 +1781,9 @@ class ConsumeRequest$Type extends MessageType<ConsumeRequest> {
             { no: 3, name: "ack", kind: "message", oneof: "kind", T: () => Ack },
             { no: 4, name: "settle", kind: "message", oneof: "kind", T: () => Settle },
             { no: 5, name: "rewind", kind: "message", oneof: "kind", T: () => Rewind },
-            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
+            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 7, name: "finish", kind: "message", oneof: "kind", T: () => Finish },
+            { no: 8, name: "handed", kind: "message", oneof: "kind", T: () => Handed }
         ]);
     }
     create(value?: PartialMessage<ConsumeRequest>): ConsumeRequest {
@@ -1625,6 +1834,18 @@ class ConsumeRequest$Type extends MessageType<ConsumeRequest> {
                         heartbeat: Heartbeat.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).heartbeat)
                     };
                     break;
+                case /* tinymq.v1.Finish finish */ 7:
+                    message.kind = {
+                        oneofKind: "finish",
+                        finish: Finish.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).finish)
+                    };
+                    break;
+                case /* tinymq.v1.Handed handed */ 8:
+                    message.kind = {
+                        oneofKind: "handed",
+                        handed: Handed.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).handed)
+                    };
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -1655,6 +1876,12 @@ class ConsumeRequest$Type extends MessageType<ConsumeRequest> {
         /* tinymq.v1.Heartbeat heartbeat = 6; */
         if (message.kind.oneofKind === "heartbeat")
             Heartbeat.internalBinaryWrite(message.kind.heartbeat, writer.tag(6, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Finish finish = 7; */
+        if (message.kind.oneofKind === "finish")
+            Finish.internalBinaryWrite(message.kind.finish, writer.tag(7, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Handed handed = 8; */
+        if (message.kind.oneofKind === "handed")
+            Handed.internalBinaryWrite(message.kind.handed, writer.tag(8, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -1745,7 +1972,8 @@ class Pull$Type extends MessageType<Pull> {
             { no: 3, name: "max_bytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
             { no: 4, name: "wait_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
             { no: 5, name: "ack", kind: "message", T: () => Ack },
-            { no: 6, name: "settles", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Settle }
+            { no: 6, name: "settles", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Settle },
+            { no: 7, name: "handed", kind: "message", T: () => Handed }
         ]);
     }
     create(value?: PartialMessage<Pull>): Pull {
@@ -1782,6 +2010,9 @@ class Pull$Type extends MessageType<Pull> {
                 case /* repeated tinymq.v1.Settle settles */ 6:
                     message.settles.push(Settle.internalBinaryRead(reader, reader.uint32(), options));
                     break;
+                case /* tinymq.v1.Handed handed */ 7:
+                    message.handed = Handed.internalBinaryRead(reader, reader.uint32(), options, message.handed);
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -1812,6 +2043,9 @@ class Pull$Type extends MessageType<Pull> {
         /* repeated tinymq.v1.Settle settles = 6; */
         for (let i = 0; i < message.settles.length; i++)
             Settle.internalBinaryWrite(message.settles[i], writer.tag(6, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Handed handed = 7; */
+        if (message.handed)
+            Handed.internalBinaryWrite(message.handed, writer.tag(7, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -1822,6 +2056,53 @@ class Pull$Type extends MessageType<Pull> {
  * @generated MessageType for protobuf message tinymq.v1.Pull
  */
 export const Pull = new Pull$Type();
+// @generated message type with reflection information, may provide speed optimized methods
+class Handed$Type extends MessageType<Handed> {
+    constructor() {
+        super("tinymq.v1.Handed", [
+            { no: 1, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+        ]);
+    }
+    create(value?: PartialMessage<Handed>): Handed {
+        const message = globalThis.Object.create((this.messagePrototype!));
+        message.count = 0;
+        if (value !== undefined)
+            reflectionMergePartial<Handed>(this, message, value);
+        return message;
+    }
+    internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: Handed): Handed {
+        let message = target ?? this.create(), end = reader.pos + length;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                case /* uint64 count = 1 [jstype = JS_NUMBER] */ 1:
+                    message.count = reader.uint64().toNumber();
+                    break;
+                default:
+                    let u = options.readUnknownField;
+                    if (u === "throw")
+                        throw new globalThis.Error(`Unknown field ${fieldNo} (wire type ${wireType}) for ${this.typeName}`);
+                    let d = reader.skip(wireType);
+                    if (u !== false)
+                        (u === true ? UnknownFieldHandler.onRead : u)(this.typeName, message, fieldNo, wireType, d);
+            }
+        }
+        return message;
+    }
+    internalBinaryWrite(message: Handed, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter {
+        /* uint64 count = 1 [jstype = JS_NUMBER]; */
+        if (message.count !== 0)
+            writer.tag(1, WireType.Varint).uint64(message.count);
+        let u = options.writeUnknownFields;
+        if (u !== false)
+            (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
+        return writer;
+    }
+}
+/**
+ * @generated MessageType for protobuf message tinymq.v1.Handed
+ */
+export const Handed = new Handed$Type();
 // @generated message type with reflection information, may provide speed optimized methods
 class Ack$Type extends MessageType<Ack> {
     constructor() {
@@ -2020,7 +2301,8 @@ class ConsumeResponse$Type extends MessageType<ConsumeResponse> {
             { no: 3, name: "empty", kind: "message", oneof: "kind", T: () => Empty },
             { no: 4, name: "rewound", kind: "message", oneof: "kind", T: () => Rewound },
             { no: 5, name: "promoted", kind: "message", oneof: "kind", T: () => Promoted },
-            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
+            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 7, name: "settled", kind: "message", oneof: "kind", T: () => Settled }
         ]);
     }
     create(value?: PartialMessage<ConsumeResponse>): ConsumeResponse {
@@ -2071,6 +2353,12 @@ class ConsumeResponse$Type extends MessageType<ConsumeResponse> {
                         heartbeat: Heartbeat.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).heartbeat)
                     };
                     break;
+                case /* tinymq.v1.Settled settled */ 7:
+                    message.kind = {
+                        oneofKind: "settled",
+                        settled: Settled.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).settled)
+                    };
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -2101,6 +2389,9 @@ class ConsumeResponse$Type extends MessageType<ConsumeResponse> {
         /* tinymq.v1.Heartbeat heartbeat = 6; */
         if (message.kind.oneofKind === "heartbeat")
             Heartbeat.internalBinaryWrite(message.kind.heartbeat, writer.tag(6, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Settled settled = 7; */
+        if (message.kind.oneofKind === "settled")
+            Settled.internalBinaryWrite(message.kind.settled, writer.tag(7, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -2245,12 +2536,60 @@ class Delivered$Type extends MessageType<Delivered> {
  */
 export const Delivered = new Delivered$Type();
 // @generated message type with reflection information, may provide speed optimized methods
+class Settled$Type extends MessageType<Settled> {
+    constructor() {
+        super("tinymq.v1.Settled", [
+            { no: 1, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+        ]);
+    }
+    create(value?: PartialMessage<Settled>): Settled {
+        const message = globalThis.Object.create((this.messagePrototype!));
+        message.count = 0;
+        if (value !== undefined)
+            reflectionMergePartial<Settled>(this, message, value);
+        return message;
+    }
+    internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: Settled): Settled {
+        let message = target ?? this.create(), end = reader.pos + length;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                case /* uint64 count = 1 [jstype = JS_NUMBER] */ 1:
+                    message.count = reader.uint64().toNumber();
+                    break;
+                default:
+                    let u = options.readUnknownField;
+                    if (u === "throw")
+                        throw new globalThis.Error(`Unknown field ${fieldNo} (wire type ${wireType}) for ${this.typeName}`);
+                    let d = reader.skip(wireType);
+                    if (u !== false)
+                        (u === true ? UnknownFieldHandler.onRead : u)(this.typeName, message, fieldNo, wireType, d);
+            }
+        }
+        return message;
+    }
+    internalBinaryWrite(message: Settled, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter {
+        /* uint64 count = 1 [jstype = JS_NUMBER]; */
+        if (message.count !== 0)
+            writer.tag(1, WireType.Varint).uint64(message.count);
+        let u = options.writeUnknownFields;
+        if (u !== false)
+            (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
+        return writer;
+    }
+}
+/**
+ * @generated MessageType for protobuf message tinymq.v1.Settled
+ */
+export const Settled = new Settled$Type();
+// @generated message type with reflection information, may provide speed optimized methods
 class Run$Type extends MessageType<Run> {
     constructor() {
         super("tinymq.v1.Run", [
             { no: 1, name: "first_offset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
             { no: 2, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "redelivered", kind: "scalar", T: 8 /*ScalarType.BOOL*/ }
+            { no: 3, name: "redelivered", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 4, name: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<Run>): Run {
@@ -2258,6 +2597,7 @@ class Run$Type extends MessageType<Run> {
         message.firstOffset = 0;
         message.count = 0;
         message.redelivered = false;
+        message.deliveries = 0;
         if (value !== undefined)
             reflectionMergePartial<Run>(this, message, value);
         return message;
@@ -2275,6 +2615,9 @@ class Run$Type extends MessageType<Run> {
                     break;
                 case /* bool redelivered */ 3:
                     message.redelivered = reader.bool();
+                    break;
+                case /* uint32 deliveries */ 4:
+                    message.deliveries = reader.uint32();
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -2297,6 +2640,9 @@ class Run$Type extends MessageType<Run> {
         /* bool redelivered = 3; */
         if (message.redelivered !== false)
             writer.tag(3, WireType.Varint).bool(message.redelivered);
+        /* uint32 deliveries = 4; */
+        if (message.deliveries !== 0)
+            writer.tag(4, WireType.Varint).uint32(message.deliveries);
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -2444,7 +2790,8 @@ class SubscribeRequest$Type extends MessageType<SubscribeRequest> {
     constructor() {
         super("tinymq.v1.SubscribeRequest", [
             { no: 1, name: "open", kind: "message", oneof: "kind", T: () => SubscribeOpen },
-            { no: 2, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
+            { no: 2, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 3, name: "finish", kind: "message", oneof: "kind", T: () => Finish }
         ]);
     }
     create(value?: PartialMessage<SubscribeRequest>): SubscribeRequest {
@@ -2471,6 +2818,12 @@ class SubscribeRequest$Type extends MessageType<SubscribeRequest> {
                         heartbeat: Heartbeat.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).heartbeat)
                     };
                     break;
+                case /* tinymq.v1.Finish finish */ 3:
+                    message.kind = {
+                        oneofKind: "finish",
+                        finish: Finish.internalBinaryRead(reader, reader.uint32(), options, (message.kind as any).finish)
+                    };
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -2489,6 +2842,9 @@ class SubscribeRequest$Type extends MessageType<SubscribeRequest> {
         /* tinymq.v1.Heartbeat heartbeat = 2; */
         if (message.kind.oneofKind === "heartbeat")
             Heartbeat.internalBinaryWrite(message.kind.heartbeat, writer.tag(2, WireType.LengthDelimited).fork(), options).join();
+        /* tinymq.v1.Finish finish = 3; */
+        if (message.kind.oneofKind === "finish")
+            Finish.internalBinaryWrite(message.kind.finish, writer.tag(3, WireType.LengthDelimited).fork(), options).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);

@@ -155,6 +155,22 @@ export interface SnapshotMessages {
      * @generated from protobuf field: uint64 held_until = 6 [jstype = JS_NUMBER]
      */
     heldUntil: number;
+    /**
+     * Whether what is behind them waits with them until held_until.
+     *
+     * @generated from protobuf field: bool holds_topic = 7
+     */
+    holdsTopic: boolean;
+    /**
+     * Whether they are on their way to the dead letters, and why.
+     *
+     * @generated from protobuf field: bool dying = 8
+     */
+    dying: boolean;
+    /**
+     * @generated from protobuf field: string reason = 9
+     */
+    reason: string;
 }
 /**
  * Messages that are not due, in due order.
@@ -233,6 +249,12 @@ export interface SnapshotRejection {
      * @generated from protobuf field: string message = 3
      */
     message: string;
+    /**
+     * Of a batch that was stored in part: for each range of messages that were not, the first and how many.
+     *
+     * @generated from protobuf field: repeated uint32 ranges = 4
+     */
+    ranges: number[];
 }
 /**
  * @generated from protobuf message tinymq.v1.SnapshotUniqueIds
@@ -517,7 +539,10 @@ class SnapshotMessages$Type extends MessageType<SnapshotMessages> {
             { no: 3, name: "batch", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
             { no: 4, name: "returned", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
             { no: 5, name: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 6, name: "held_until", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 6, name: "held_until", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 7, name: "holds_topic", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 8, name: "dying", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 9, name: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotMessages>): SnapshotMessages {
@@ -528,6 +553,9 @@ class SnapshotMessages$Type extends MessageType<SnapshotMessages> {
         message.returned = false;
         message.deliveries = 0;
         message.heldUntil = 0;
+        message.holdsTopic = false;
+        message.dying = false;
+        message.reason = "";
         if (value !== undefined)
             reflectionMergePartial<SnapshotMessages>(this, message, value);
         return message;
@@ -554,6 +582,15 @@ class SnapshotMessages$Type extends MessageType<SnapshotMessages> {
                     break;
                 case /* uint64 held_until = 6 [jstype = JS_NUMBER] */ 6:
                     message.heldUntil = reader.uint64().toNumber();
+                    break;
+                case /* bool holds_topic */ 7:
+                    message.holdsTopic = reader.bool();
+                    break;
+                case /* bool dying */ 8:
+                    message.dying = reader.bool();
+                    break;
+                case /* string reason */ 9:
+                    message.reason = reader.string();
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -585,6 +622,15 @@ class SnapshotMessages$Type extends MessageType<SnapshotMessages> {
         /* uint64 held_until = 6 [jstype = JS_NUMBER]; */
         if (message.heldUntil !== 0)
             writer.tag(6, WireType.Varint).uint64(message.heldUntil);
+        /* bool holds_topic = 7; */
+        if (message.holdsTopic !== false)
+            writer.tag(7, WireType.Varint).bool(message.holdsTopic);
+        /* bool dying = 8; */
+        if (message.dying !== false)
+            writer.tag(8, WireType.Varint).bool(message.dying);
+        /* string reason = 9; */
+        if (message.reason !== "")
+            writer.tag(9, WireType.LengthDelimited).string(message.reason);
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
@@ -798,7 +844,8 @@ class SnapshotRejection$Type extends MessageType<SnapshotRejection> {
         super("tinymq.v1.SnapshotRejection", [
             { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
             { no: 2, name: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 4, name: "ranges", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotRejection>): SnapshotRejection {
@@ -806,6 +853,7 @@ class SnapshotRejection$Type extends MessageType<SnapshotRejection> {
         message.seq = 0;
         message.code = 0;
         message.message = "";
+        message.ranges = [];
         if (value !== undefined)
             reflectionMergePartial<SnapshotRejection>(this, message, value);
         return message;
@@ -823,6 +871,13 @@ class SnapshotRejection$Type extends MessageType<SnapshotRejection> {
                     break;
                 case /* string message */ 3:
                     message.message = reader.string();
+                    break;
+                case /* repeated uint32 ranges */ 4:
+                    if (wireType === WireType.LengthDelimited)
+                        for (let e = reader.int32() + reader.pos; reader.pos < e;)
+                            message.ranges.push(reader.uint32());
+                    else
+                        message.ranges.push(reader.uint32());
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -845,6 +900,13 @@ class SnapshotRejection$Type extends MessageType<SnapshotRejection> {
         /* string message = 3; */
         if (message.message !== "")
             writer.tag(3, WireType.LengthDelimited).string(message.message);
+        /* repeated uint32 ranges = 4; */
+        if (message.ranges.length) {
+            writer.tag(4, WireType.LengthDelimited).fork();
+            for (let i = 0; i < message.ranges.length; i++)
+                writer.uint32(message.ranges[i]);
+            writer.join();
+        }
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
