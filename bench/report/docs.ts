@@ -65,6 +65,7 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
     "## What a message costs",
     plot("cpu", "CPU time of the server"),
     tables.cpuTable(results),
+    tables.cpuByPartTable(results),
     plot("wire", "Bytes on the wire"),
     tables.costTable(results, [
       ["bytes on the wire per message of 128 B, in and out", "wire-per-message", bytes],

@@ -50,10 +50,10 @@ const METHOD = `\
 const AGAIN = `\
 \`\`\`sh
 apt-get install nats-server redis-server beanstalkd rabbitmq-server mosquitto   # those that you want
-make bench         # all, some 25 minutes; writes this page and bench/results/full.json
+make bench         # all, some 30 minutes; writes this page, its plots, and bench/results/full.json (not in git)
 make bench-quick   # tinyMQ and the control, under two minutes
 bun bench/main.ts --only both,rate --peers redis-streams --runs 7
-bun bench/main.ts --docs bench/results/full.json
+bun bench/main.ts --docs bench/results/full.json   # the page once more, from your last run
 \`\`\`
 
 What is not installed is skipped by name. A quiet machine matters more than a fast one: compare the ranges.`;

@@ -143,13 +143,25 @@ export function rateTable(results: Results, side: "ack" | "delivery"): string {
   );
 }
 
+const CPU_FIGURES = ["serverCpu", "producerCpu", "consumerCpu"] as const;
+
 export function cpuTable(results: Results): string {
   const head = ["CPU time per message, 128 B", "server", "producer", "consumer"];
   return subjectTable(results, head, micros, (subject, runtime) =>
-    ["serverCpu", "producerCpu", "consumerCpu"].map((name) =>
-      findFigure(results, { workload: "both", subject, runtime }, name),
-    ),
+    CPU_FIGURES.map((name) => findFigure(results, { workload: "both", subject, runtime }, name)),
   );
+}
+
+/** A row for each part that was measured with Bun clients, of tinyMQ: what docs/scaling.md's model is checked with. */
+export function cpuByPartTable({ cells }: Results): string {
+  const rows = cells.flatMap(({ part, subject, runtime, figures }) =>
+    subject === "tinymq" && runtime === "bun" && figures.serverCpu !== undefined
+      ? [[part, ...CPU_FIGURES.map((name) => withRange(figures[name], micros))]]
+      : [],
+  );
+  return rows.length === 0
+    ? "Not measured in this run."
+    : table(["tinyMQ's CPU time per message", "server", "producer", "consumer"], rows);
 }
 
 /** A row for each subject, a column for each cost. */
