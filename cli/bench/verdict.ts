@@ -1,19 +1,19 @@
-/** What is to be thought of a measurement: whether all came as it should, and what kept it from being faster. */
+/** What follows from a result: whether every message arrived as it should, and what limited the speed. */
 import { formatCount } from "../format.ts";
-import type { BenchPlan, CpuUse, Faults, Measured } from "./measured.ts";
+import type { BenchPlan, BenchResult, CpuUse, Faults } from "./result.ts";
 
-/** What a run could not go beyond; "none" if the clients and the server all had time left, or nobody knows. */
+/** What limited the speed; "none" if clients and server all had CPU time left, or it is not known. */
 export type Limit = "rate" | "machine" | "server" | "producers" | "consumers" | "none";
 
-/** From this part of a CPU on, something has no time left. */
+/** From this part of a CPU on, a thread or process has no time left. */
 const BUSY = 0.9;
-/** From this part of its CPUs on, a machine has none: the rest is what it loses by handing them around. */
+/** From this part of its CPUs on, a machine has none left: the rest is lost in switching between processes. */
 const MACHINE_BUSY = 0.85;
-/** A rate was held if the last message was stored not later than this after it was due. */
+/** A rate was held if the last message was stored at most this part of the time, and this many ms, late. */
 const LATE_PART = 0.05;
 const LATE_MS = 50;
 
-/** What is wrong, as people say it; "" if every message arrived exactly once, as it was sent. */
+/** What is wrong, in words; "" if every message arrived exactly once, as it was sent. */
 export function describeFaults(faults: Faults): string {
   const kinds: [number, string][] = [
     [faults.missing, "never arrived"],
@@ -28,23 +28,23 @@ export function describeFaults(faults: Faults): string {
   return `of the messages of this bench, ${found.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ")}`;
 }
 
-/** Whether the messages were sent at the rate that was asked for; true if none was. */
-export function holdsRate({ rate }: Pick<BenchPlan, "rate">, { stored, sendingMs }: Measured): boolean {
+/** Whether the messages were sent at the rate that was asked for; true without a rate. */
+export function holdsRate({ rate }: Pick<BenchPlan, "rate">, { stored, sendingMs }: BenchResult): boolean {
   const dueMs = (stored * 1_000) / rate;
   return rate === 0 || sendingMs <= dueMs * (1 + LATE_PART) + LATE_MS;
 }
 
-/** What the run could not go beyond. */
-export function findLimit(plan: Pick<BenchPlan, "rate">, measured: Measured): Limit {
-  if (plan.rate > 0 && holdsRate(plan, measured)) return "rate";
-  const { producers, consumers, server, machine } = measured.cpu;
+/** What limited the speed of this benchmark. */
+export function findLimit(plan: Pick<BenchPlan, "rate">, result: BenchResult): Limit {
+  if (plan.rate > 0 && holdsRate(plan, result)) return "rate";
+  const { producers, consumers, server, machine } = result.cpu;
   if ((server ?? 0) >= BUSY) return "server";
   if (busiest(consumers) >= BUSY) return "consumers";
   if (busiest(producers) >= BUSY) return "producers";
   return isCrowded({ machine }) ? "machine" : "none";
 }
 
-/** Whether this machine had no CPU time left, so that latencies contain the wait for a CPU. */
+/** Whether this machine had no CPU time left, so that latencies include waits for a CPU. */
 export function isCrowded({ machine }: Pick<CpuUse, "machine">): boolean {
   return (machine ?? 0) >= MACHINE_BUSY;
 }

@@ -236,8 +236,8 @@ describe("trouble", () => {
     const target = { host: "localhost", port: port(), tls: false, token: "", own: true };
     const plan = { size: 128, count: 0, producers: 1, consumers: 1, rate: 0, topic: "early", ownTopic: true };
     const server = await askServer(target);
-    const onlooker = { interruption: AbortSignal.abort(), progress: () => {} };
-    const error = await runBench({ ...plan, target, server }, onlooker).catch((thrown) => thrown);
+    const options = { signal: AbortSignal.abort(), onProgress: () => {} };
+    const error = await runBench({ ...plan, target, server }, options).catch((thrown) => thrown);
     expect((error as TinyMQError).code).toBe("CANCELLED");
     expect(await topicInfo("early")).toMatchObject({ ready: 0, unacked: 0, consumers: 0 });
   });
