@@ -3,7 +3,7 @@ import { residentBytes } from "../harness/process-cost.ts";
 import type { Session } from "../harness/session.ts";
 import { figure } from "../harness/statistics.ts";
 import type { Cost } from "../results.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 import { SETTLE_MS, Series, withServer } from "./measure.ts";
 
 const SIZE = 128;

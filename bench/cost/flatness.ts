@@ -9,7 +9,7 @@ import { requireAll, type Session, type TopicOptions } from "../harness/session.
 import { figure } from "../harness/statistics.ts";
 import type { Subject } from "../harness/subject.ts";
 import type { Cost } from "../results.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 import { fill, Series, withServer } from "./measure.ts";
 
 const SIZE = 128;
@@ -60,7 +60,7 @@ class Lane {
       producers: 1,
       perProducer: MESSAGES,
       first: this.#out,
-      timed: false,
+
       progressEvery: AHEAD / 4,
     });
     arriving.catch(() => {});

@@ -41,7 +41,7 @@ export async function drain(session: Session, topic: TopicOptions, count: number
     size: topic.size,
     producers: 1,
     perProducer: count,
-    timed: false,
+
     progressEvery: null,
     first,
   };

@@ -6,7 +6,7 @@ import type { Subject } from "../harness/subject.ts";
 import type { Cost } from "../results.ts";
 import { both } from "../workloads/both.ts";
 import { ONE_TO_ONE } from "../workloads/workload.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 
 const MESSAGES = 20_000;
 const QUICK_MESSAGES = 10_000;

@@ -12,7 +12,7 @@ import type {
   Subject,
   Target,
 } from "../harness/subject.ts";
-import { debianProgram } from "./install.ts";
+import { debianProgram } from "./debian.ts";
 
 const WINDOW = 512;
 /** The client cannot have two reserves in flight on one connection, so a consumer has several. */

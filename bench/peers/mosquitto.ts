@@ -12,7 +12,7 @@ import type {
   RunningServer,
   Subject,
 } from "../harness/subject.ts";
-import { debianProgram } from "./install.ts";
+import { debianProgram } from "./debian.ts";
 
 const WINDOW = 1_000;
 const RECEIVE_MAXIMUM = 65_535;

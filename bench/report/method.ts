@@ -37,15 +37,18 @@ const METHOD = `\
 - Every message carries its producer and its number. The receiver checks off each number and its content: a run in
   which a message is missing, damaged, or there twice where once is promised, counts as failed and is said so.
 - Each cell is warmed up twice, which also finds how many messages fill a run. Then the cells of a table run in turn,
-  the control among them, round after round, so that whatever else the machine does meets all alike. Shares and
-  ratios are taken round by round; their median is what counts.
+  the control among them, round after round and every second round in the opposite order, so that whatever else the
+  machine does affects all alike. Shares and ratios are taken round by round; their median is what counts.
 - Bodies are bytes, made in advance and used again. tinyMQ's client uses its codec \`bytes\` and its defaults. At most
   4 MiB of bodies are in flight; each client says how many messages suit it.
 - "Awaited" on a core each: with two cores the kernel may put both ends on one, which halves the time. Only where it
   has no choice can two be compared, so the target is taken there.
 - Who loses messages for slow receivers (core NATS, and every fan-out) has a producer that waits for the slowest
   receiver, by a signal outside of the queue.
-- CPU time is that of the process, user and system. Memory is resident memory, as the kernel counts it.`;
+- CPU time is that of the process, user and system. Memory is resident memory, as the kernel counts it; idle memory
+  is that of a server through which one message went (of the control: one echo) and which then rested for 3 s.
+- Start is the time from starting the server's process until the first message of a client that runs already is
+  acknowledged; of the control, until its first echo arrives.`;
 
 const AGAIN = `\
 \`\`\`sh
@@ -54,6 +57,7 @@ make bench         # all, some 30 minutes; writes this page, its plots, and benc
 make bench-quick   # tinyMQ and the control, under two minutes
 bun bench/main.ts --only both,rate --peers redis-streams --runs 7
 bun bench/main.ts --docs bench/results/full.json   # the page once more, from your last run
+bun bench/main.ts --quick --only both,backlog --against ../other-checkout   # two builds, in alternating pairs
 \`\`\`
 
 What is not installed is skipped by name. A quiet machine matters more than a fast one: compare the ranges.`;

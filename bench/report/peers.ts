@@ -1,4 +1,4 @@
-/** Where a peer does better than tinyMQ: said as plainly as the rest. */
+/** Where a peer does better than tinyMQ. */
 import type { Figure } from "../harness/statistics.ts";
 import { sizeName } from "../plan.ts";
 import type { Results } from "../results.ts";
@@ -80,7 +80,7 @@ function contests(results: Results): Contest[] {
     ]),
     ofCell("CPU time of the server per message", { workload: "both" }, "serverCpu", micros),
     ofCost("bytes on the wire per message", "wire-per-message", bytes),
-    ofCost("idle memory", "memory-idle", bytes),
+    ofCost("memory after one message", "memory-idle", bytes),
     ofCost("memory per queued message, 100,000 queued", "memory-per-message", bytes, 100_000),
     ofCost("start to first acknowledged message", "start-to-first-ack", milliseconds),
     ofCost("empty folder to first message", "folder-to-first-message", milliseconds),

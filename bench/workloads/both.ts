@@ -33,7 +33,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
       size,
       producers,
       perProducer,
-      timed: false,
+
       progressEvery,
       ...patience(subject),
     });
@@ -49,7 +49,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    const { missing, duplicates } = consumed.arrivals;
+    const { missing, duplicates } = consumed.counts;
     return withCpu(
       { ...rates(messages - missing, size, micros), missing, duplicates },
       before,

@@ -19,7 +19,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
   return await session.withTopic({ size, consumers, fanOut: true }, async () => {
     consumer.onProgress = (received) => producer.credit(received);
     const before = session.cpu();
-    const expected = { size, producers: 1, perProducer: count, timed: false, ...patience(session.subject) };
+    const expected = { size, producers: 1, perProducer: count, ...patience(session.subject) };
     const arriving = consumer.ask("consume", { ...expected, progressEvery: Math.ceil(ahead / 4) });
     arriving.catch(() => {});
     const produced = await producer.ask("pipelined", { size, count, style: "send", ahead });
@@ -27,7 +27,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(session.subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    const { missing } = consumed.arrivals;
+    const { missing } = consumed.counts;
     const delivered = count * consumed.copies - missing;
     return {
       ...withCpu(rates(delivered, size, micros), before, after, delivered),

@@ -24,7 +24,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       size,
       producers: 1,
       perProducer: count,
-      timed: true,
+
       progressEvery: null,
       ...patience(session.subject),
     };
@@ -36,7 +36,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
     requireAll(session.subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
     const planned = (count * 1e6) / rate;
-    const { p50, p99, p999 } = produced.latency;
+    const { p50, p99, p999 } = produced.latency!;
     const sample: Sample = {
       ackP50: p50,
       ackP99: p99,
@@ -45,7 +45,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       deliveryP99: consumed.latency!.p99,
       deliveryP999: consumed.latency!.p999,
       achieved: (count * 1e6) / micros,
-      missing: consumed.arrivals.missing,
+      missing: consumed.counts.missing,
       saturated: micros - planned > planned * BEHIND_PART + BEHIND_MICROS ? 1 : 0,
     };
     return withCpu(sample, before, after, count);

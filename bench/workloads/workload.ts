@@ -1,5 +1,5 @@
 /** What a workload is: one measured run of one subject, written once for all subjects. */
-import { type CpuUse, cpuBetween, type Session } from "../harness/session.ts";
+import { type CpuTimes, cpuBetween, type Session } from "../harness/session.ts";
 import type { Abilities, ConsumeStyle, ProduceStyle, Subject } from "../harness/subject.ts";
 
 /** What varies between the cells of a workload. Sizes in bytes, rates in messages a second. */
@@ -51,7 +51,7 @@ export function hasStyles(abilities: Abilities, { produceStyle, consumeStyle }: 
 }
 
 /** Adds what each process used, per message. */
-export function withCpu(sample: Sample, before: CpuUse, after: CpuUse, messages: number): Sample {
+export function withCpu(sample: Sample, before: CpuTimes, after: CpuTimes, messages: number): Sample {
   const { server, producer, consumer } = cpuBetween(before, after);
   return {
     ...sample,

@@ -52,7 +52,8 @@ export class BodyReader {
     const size = this.#size;
     if (body.length !== size) return Number.NaN;
     if (size > this.#fillFrom && body[size - 1] !== FILL) return Number.NaN;
-    if (size < TIME_BYTES) return 0;
+    // A time of our days has a sign and exponent other than 0: bodies that are not timed cost no more than this.
+    if (size < TIME_BYTES || body[TIME_BYTES - 1] === 0) return 0;
     for (let at = 0; at < TIME_BYTES; at += 1) this.#timeBytes[at] = body[at]!;
     return this.#time.getFloat64(0, true);
   }
