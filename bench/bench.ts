@@ -1,4 +1,4 @@
-/** One whole run: workloads, costs, results. */
+/** A whole run of the bench: workloads, then costs. */
 import { COSTS } from "./cost/costs.ts";
 import { versionOf } from "./harness/server-process.ts";
 import type { Runtime, Subject } from "./harness/subject.ts";

@@ -69,7 +69,7 @@ const main = defineCommand({
   },
 });
 
-// Servers that were started end with the process, whatever ends it.
+// Servers that were started end with the bench.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => void endServers().finally(() => process.exit(1)));
 }

@@ -10,11 +10,11 @@ export type Mode = "full" | "quick" | "smoke";
 export interface Settings {
   mode: Mode;
   runs: number;
-  /** Measured part of a run. */
+  /** How long the measured part of a run is. */
   seconds: number;
   /** Parts to run, by key; undefined: all. */
   only: ReadonlySet<string> | undefined;
-  /** Another build, with which alone tinyMQ is compared. */
+  /** Another build of tinyMQ: nothing but it and this one is measured. */
   against: Subject | undefined;
   /** Peers to run, by key; undefined: all that are installed. */
   peers: ReadonlySet<string> | undefined;
@@ -24,7 +24,7 @@ export interface Settings {
   subscribers: readonly number[];
   rates: readonly number[];
   mostMessages: number;
-  /** Of bodies, in one run. */
+  /** Bytes of bodies in one run, at most. */
   mostBytes: number;
   /** Where the results go; "" for nowhere. */
   out: string;

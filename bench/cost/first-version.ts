@@ -1,6 +1,6 @@
 /**
- * The first version's Python client, against this server and against its own. Neither is part of this
- * repository, so whoever has them names two commands:
+ * The first version's Python client, with this server and with its own. Neither is part of this repository,
+ * so two environment variables name their commands:
  *
  *   TINYMQ_BENCH_V0_CLIENT   sends and then receives messages, one at a time, and prints one line of JSON:
  *                            {"seconds": 1.23}. Called with: PORT TOPIC COUNT BYTES

@@ -1,7 +1,7 @@
 /** The bench's end of a client process (the other end: client-program.ts). */
 import { join } from "node:path";
-import { bundled } from "./bundles.ts";
 import type { FromClientProcess, ToClientProcess, Verb, Verbs } from "./client-protocol.ts";
+import { nodeClientProgram } from "./node-bundle.ts";
 import type { Runtime } from "./subject.ts";
 
 /** A step that takes longer than this, in ms, has failed. */
@@ -38,7 +38,7 @@ export class ClientProcess {
     const command =
       runtime === "bun"
         ? [process.execPath, ...flags, join(import.meta.dir, "client-program.ts")]
-        : ["node", ...flags, await bundled("harness/client-program.ts", "node")];
+        : ["node", ...flags, await nodeClientProgram()];
     const client = new ClientProcess(runtime, command);
     await within(
       READY_TIMEOUT_MS,
@@ -55,15 +55,11 @@ export class ClientProcess {
     return this.#child.pid;
   }
 
-  ask<V extends Verb>(
-    verb: V,
-    task: Verbs[V]["takes"],
-    timeoutMs = STEP_TIMEOUT_MS,
-  ): Promise<Verbs[V]["gives"]> {
+  ask<V extends Verb>(verb: V, task: Verbs[V]["takes"]): Promise<Verbs[V]["gives"]> {
     const id = this.#nextId++;
     const answered = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#send({ id, verb, task } as ToClientProcess);
-    return within(timeoutMs, `"${verb}" in a client process`, answered) as Promise<Verbs[V]["gives"]>;
+    return within(STEP_TIMEOUT_MS, `"${verb}" in a client process`, answered) as Promise<Verbs[V]["gives"]>;
   }
 
   credit(received: number): void {

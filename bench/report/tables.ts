@@ -4,17 +4,7 @@ import type { Runtime } from "../harness/subject.ts";
 import { sizeName } from "../plan.ts";
 import type { Results, SubjectRecord } from "../results.ts";
 import { findCell, findCost, findFigure, levelsOf, subjectsOf, type Wanted } from "./find.ts";
-import {
-  bytes,
-  compact,
-  type Format,
-  micros,
-  milliseconds,
-  plain,
-  table,
-  times,
-  withRange,
-} from "./format.ts";
+import { compact, type Format, micros, table, withRange } from "./format.ts";
 import { targetsOf } from "./targets.ts";
 
 type Row = (subject: string, runtime: Runtime) => (Figure | string | undefined)[];
@@ -152,7 +142,7 @@ export function cpuTable(results: Results): string {
   );
 }
 
-/** A row for each part that was measured with Bun clients, of tinyMQ: what docs/scaling.md's model is checked with. */
+/** tinyMQ with Bun clients, a row for each part: docs/scaling.md checks its model with it. */
 export function cpuByPartTable({ cells }: Results): string {
   const rows = cells.flatMap(({ part, subject, runtime, figures }) =>
     subject === "tinymq" && runtime === "bun" && figures.serverCpu !== undefined
@@ -196,14 +186,12 @@ export function levelTable(
   return table([head, ...costs.map(([title]) => title)], rows);
 }
 
-export const FORMATS = { bytes, milliseconds, micros, times, plain };
-
 function orFailure(results: Results, wanted: Wanted, name: string): Figure | string | undefined {
   const cell = findCell(results, wanted);
   return cell?.error === undefined ? cell?.figures[name] : "failed";
 }
 
-/** Of who promises no more than once, what did not arrive; of who promises at least once, what came twice. */
+/** Messages that were lost where that is promised no better, and that arrived twice where that is allowed. */
 export function arrivalsNote({ cells, subjects }: Results): string {
   const lines = cells.flatMap(({ part, subject, figures, count }) => {
     const name = subjects.find(({ key }) => key === subject)?.name ?? subject;

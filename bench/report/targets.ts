@@ -80,7 +80,7 @@ function shareTarget(results: Results, what: string, least: number, wanted: Want
   };
 }
 
-/** Server and client on a core each, where that can be had. */
+/** With server and client on a core each, where processes can be kept on cores. */
 function awaitedTarget(results: Results): Target {
   const pinned =
     findCell(results, { workload: "awaited", subject: TINYMQ, parameters: { pinned: true } }) !== undefined;
@@ -111,7 +111,7 @@ function memoryTarget(results: Results): Target {
   };
 }
 
-/** The level that is farthest from the lowest. */
+/** Of the level whose ratio is farthest from 1. */
 function flatTarget(results: Results, cost: string, what: string): Target {
   const levels = results.costs.filter((one) => one.cost === cost);
   const far = (value: number): number => Math.abs(value - 1);
@@ -181,10 +181,10 @@ function firstVersionTarget(results: Results): Target {
   };
 }
 
-/** Not from Debian or npm; its figure is told beside the target. */
+/** Its client comes with Bun, not from npm; its figure is shown beside the target. */
 const BUN_REDIS = "redis-streams-bun";
 
-/** Core NATS acknowledges nothing and does not count. */
+/** The best peer that acknowledges, so without core NATS. */
 function peersTarget(results: Results): Target {
   const own = findCell(results, { workload: "both", subject: TINYMQ })?.figures.perSecond;
   const peers = subjectsOf(results, "peer").flatMap(({ key, name }) => {

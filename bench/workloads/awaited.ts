@@ -9,9 +9,8 @@ const WARM_UP = 0.1;
 
 export const awaitedOneByOne: Workload = {
   key: "awaited",
-  title: "awaited one by one",
   firstCount: 300,
-  // Pinned is what the target compares; peers may need more than one core.
+  // Only the target needs it; and peers may need more than one core.
   suits: ({ role }, { pinned }) => !pinned || (role !== "peer" && canPin()),
   run: (session, parameters, count) => {
     const work = (): Promise<Sample> => run(session, parameters, count);

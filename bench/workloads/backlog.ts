@@ -4,7 +4,6 @@ import { hasStyles, type Parameters, rates, type Sample, type Workload, withCpu 
 
 export const backlog: Workload = {
   key: "backlog",
-  title: "produce pipelined, then consume",
   firstCount: 2_000,
   suits: ({ abilities }, parameters) => abilities.queue === true && hasStyles(abilities, parameters),
   run,

@@ -5,7 +5,6 @@ export const ECHO_FRAME_BYTES = 64 * 1024;
 
 export const echo: Workload = {
   key: "echo",
-  title: "control: frames echoed, 32 in flight",
   firstCount: 2_000,
   suits: ({ role }) => role === "control",
   async run(session, { size }, count): Promise<Sample> {

@@ -1,11 +1,10 @@
-/** Every message goes to every subscriber; counted is what is delivered. */
+/** Every message goes to every subscriber; deliveries are counted. */
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import { messagesAhead } from "./both.ts";
 import { type Parameters, rates, type Sample, type Workload, withCpu } from "./workload.ts";
 
 export const fanOut: Workload = {
   key: "fan-out",
-  title: "fan-out",
   firstCount: 200,
   suits: ({ abilities }) => abilities.fanOut === true,
   run,

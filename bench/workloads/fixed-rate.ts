@@ -2,13 +2,12 @@
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import { type Parameters, type Sample, type Workload, withCpu } from "./workload.ts";
 
-/** Behind by more than this at the end, a subject is saturated: a part of the time, and what any tail may take. */
+/** A subject that ends later than planned by more than this is saturated: a part of the time, and some µs more. */
 const BEHIND_PART = 0.05;
 const BEHIND_MICROS = 20_000;
 
 export const fixedRate: Workload = {
   key: "rate",
-  title: "latency at a fixed rate",
   firstCount: 200,
   suits: ({ abilities }) => abilities.queue === true || abilities.lossy === true,
   run,

@@ -29,12 +29,11 @@ export type Sample = Record<string, number>;
 
 export interface Workload {
   readonly key: string;
-  readonly title: string;
   /** Whether the subject can do it. */
   suits(subject: Subject, parameters: Parameters): boolean;
   /** One run of `count` messages. Throws if they did not all arrive as the subject promises. */
   run(session: Session, parameters: Parameters, count: number): Promise<Sample>;
-  /** Where the first warm-up begins, in messages. */
+  /** Messages of the first warm-up. */
   readonly firstCount: number;
   /** Messages of a run, where they follow from the parameters. */
   fixedCount?(parameters: Parameters, seconds: number): number;

@@ -88,13 +88,13 @@ function notesOn(plan: BenchPlan, result: BenchResult): [string, string][] {
     ["CPU", describeCpu(cpu)],
   );
   if (retried > 0) {
-    notes.push(["full", `${counted(retried, "send")} found the server full, and had to be made again`]);
+    notes.push(["full", `${counted(retried, "send")} found the server full and were made again`]);
   }
   if (plan.rate === 0) {
-    const hint = "as fast as it goes, messages wait in line: --rate shows the latency at a load of yours";
+    const hint = "at full speed messages wait in line: --rate shows the latencies at your own load";
     notes.push(["hint", hint]);
   } else if (isCrowded(cpu)) {
-    notes.push(["hint", "this machine had no CPU time left: the latencies contain the wait for a CPU"]);
+    notes.push(["hint", "this machine had no CPU time left: the latencies include waits for a CPU"]);
   }
   return notes;
 }

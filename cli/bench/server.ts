@@ -58,7 +58,7 @@ export async function requireUnused(target: Target, topic: string): Promise<void
     .join(", ");
   throw new TinyMQError(
     "FAILED_PRECONDITION",
-    `the topic ${topic} is in use (${found}); a bench consumes all that is in its topic, so it takes only one that is empty and that nobody uses`,
+    `the topic ${topic} is in use (${found}); a bench consumes all messages in its topic: name one that is empty and not in use`,
   );
 }
 

@@ -13,19 +13,20 @@ const MACHINE_BUSY = 0.85;
 const LATE_PART = 0.05;
 const LATE_MS = 50;
 
-/** What is wrong, in words; "" if every message arrived exactly once, as it was sent. */
+/** What is wrong, as a sentence; "" if every message arrived exactly once, as it was sent. */
 export function describeFaults(faults: Faults): string {
   const kinds: [number, string][] = [
     [faults.missing, "never arrived"],
     [faults.duplicates, "arrived more than once"],
-    [faults.damaged, "arrived with another body"],
-    [faults.foreign, "came from somebody else"],
-    [faults.outOfOrder, "arrived behind a later one"],
-    [faults.left, "were left in the topic"],
+    [faults.damaged, "arrived with a different body"],
+    [faults.foreign, "from another producer"],
+    [faults.outOfOrder, "arrived after a later one"],
+    [faults.left, "left in the topic"],
   ];
   const found = kinds.filter(([count]) => count > 0);
   if (found.length === 0) return "";
-  return `of the messages of this bench, ${found.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ")}`;
+  const list = found.map(([count, what]) => `${formatCount(count)} ${what}`).join(", ");
+  return `not every message arrived exactly once, as it was sent: ${list}`;
 }
 
 /** Whether the messages were sent at the rate that was asked for; true without a rate. */
@@ -63,10 +64,11 @@ export function describeLimit(limit: Limit, { producers, consumers, server }: Cp
     case "machine":
       return "this machine: its CPUs had no time left; a server that does not share them with the bench, or with others, can do more";
     case "none":
-      if ([...producers, ...consumers].includes(null)) return "not known: this Bun does not tell";
+      if ([...producers, ...consumers].includes(null))
+        return "not known: this version of Bun does not report CPU times";
       return server === null
         ? "not the bench, whose clients had CPU time left: the server, or the way to it"
-        : "neither the server nor the bench, which had CPU time left: they waited for each other";
+        : "neither the server nor the bench: both had CPU time left, and waited for each other";
   }
 }
 

@@ -1,4 +1,4 @@
-/** The parts of `bench` that need no server: percentiles, bodies, and what is made of a measurement. */
+/** The parts of `bench` that need no server: percentiles, bodies, arrivals, the pace, and what a result says. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Arrivals, Seen } from "../../cli/bench/measuring/arrivals.ts";
@@ -190,10 +190,10 @@ test("a message is new once", () => {
 describe("the verdict", () => {
   const none = { missing: 0, duplicates: 0, damaged: 0, foreign: 0, outOfOrder: 0, left: 0 };
 
-  test("faults are told of, and nothing else is", () => {
+  test("faults are reported, and nothing else is", () => {
     expect(describeFaults(none)).toBe("");
     expect(describeFaults({ ...none, missing: 3, left: 1 })).toBe(
-      "of the messages of this bench, 3 never arrived, 1 were left in the topic",
+      "not every message arrived exactly once, as it was sent: 3 never arrived, 1 left in the topic",
     );
   });
 
@@ -213,7 +213,7 @@ describe("the verdict", () => {
     expect(findLimit({ rate: 0 }, using(cpu as Partial<BenchResult["cpu"]>))).toBe(limit);
   });
 
-  test("a machine without CPU time is told of where latencies are all that counts", () => {
+  test("a machine without CPU time left is reported where latencies are all that counts", () => {
     const target = { host: "localhost", port: 1, tls: false, token: "", own: true };
     const server = { version: "0.1.0", free: 0, pid: null };
     const plan: BenchPlan = {
