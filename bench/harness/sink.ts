@@ -1,8 +1,9 @@
 /** Where received messages end: counts and times them, and knows when all have arrived. */
 import { Arrivals, Seen } from "../../cli/bench/measuring/arrivals.ts";
-import { BodyReader, numberOf, producerOf } from "../../cli/bench/measuring/body.ts";
+import { BodyReader } from "../../cli/bench/measuring/body.ts";
 import { nowMicros } from "../../cli/bench/measuring/clock.ts";
 import type { Histogram } from "../../cli/bench/measuring/histogram.ts";
+import { HEAD_BYTES, numberOf, producerOf } from "./bodies.ts";
 
 /** What one sink received. */
 export interface ReceivedCounts {
@@ -46,7 +47,7 @@ export class Sink {
     this.#expected = producers * perProducer;
     const expected = { first: first * producers, count: this.#expected, producers, unrecorded: 0 };
     this.#arrivals = new Arrivals(expected, new Seen(this.#expected), latency);
-    this.#reader = new BodyReader(size, true);
+    this.#reader = new BodyReader(size, HEAD_BYTES);
     this.#nextProgress = options.progress ? (options.progressEvery ?? 1) : Number.POSITIVE_INFINITY;
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;

@@ -20,63 +20,32 @@ const COLORS = [
 
 const perSecond: Format = (value) => `${compact(value)}/s`;
 
-/** Bar charts of one figure of a workload. */
-const BARS: readonly {
-  name: string;
-  title: string;
-  wanted: Omit<Wanted, "subject">;
-  figure: string;
-  format: Format;
-}[] = [
-  {
-    name: "both",
-    title: "Both at once, one to one, 128 B: messages a second",
-    wanted: { workload: "both" },
-    figure: "perSecond",
-    format: perSecond,
-  },
-  {
-    name: "both-16k",
-    title: "Both at once, one to one, 16 KiB: messages a second",
-    wanted: { workload: "both", parameters: { size: 16_384 } },
-    figure: "perSecond",
-    format: perSecond,
-  },
-  {
-    name: "produce",
-    title: "Pipelined produce, 128 B: messages a second",
-    wanted: { workload: "backlog" },
-    figure: "producedPerSecond",
-    format: perSecond,
-  },
-  {
-    name: "consume",
-    title: "Consume with acknowledgement, 128 B: messages a second",
-    wanted: { workload: "backlog" },
-    figure: "consumedPerSecond",
-    format: perSecond,
-  },
-  {
-    name: "awaited",
-    title: "Awaited one by one, 128 B: p50",
-    wanted: { workload: "awaited" },
-    figure: "p50",
-    format: micros,
-  },
-  {
-    name: "fan-out",
-    title: "Fan-out to 100 subscribers, 128 B: deliveries a second",
-    wanted: { workload: "fan-out", parameters: { consumers: 100 } },
-    figure: "perSecond",
-    format: perSecond,
-  },
-  {
-    name: "cpu",
-    title: "Both at once, 128 B: CPU time of the server per message",
-    wanted: { workload: "both" },
-    figure: "serverCpu",
-    format: micros,
-  },
+const BOTH = { workload: "both" };
+const BACKLOG = { workload: "backlog" };
+const LARGE = { workload: "both", parameters: { size: 16_384 } };
+const HUNDRED = { workload: "fan-out", parameters: { consumers: 100 } };
+
+/** Bar charts, each of one figure of a workload. */
+const BARS: readonly [
+  name: string,
+  title: string,
+  wanted: Omit<Wanted, "subject">,
+  figure: string,
+  format: Format,
+][] = [
+  ["both", "Both at once, one to one, 128 B: messages a second", BOTH, "perSecond", perSecond],
+  ["both-16k", "Both at once, one to one, 16 KiB: messages a second", LARGE, "perSecond", perSecond],
+  ["produce", "Pipelined produce, 128 B: messages a second", BACKLOG, "producedPerSecond", perSecond],
+  [
+    "consume",
+    "Consume with acknowledgement, 128 B: messages a second",
+    BACKLOG,
+    "consumedPerSecond",
+    perSecond,
+  ],
+  ["awaited", "Awaited one by one, 128 B: p50", { workload: "awaited" }, "p50", micros],
+  ["fan-out", "Fan-out to 100 subscribers, 128 B: deliveries a second", HUNDRED, "perSecond", perSecond],
+  ["cpu", "Both at once, 128 B: CPU time of the server per message", BOTH, "serverCpu", micros],
 ];
 
 /** By file name, without `.svg`. */
@@ -85,7 +54,7 @@ export function plotsOf(results: Results): Map<string, string> {
   const add = (name: string, title: string, bars: readonly Bar[], format: Format): void => {
     if (bars.length > 1) plots.set(name, barChart(title, bars, format));
   };
-  for (const { name, title, wanted, figure, format } of BARS) {
+  for (const [name, title, wanted, figure, format] of BARS) {
     add(name, title, barsOf(results, wanted, figure), format);
   }
   const wireTitle = "Bytes on the wire per message of 128 B, in and out";

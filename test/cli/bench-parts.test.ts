@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Arrivals, Seen } from "../../cli/bench/measuring/arrivals.ts";
-import { Body, BodyReader, numberOf, producerOf } from "../../cli/bench/measuring/body.ts";
+import { Body, BodyReader } from "../../cli/bench/measuring/body.ts";
 import { nowMicros } from "../../cli/bench/measuring/clock.ts";
 import { Histogram } from "../../cli/bench/measuring/histogram.ts";
 import { sendPaced } from "../../cli/bench/measuring/pace.ts";
@@ -88,16 +88,22 @@ describe("bodies", () => {
     expect(timeIn(1, new Uint8Array(1))).toBeNaN();
   });
 
-  test.each([16, 17, 128])("of %d bytes carry producer and number, wherever they lie in memory", (size) => {
-    const memory = new Uint8Array(3 * size);
-    const body = new Body(memory.subarray(size, 2 * size));
+  test("use their own bytes only, and leave room for what follows the time", () => {
+    const memory = new Uint8Array(48);
+    const body = new Body(memory.subarray(16, 32));
     body.setTime(7.5);
-    body.setNumber(3, 2 ** 32 - 1);
-    const read = new BodyReader(size, true).time(body.bytes);
-    expect([read, producerOf(body.bytes), numberOf(body.bytes)]).toEqual([7.5, 3, 2 ** 32 - 1]);
-    expect([...memory.subarray(0, size), ...memory.subarray(2 * size)].every((byte) => byte === 0)).toBe(
-      true,
-    );
+    body.bytes[15] = 1;
+    expect([new BodyReader(16).time(body.bytes), new BodyReader(16, 16).time(body.bytes)]).toEqual([
+      Number.NaN,
+      7.5,
+    ]);
+    expect([...memory.subarray(0, 16), ...memory.subarray(32)].every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("that are not timed say so", () => {
+    const body = new Body(new Uint8Array(16));
+    body.setTime(0);
+    expect(timeIn(16, body.bytes)).toBe(0);
   });
 });
 

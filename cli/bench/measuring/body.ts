@@ -1,16 +1,13 @@
 /**
- * The body of a message of a benchmark, little-endian: the time of its sending (float64, µs; 0: not timed),
- * for queues whose messages carry no id its producer and its number (uint32 each), then bytes of one value.
- * A body that is too short for a part has none of it.
+ * The body of a message of a benchmark: the time of its sending (float64, µs, little-endian; 0: not timed), then
+ * bytes of one value. One that is too short tells no time.
  */
 
 /** A body of fewer bytes tells no time. */
 export const TIME_BYTES = 8;
-/** A body of fewer bytes cannot be numbered. */
-export const NUMBERED_BYTES = 16;
 const FILL = 0xa5;
 
-/** A body that is written once and sent again and again, with another time or number. */
+/** A body that is made once and sent again and again, with another time. */
 export class Body {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
@@ -25,26 +22,19 @@ export class Body {
   setTime(micros: number): void {
     if (this.bytes.length >= TIME_BYTES) this.#view.setFloat64(0, micros, true);
   }
-
-  /** Throws a RangeError where there is no room for it. */
-  setNumber(producer: number, seq: number): void {
-    this.#view.setUint32(TIME_BYTES, producer, true);
-    this.#view.setUint32(TIME_BYTES + 4, seq, true);
-  }
 }
 
-/** Reads and checks received bodies. */
+/** Checks received bodies and reads their time. */
 export class BodyReader {
   readonly #size: number;
+  readonly #fillFrom: number;
   readonly #time = new DataView(new ArrayBuffer(TIME_BYTES));
   readonly #timeBytes = new Uint8Array(this.#time.buffer);
-  /** Where the fill begins; bodies shorter than a time consist of it. */
-  readonly #fillFrom: number;
 
-  /** Of bodies of `size` bytes; `numbered`: they carry producer and number. */
-  constructor(size: number, numbered = false) {
+  /** Of bodies of `size` bytes, which at `fillFrom` (8, or more where something else follows the time) are filled. */
+  constructor(size: number, fillFrom = TIME_BYTES) {
     this.#size = size;
-    this.#fillFrom = size < TIME_BYTES ? 0 : numbered ? NUMBERED_BYTES : TIME_BYTES;
+    this.#fillFrom = size < TIME_BYTES ? 0 : fillFrom;
   }
 
   /** The µs of its sending; 0 if it tells none, NaN if it is damaged: another length, or another last byte. */
@@ -52,23 +42,9 @@ export class BodyReader {
     const size = this.#size;
     if (body.length !== size) return Number.NaN;
     if (size > this.#fillFrom && body[size - 1] !== FILL) return Number.NaN;
-    // A time of our days has a sign and exponent other than 0: bodies that are not timed cost no more than this.
+    // The highest byte of the time is 0 only if the time is: bodies that are not timed cost no more than this.
     if (size < TIME_BYTES || body[TIME_BYTES - 1] === 0) return 0;
     for (let at = 0; at < TIME_BYTES; at += 1) this.#timeBytes[at] = body[at]!;
     return this.#time.getFloat64(0, true);
   }
-}
-
-/** The producer of a numbered body. */
-export function producerOf(body: Uint8Array): number {
-  return uint32At(body, TIME_BYTES);
-}
-
-/** The number of a numbered body among those of its producer. */
-export function numberOf(body: Uint8Array): number {
-  return uint32At(body, TIME_BYTES + 4);
-}
-
-function uint32At(body: Uint8Array, at: number): number {
-  return (body[at]! | (body[at + 1]! << 8) | (body[at + 2]! << 16) | (body[at + 3]! << 24)) >>> 0;
 }
