@@ -1,4 +1,4 @@
-/** One whole run: workloads, costs, results. */
+/** A whole run of the bench: workloads, then costs. */
 import { COSTS } from "./cost/costs.ts";
 import { versionOf } from "./harness/server-process.ts";
 import type { Runtime, Subject } from "./harness/subject.ts";
@@ -9,8 +9,8 @@ import type { Cost, Results, SubjectRecord } from "./results.ts";
 import { type CellResult, Runner } from "./runner.ts";
 import { chosenSubjects, type Settings } from "./settings.ts";
 
-/** Runs everything that the settings ask for. Throws in smoke mode if anything failed. */
-export async function runBench(settings: Settings, command: string): Promise<Results> {
+/** Runs everything that the settings ask for. What fails is in the results. */
+export async function measureAll(settings: Settings, command: string): Promise<Results> {
   const progress = new Progress();
   const began = new Date().toISOString();
   const machine = await describeMachine();
@@ -20,7 +20,10 @@ export async function runBench(settings: Settings, command: string): Promise<Res
     (await versionOf(["node", "--version"])) === undefined ? ["bun"] : ["bun", "node"];
   if (runtimes.length === 1) skipped.Node = "not installed: clients run in Bun only";
   const parts = makePlan({ ...settings, subjects, runtimes }).filter(({ key }) => wanted(settings, key));
-  const costs = COSTS.filter(({ key, modes }) => wanted(settings, key) && modes.includes(settings.mode));
+  const costs = COSTS.filter(
+    ({ key, modes }) =>
+      wanted(settings, key) && modes.includes(settings.mode) && settings.against === undefined,
+  );
   progress.expect(parts.length + costs.length);
   const runner = new Runner(settings, progress);
   const records = new Map<string, SubjectRecord>();
@@ -80,11 +83,11 @@ async function runParts(parts: readonly Part[], runner: Runner, progress: Progre
       return workload.fixedCount === undefined || !saturated.has(`${subject.key}/${runtime}`);
     });
     progress.part(part.title);
-    // Only the control's echo is left.
+    // With the control's echo alone there is nothing to measure.
     if (!cells.some(({ subject }) => subject.role !== "control")) continue;
     for (const result of await runner.measure(part.title, cells)) {
       results.push(result);
-      // Behind at this rate: no higher one is tried.
+      // A subject that falls behind at this rate is not run at higher ones.
       const behind = result.error !== undefined || (result.figures.saturated?.median ?? 0) > 0;
       if (result.workload === "rate" && behind) saturated.add(`${result.subject}/${result.runtime}`);
     }

@@ -1,4 +1,4 @@
-/** What is run, in which order, with which sizes. Every part alternates all of its cells. */
+/** What is run, in which order, with which sizes. The cells of a part run in alternation. */
 import type { Runtime, Subject } from "./harness/subject.ts";
 import type { Cell } from "./runner.ts";
 import { awaitedOneByOne } from "./workloads/awaited.ts";
@@ -12,7 +12,7 @@ import { ONE_TO_ONE, type Parameters, type Workload } from "./workloads/workload
 const KIB = 1_024;
 export const SIZES = [16, 128, KIB, 16 * KIB, 256 * KIB];
 export const SUBSCRIBERS = [1, 10, 100, 1_000];
-/** Messages a second; who falls behind at one is not asked for more. */
+/** Messages a second; a subject that falls behind at one rate is not run at higher ones. */
 export const RATES = [1_000, 10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
 /** Connections on the side that has many. */
 export const MANY = 8;
@@ -46,11 +46,11 @@ export function makePlan(options: PlanOptions): Part[] {
     more: Partial<Parameters>[],
   ) => {
     if (runtime === "node" && options.nodeParts?.has(key) === false) return;
-    const cells = options.subjects.flatMap((subject) => cellsOf(subject, workload, runtime, more));
-    // Without anybody but the control there is nothing to compare.
+    const cells = cellsOf(options.subjects, workload, runtime, more);
+    // With the control alone there is nothing to compare.
     if (!cells.some(({ subject }) => subject.role !== "control")) return;
-    const title2 = runtime === "node" ? `${title}, Node` : title;
-    parts.push({ key, title: title2, cells: withEcho(options.subjects, cells) });
+    const client = runtime === "node" ? ", Node" : "";
+    parts.push({ key, title: `${title}${client}`, cells: withEcho(options.subjects, cells) });
   };
   for (const runtime of options.runtimes) {
     add("awaited", "awaited one by one, 128 B", awaitedOneByOne, runtime, [{}, { pinned: true }]);
@@ -76,28 +76,30 @@ export function makePlan(options: PlanOptions): Part[] {
   return parts;
 }
 
-/** Of one subject: each set of parameters that it can do, in the style that suits it. */
+/**
+ * Each set of parameters with each subject that can do it, in the style that suits the subject. Subjects with
+ * the same parameters are neighbours, and so are run right after each other.
+ */
 function cellsOf(
-  subject: Subject,
+  subjects: readonly Subject[],
   workload: Workload,
   runtime: Runtime,
   more: Partial<Parameters>[],
 ): Cell[] {
-  if (!subject.runtimes.includes(runtime)) return [];
-  const own = subject.abilities.produceStyles?.[0] ?? "send";
-  const seen = new Set<string>();
-  const cells: Cell[] = [];
+  const cells = new Map<string, Cell>();
   for (const one of more) {
-    const parameters = { ...ONE_TO_ONE, produceStyle: own, ...one };
-    const key = JSON.stringify(parameters);
-    if (seen.has(key) || !workload.suits(subject, parameters)) continue;
-    seen.add(key);
-    cells.push({ workload, parameters, subject, runtime });
+    for (const subject of subjects) {
+      const own = subject.abilities.produceStyles?.[0] ?? "send";
+      const parameters = { ...ONE_TO_ONE, produceStyle: own, ...one };
+      const key = `${subject.key} ${JSON.stringify(parameters)}`;
+      const suits = subject.runtimes.includes(runtime) && workload.suits(subject, parameters);
+      if (suits && !cells.has(key)) cells.set(key, { workload, parameters, subject, runtime });
+    }
   }
-  return cells;
+  return [...cells.values()];
 }
 
-/** The control's echo is part of every part: shares are shares of what it did in the same rounds. */
+/** The control's echo runs in every part: shares are shares of what it moved in the same rounds. */
 function withEcho(subjects: readonly Subject[], cells: readonly Cell[]): Cell[] {
   const controls = subjects.filter((subject) => subject.role === "control");
   const parameters = { ...ONE_TO_ONE, size: ECHO_FRAME_BYTES };

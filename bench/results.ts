@@ -6,9 +6,9 @@ import type { Role } from "./harness/subject.ts";
 import type { Machine } from "./machine.ts";
 import type { CellResult } from "./runner.ts";
 
-/** Something other than a workload that was measured. */
+/** What was measured beside the workloads. */
 export interface Cost {
-  /** What: "memory-per-message". */
+  /** Its name: "memory-per-message". */
   cost: string;
   subject: string;
   /** At which number of messages, topics or connections; null where there is none. */
@@ -33,9 +33,9 @@ export interface Results {
   began: string;
   seconds: number;
   mode: "full" | "quick" | "smoke";
-  /** Of each figure. */
+  /** Runs of each figure. */
   runs: number;
-  /** Measured part of a run that was aimed at. */
+  /** How long the measured part of a run was to be. */
   secondsPerRun: number;
   command: string;
   machine: Machine;
@@ -60,7 +60,7 @@ export function readResults(file: string): Results {
   return JSON.parse(readFileSync(file, "utf8")) as Results;
 }
 
-/** Five digits say more than any of these measurements knows. */
+/** Five digits: none of these measurements is more exact. */
 function roundNumbers(_key: string, value: unknown): unknown {
   if (typeof value !== "number" || Number.isInteger(value)) return value;
   return Math.abs(value) >= 1e5 ? Math.round(value) : Number(value.toPrecision(5));

@@ -1,8 +1,7 @@
 /**
  * Runs cells in alternation: round one of all, round two of all, and so on, so that whatever else the
- * machine does meets all of them alike.
+ * machine does affects all of them alike.
  */
-
 import { Session } from "./harness/session.ts";
 import { type Figure, figure } from "./harness/statistics.ts";
 import type { RunningServer, Runtime, Subject } from "./harness/subject.ts";
@@ -18,7 +17,7 @@ export interface Cell {
 }
 
 export interface CellResult {
-  /** Title of the part: cells of one part were run in the same rounds. */
+  /** Title of the part, whose cells were run in the same rounds. */
   part: string;
   workload: string;
   parameters: Parameters;
@@ -36,15 +35,14 @@ export interface RunnerOptions {
   runs: number;
   /** How long the measured part of a run should be. */
   seconds: number;
-  /** No run has more messages than this. */
+  /** Messages and bytes of bodies of a run, at most. */
   mostMessages: number;
-  /** Nor more bytes of bodies. */
   mostBytes: number;
 }
 
 /** The second warm-up is this part of a run. */
 const WARM_UP = 0.3;
-/** Nor does a first warm-up have more bytes than this. */
+/** A first warm-up has at most this many bytes of bodies. */
 const FIRST_BYTES = 16 * 1024 ** 2;
 const LEAST_MESSAGES = 20;
 
@@ -68,7 +66,8 @@ export class Runner {
   async measure(title: string, cells: readonly Cell[]): Promise<CellResult[]> {
     const states = cells.map((cell) => ({ cell, count: 0, samples: [] as Sample[], error: "" }));
     for (let run = -1; run < this.#options.runs; run++) {
-      for (const state of states) {
+      // Every second round in the opposite order, so that none always runs after the same other.
+      for (const state of run % 2 === 0 ? states : states.toReversed()) {
         if (state.error !== "") continue;
         this.#progress.step(`${title}: ${state.cell.subject.name}${run < 0 ? ", warm-up" : ""}`);
         try {
@@ -139,7 +138,7 @@ export class Runner {
     return session;
   }
 
-  /** After a failure nobody knows what is left of a run: the next cell gets a server of its own. */
+  /** After a failure something may be left of the run: the next cell gets a new server. */
   async #forget({ subject }: Cell): Promise<void> {
     for (const [key, session] of this.#sessions) {
       if (session.subject !== subject) continue;

@@ -1,18 +1,21 @@
-/** What the command line says, checked. */
+/** The options of the command line, checked. */
 import { resolve } from "node:path";
 import type { Subject } from "./harness/subject.ts";
 import { RATES, SIZES, SUBSCRIBERS } from "./plan.ts";
 import { SUBJECTS } from "./subjects.ts";
+import { otherBuild, tinymq } from "./tinymq/tinymq.ts";
 
 export type Mode = "full" | "quick" | "smoke";
 
 export interface Settings {
   mode: Mode;
   runs: number;
-  /** Measured part of a run. */
+  /** How long the measured part of a run is. */
   seconds: number;
   /** Parts to run, by key; undefined: all. */
   only: ReadonlySet<string> | undefined;
+  /** Another build of tinyMQ: nothing but it and this one is measured. */
+  against: Subject | undefined;
   /** Peers to run, by key; undefined: all that are installed. */
   peers: ReadonlySet<string> | undefined;
   /** Parts that are run from Node too, by key; undefined: all. */
@@ -21,7 +24,7 @@ export interface Settings {
   subscribers: readonly number[];
   rates: readonly number[];
   mostMessages: number;
-  /** Of bodies, in one run. */
+  /** Bytes of bodies in one run, at most. */
   mostBytes: number;
   /** Where the results go; "" for nowhere. */
   out: string;
@@ -36,31 +39,37 @@ export interface RawSettings {
   seconds?: string;
   only?: string;
   peers?: string;
+  against?: string;
   out?: string;
 }
 
 const results = (mode: Mode): string => resolve(import.meta.dir, "results", `${mode}.json`);
 
-/** Throws with a sentence for people. */
+/** Throws an error whose message says which option is wrong. */
 export function parseSettings(raw: RawSettings): Settings {
   const mode: Mode = raw.smoke ? "smoke" : raw.quick ? "quick" : "full";
   const base = DEFAULTS[mode];
+  const against = raw.against === undefined ? undefined : otherBuild(raw.against);
+  const isRecord = mode !== "smoke" && against === undefined;
   return {
     ...base,
     mode,
-    runs: number(raw.runs, "runs", base.runs),
+    runs: number(raw.runs, "runs", against === undefined ? base.runs : PAIRS),
     seconds: number(raw.seconds, "seconds", base.seconds),
     only: list(raw.only),
+    against,
     peers: list(raw.peers) ?? base.peers,
-    out: raw.out === undefined ? (mode === "smoke" ? "" : results(mode)) : resolve(raw.out),
-    docs: mode === "full" && raw.only === undefined && raw.peers === undefined,
+    out: raw.out === undefined ? (isRecord ? results(mode) : "") : resolve(raw.out),
+    docs: mode === "full" && isRecord && raw.only === undefined && raw.peers === undefined,
   };
 }
 
+/** Runs of each build, where two are compared. */
+const PAIRS = 7;
 const MIB = 1_024 ** 2;
 const NONE: ReadonlySet<string> = new Set();
 
-type Base = Omit<Settings, "mode" | "only" | "out" | "docs">;
+type Base = Omit<Settings, "mode" | "only" | "against" | "out" | "docs">;
 
 const DEFAULTS: Record<Mode, Base> = {
   full: {
@@ -98,8 +107,9 @@ const DEFAULTS: Record<Mode, Base> = {
   },
 };
 
-/** Those that are to be measured, control and tinyMQ among them. Throws for a peer that nobody knows. */
-export function chosenSubjects({ peers }: Settings): Subject[] {
+/** What is to be measured, the control and tinyMQ first; or two builds of tinyMQ. Throws for an unknown peer. */
+export function chosenSubjects({ peers, against }: Settings): Subject[] {
+  if (against !== undefined) return [against, tinymq];
   const known = new Set(SUBJECTS.map(({ key }) => key));
   for (const key of peers ?? []) {
     if (key !== "none" && !known.has(key))

@@ -1,5 +1,5 @@
 /** Everything that is measured, in the order of the tables. */
-import { control } from "./control/subject.ts";
+import { control } from "./control/control.ts";
 import type { Subject } from "./harness/subject.ts";
 import { beanstalkd } from "./peers/beanstalkd.ts";
 import { bullmq } from "./peers/bullmq.ts";
@@ -11,7 +11,7 @@ import { rabbitmq } from "./peers/rabbitmq.ts";
 import { redisLists } from "./peers/redis-lists.ts";
 import { redisStreams } from "./peers/redis-streams.ts";
 import { redisStreamsBun } from "./peers/redis-streams-bun.ts";
-import { tinymq } from "./tinymq/subject.ts";
+import { tinymq } from "./tinymq/tinymq.ts";
 
 export const SUBJECTS: readonly Subject[] = [
   control,

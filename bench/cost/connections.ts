@@ -3,9 +3,11 @@ import { residentBytes } from "../harness/process-cost.ts";
 import type { Session } from "../harness/session.ts";
 import { figure } from "../harness/statistics.ts";
 import type { Cost } from "../results.ts";
-import type { CostMeasurement } from "./costs.ts";
-import { SETTLE_MS, Series, withServer } from "./measure.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
+import { Series, withServer } from "./measure.ts";
 
+/** Memory is read after this, in ms. */
+const SETTLE_MS = 1_000;
 const SIZE = 128;
 const CONNECTIONS = [1, 100, 1_000, 10_000];
 const TOPICS = [1, 100, 1_000, 10_000, 100_000];
@@ -58,7 +60,7 @@ async function openLevels(
   await session.producer.ask("closeAll", null);
 }
 
-/** Topics stay for minutes after the last one who used them has gone. */
+/** A topic stays for minutes after its last client is closed. */
 async function nameLevels(session: Session, pids: readonly number[], series: Series): Promise<void> {
   await Bun.sleep(SETTLE_MS);
   const idle = residentBytes(pids);

@@ -1,6 +1,6 @@
 /**
- * The first version's Python client, against this server and against its own. Neither is part of this
- * repository, so whoever has them names two commands:
+ * The first version's Python client, with this server and with its own. Neither is part of this repository,
+ * so two environment variables name their commands:
  *
  *   TINYMQ_BENCH_V0_CLIENT   sends and then receives messages, one at a time, and prints one line of JSON:
  *                            {"seconds": 1.23}. Called with: PORT TOPIC COUNT BYTES
@@ -10,8 +10,8 @@
  */
 import { freePort, ServerProcess } from "../harness/server-process.ts";
 import { figure } from "../harness/statistics.ts";
-import { startTinymq } from "../tinymq/subject.ts";
-import type { CostMeasurement } from "./costs.ts";
+import { tinymq } from "../tinymq/tinymq.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 import { Series } from "./measure.ts";
 
 const MESSAGES = 2_000;
@@ -33,7 +33,7 @@ export const firstVersion: CostMeasurement = {
     const series = new Series();
     for (let run = 0; run < settings.runs; run++) {
       progress.step(`the first version's client, run ${run + 1}`);
-      const ours = await startTinymq();
+      const ours = await tinymq.start();
       series.add("tinymq", await perSecond(client, ours.port, run).finally(() => ours.stop()));
       const port = await freePort();
       const own = new ServerProcess([...server, String(port)]);

@@ -1,15 +1,15 @@
 /**
- * Whether a message costs the same whatever else there is: with 1,000 to 10 million queued before it, and
+ * Whether a message costs the same whatever else the server holds: with 1,000 to 10 million queued before it, and
  * with 1 to 100,000 idle topics beside its own. Each level is measured in turn with a server at the lowest
- * level, and the least CPU time of the one is compared with the least of the other: whatever else the
- * machine does can only add to it, and adds more than what is looked for.
+ * level, and the lowest CPU time of the one is compared with the lowest of the other: whatever else the
+ * machine does can only add to it, and adds more than the differences that matter here.
  */
 import { cpuMicros } from "../harness/process-cost.ts";
 import { requireAll, type Session, type TopicOptions } from "../harness/session.ts";
 import { figure } from "../harness/statistics.ts";
 import type { Subject } from "../harness/subject.ts";
 import type { Cost } from "../results.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 import { fill, Series, withServer } from "./measure.ts";
 
 const SIZE = 128;
@@ -21,7 +21,7 @@ const MESSAGES = 500_000;
 const ROUNDS_PER_RUN = 2;
 /** Runs until a new server's code is compiled. */
 const WARM_UP_RUNS = 4;
-/** A producer that far ahead leaves the backlog as long as it was. */
+/** The producer may be this far ahead of the consumer, so the backlog stays about as long as it was. */
 const AHEAD = 16_384;
 
 /** One server with one topic through which runs go; the topic keeps its backlog. */
@@ -60,7 +60,7 @@ class Lane {
       producers: 1,
       perProducer: MESSAGES,
       first: this.#out,
-      timed: false,
+
       progressEvery: AHEAD / 4,
     });
     arriving.catch(() => {});

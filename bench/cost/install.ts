@@ -10,7 +10,7 @@ import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/serve
 import { figure } from "../harness/statistics.ts";
 import { bunqueue } from "../peers/bunqueue.ts";
 import type { Cost } from "../results.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 import { Series } from "./measure.ts";
 
 const STEP_TIMEOUT_MS = 30_000;

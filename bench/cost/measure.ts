@@ -1,9 +1,6 @@
-/** What the measurements of cost have in common. */
+/** What several measurements of costs use. */
 import { Session, type TopicOptions } from "../harness/session.ts";
 import type { RunningServer, Subject } from "../harness/subject.ts";
-
-/** A server that was just started, or has just been left alone, is looked at after this, in ms. */
-export const SETTLE_MS = 1_000;
 
 /** Does `work` with a new server of the subject, and ends it. */
 export async function withServer<T>(
@@ -23,7 +20,7 @@ export async function withServer<T>(
   }
 }
 
-/** Puts messages `first` to `first + count - 1` into a topic and leaves. */
+/** Puts messages `first` to `first + count - 1` into a topic, and closes the producer. */
 export async function fill(session: Session, topic: TopicOptions, count: number, first = 0): Promise<void> {
   const { producers: _producers, consumers: _consumers, ...open } = topic;
   if (first === 0) await session.producer.ask("prepare", open);
@@ -33,7 +30,7 @@ export async function fill(session: Session, topic: TopicOptions, count: number,
   await session.producer.ask("closeAll", null);
 }
 
-/** Takes them out again; answers what came. */
+/** Takes them out again, and returns what arrived. */
 export async function drain(session: Session, topic: TopicOptions, count: number, first = 0) {
   const { producers: _producers, consumers: _consumers, ...open } = topic;
   await session.consumer.ask("openConsumers", { ...open, connections: 1 });
@@ -41,7 +38,7 @@ export async function drain(session: Session, topic: TopicOptions, count: number
     size: topic.size,
     producers: 1,
     perProducer: count,
-    timed: false,
+
     progressEvery: null,
     first,
   };
@@ -50,7 +47,7 @@ export async function drain(session: Session, topic: TopicOptions, count: number
   return consumed;
 }
 
-/** Figures that come together, one value of each a run. */
+/** The values of several figures, one of each figure in a run. */
 export class Series {
   readonly #values = new Map<string, number[]>();
 

@@ -1,44 +1,55 @@
-/** Resident memory: idle, for each queued message, and after everything was consumed. */
+/**
+ * Resident memory: idle, for each queued message, and after everything was consumed. Idle is a server that has
+ * served: one message went through it (of the control: one echo), and it rested for 3 s.
+ */
 import { residentBytes } from "../harness/process-cost.ts";
 import { requireAll, type Session, type TopicOptions } from "../harness/session.ts";
 import { figure } from "../harness/statistics.ts";
 import type { Subject } from "../harness/subject.ts";
 import type { Cost } from "../results.ts";
-import type { CostContext, CostMeasurement } from "./costs.ts";
-import { drain, fill, SETTLE_MS, Series, withServer } from "./measure.ts";
+import { both } from "../workloads/both.ts";
+import { echo } from "../workloads/echo.ts";
+import { ONE_TO_ONE } from "../workloads/workload.ts";
+import type { CostContext, CostMeasurement } from "./cost-measurement.ts";
+import { drain, fill, Series, withServer } from "./measure.ts";
 
 const SIZE = 128;
-/** Messages queued when memory is looked at; of peers only the first. */
+const REST_MS = 3_000;
+/** Runs in quick mode, where only idle memory is measured. */
+const QUICK_RUNS = 3;
+/** Messages queued when memory is read; of peers only the first. */
 const LEVELS = [100_000, 1_000_000, 10_000_000];
-/** After the last message was consumed, in ms: memory is given back late. */
+/** When memory is read after the last message was consumed, in ms: it is given back late. */
 const AFTER_DRAIN_MS = [1_000, 10_000];
 
 export const memory: CostMeasurement = {
   key: "memory",
   title: "memory: idle, per queued message, after drain",
-  modes: ["full"],
+  modes: ["full", "quick"],
   async measure(context) {
     const series = new Map<string, Series>();
-    for (let run = 0; run < context.settings.runs; run++) {
+    const { mode, runs } = context.settings;
+    for (let run = 0; run < (mode === "quick" ? Math.min(QUICK_RUNS, runs) : runs); run++) {
       for (const subject of context.subjects.filter(({ sameServerAs }) => sameServerAs === undefined)) {
         context.progress.step(`memory, run ${run + 1}: ${subject.name}`);
         const own = series.get(subject.key) ?? new Series();
         series.set(subject.key, own);
-        await look(subject, own, context);
+        await measureOnce(subject, own, context);
       }
     }
     return [...series].flatMap(([key, own]) => costsOf(key, own));
   },
 };
 
-async function look(subject: Subject, series: Series, context: CostContext): Promise<void> {
+async function measureOnce(subject: Subject, series: Series, context: CostContext): Promise<void> {
   try {
     await withServer(subject, async (session, server) => {
-      await Bun.sleep(SETTLE_MS);
       const resident = (): number => residentBytes(server.pids);
+      await (subject.role === "control" ? echo : both).run(session, ONE_TO_ONE, 1);
+      await Bun.sleep(REST_MS);
       const idle = resident();
       series.add("memory-idle", idle);
-      if (subject.abilities.queue !== true) return;
+      if (subject.abilities.queue !== true || context.settings.mode === "quick") return;
       const levels = subject.role === "tinymq" ? LEVELS : LEVELS.slice(0, 1);
       await fillLevels(session, levels, (queued) => series.add(`memory-queued/${queued}`, resident() - idle));
       let waited = 0;
@@ -46,7 +57,7 @@ async function look(subject: Subject, series: Series, context: CostContext): Pro
         await Bun.sleep(ms - waited);
         waited = ms;
         series.add(`memory-after-drain/${ms}`, resident());
-        // Of peers one look is enough.
+        // Of peers once is enough.
         if (subject.role !== "tinymq") break;
       }
     });
@@ -59,7 +70,7 @@ async function look(subject: Subject, series: Series, context: CostContext): Pro
 async function fillLevels(
   session: Session,
   levels: readonly number[],
-  look: (queued: number) => void,
+  onLevel: (queued: number) => void,
 ): Promise<void> {
   const filled: { topic: TopicOptions; count: number }[] = [];
   let queued = 0;
@@ -68,7 +79,7 @@ async function fillLevels(
     await fill(session, topic, level - queued);
     filled.push({ topic, count: level - queued });
     queued = level;
-    look(level);
+    onLevel(level);
   }
   for (const { topic, count } of filled) requireAll(session.subject, await drain(session, topic, count));
 }

@@ -1,39 +1,44 @@
 /**
- * How long a server takes from its start to the first acknowledged message; and what the server process
- * alone costs beside a bare `Bun.serve`: time to ready, and idle memory.
+ * How long a server takes from the start of its process until a client's first message is acknowledged; the
+ * control, until its first echo arrives. The client runs before that, with its library loaded.
  */
-import { closeSync } from "node:fs";
-import { bunProgram, shipped } from "../harness/bundles.ts";
+import { nowMicros } from "../../cli/bench/measuring/clock.ts";
 import { ClientProcess } from "../harness/client-process.ts";
-import { nowMicros } from "../harness/clock.ts";
-import { residentBytes } from "../harness/process-cost.ts";
-import { freePort, HOST, temporaryFolder } from "../harness/server-process.ts";
+import { HOST } from "../harness/server-process.ts";
 import { figure } from "../harness/statistics.ts";
 import type { Subject } from "../harness/subject.ts";
-import type { Cost } from "../results.ts";
-import { clientModule, handover } from "../tinymq/subject.ts";
-import type { CostMeasurement } from "./costs.ts";
-import { SETTLE_MS, Series } from "./measure.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
+import { Series } from "./measure.ts";
 
 const MICROS_PER_MS = 1_000;
-/** Starts are short and vary: more of them than of other figures. */
+/** Starts are short and vary, so tinyMQ and the control are started more often in a run. */
 const STARTS_PER_RUN = 3;
 
-export const firstAck: CostMeasurement = {
+export const start: CostMeasurement = {
   key: "start",
   title: "start to first acknowledged message",
-  modes: ["full"],
+  modes: ["full", "quick"],
   async measure({ subjects, settings, progress, skipped }) {
     const series = new Series();
-    for (let run = 0; run < settings.runs; run++) {
-      for (const subject of subjects.filter(({ abilities }) => abilities.queue)) {
-        progress.step(`start to first acknowledged message: ${subject.name}`);
-        try {
-          series.add(subject.key, await startToFirstAck(subject));
-        } catch (error) {
-          skipped[`first message of ${subject.name}`] = String(error).split("\n")[0]!;
+    const clients = new Map<Subject, ClientProcess>();
+    try {
+      for (const subject of subjects) {
+        if (subject.abilities.queue !== true && subject.role !== "control") continue;
+        progress.step(`start to first acknowledged message: ${subject.name}, warm-up`);
+        const client = await ClientProcess.start("bun");
+        clients.set(subject, client);
+        await attempt(subject, client, skipped);
+      }
+      for (let run = 0; run < settings.runs * STARTS_PER_RUN; run++) {
+        for (const [subject, client] of clients) {
+          if (subject.role === "peer" && run >= settings.runs) continue;
+          progress.step(`start to first acknowledged message: ${subject.name}`);
+          const ms = await attempt(subject, client, skipped);
+          if (ms !== undefined) series.add(subject.key, ms);
         }
       }
+    } finally {
+      await Promise.all([...clients.values()].map((client) => client.stop()));
     }
     return series.entries().map(([subject, values]) => {
       return { cost: "start-to-first-ack", subject, at: null, unit: "ms", figure: figure(values) };
@@ -41,94 +46,30 @@ export const firstAck: CostMeasurement = {
   },
 };
 
-/** In ms; the client's process is there before, with its library loaded. */
-async function startToFirstAck(subject: Subject): Promise<number> {
-  const client = await ClientProcess.start("bun");
+/** In ms; undefined if it failed, which `skipped` then tells. */
+async function attempt(
+  subject: Subject,
+  client: ClientProcess,
+  skipped: Record<string, string>,
+): Promise<number | undefined> {
+  try {
+    return await startToFirstAck(subject, client);
+  } catch (error) {
+    skipped[`first message of ${subject.name}`] = String(error).split("\n")[0]!;
+    return undefined;
+  }
+}
+
+async function startToFirstAck(subject: Subject, client: ClientProcess): Promise<number> {
   const began = nowMicros();
   const server = await subject.start();
   try {
-    const module = subject.role === "tinymq" ? clientModule("bun") : undefined;
-    const target = { host: HOST, port: server.port, module };
+    const target = { host: HOST, port: server.port, module: subject.clientModule?.("bun") };
     await client.ask("connect", { subject: subject.key, target });
     const open = { topic: "first", size: 128, shared: false, fanOut: false, consumeStyle: "stream" } as const;
     const { at } = await client.ask("firstAck", open);
     return (at - began) / MICROS_PER_MS;
   } finally {
-    await client.stop();
     await server.stop();
-  }
-}
-
-export const bare: CostMeasurement = {
-  key: "bare",
-  title: "the server process beside a bare Bun.serve",
-  modes: ["full", "quick"],
-  async measure({ settings, progress }) {
-    const series = new Series();
-    const control = await bunProgram("control/server.ts", "server.js");
-    const tinymq = shipped("daemon.js");
-    for (let run = 0; run < settings.runs * STARTS_PER_RUN; run++) {
-      progress.step(`process start and idle memory, start ${run + 1}`);
-      const look = run % STARTS_PER_RUN === 0;
-      await startOnce("control", () => ({ command: [control, "0"], stdin: "" }), series, look);
-      const port = await freePort();
-      await startOnce(
-        "tinymq",
-        (folder) => ({ command: [tinymq], stdin: handover(folder, port) }),
-        series,
-        look,
-      );
-    }
-    return series.entries().map(([key, values]): Cost => {
-      const [cost, subject] = key.split("/");
-      const unit = cost === "process-start" ? "ms" : "bytes";
-      return { cost: cost!, subject: subject!, at: null, unit, figure: figure(values) };
-    });
-  },
-};
-
-interface Program {
-  command: string[];
-  stdin: string;
-}
-
-/** From spawn to the report on descriptor 3; then, if wanted, memory once it is quiet. */
-async function startOnce(
-  subject: string,
-  program: (folder: string) => Program,
-  series: Series,
-  look: boolean,
-): Promise<void> {
-  const folder = temporaryFolder();
-  const { command, stdin } = program(folder.path);
-  const began = performance.now();
-  const child = Bun.spawn([process.execPath, "--no-env-file", ...command], {
-    cwd: folder.path,
-    stdio: [new TextEncoder().encode(stdin), "ignore", "ignore", "pipe"],
-  });
-  const stop = (): void => child.kill("SIGTERM");
-  process.once("exit", stop);
-  try {
-    const pipe = child.stdio[3] as number;
-    await Bun.file(pipe).text();
-    series.add(`process-start/${subject}`, performance.now() - began);
-    if (look) {
-      await Bun.sleep(SETTLE_MS);
-      series.add(`process-idle/${subject}`, residentBytes([child.pid]));
-    }
-    closeQuietly(pipe);
-  } finally {
-    process.off("exit", stop);
-    stop();
-    await child.exited;
-    folder.remove();
-  }
-}
-
-function closeQuietly(descriptor: number): void {
-  try {
-    closeSync(descriptor);
-  } catch {
-    // The runtime closed it when it was read to its end.
   }
 }

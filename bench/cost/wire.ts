@@ -1,4 +1,4 @@
-/** Bytes on the wire: everything that both sides of a run send and receive, counted by a relay between. */
+/** Bytes on the wire: everything that both sides of a run send and receive, counted by a relay between them. */
 import { HOST } from "../harness/server-process.ts";
 import { Session } from "../harness/session.ts";
 import { figure } from "../harness/statistics.ts";
@@ -6,7 +6,7 @@ import type { Subject } from "../harness/subject.ts";
 import type { Cost } from "../results.ts";
 import { both } from "../workloads/both.ts";
 import { ONE_TO_ONE } from "../workloads/workload.ts";
-import type { CostMeasurement } from "./costs.ts";
+import type { CostMeasurement } from "./cost-measurement.ts";
 
 const MESSAGES = 20_000;
 const QUICK_MESSAGES = 10_000;
@@ -65,11 +65,11 @@ async function bytesPerMessage(subject: Subject, runs: number, messages: number)
 interface End {
   /** The other side; undefined until it is connected, and when it is gone. */
   peer: Bun.Socket<End> | undefined;
-  /** What came before that, or is more than the other side can take. */
+  /** Bytes that arrived before that, or that the socket could not take yet. */
   waiting: Uint8Array[];
 }
 
-/** Hands bytes on, both ways, and counts them. */
+/** Passes bytes on, both ways, and counts them. */
 class Relay {
   bytes = 0;
   readonly #listener: Bun.TCPSocketListener<End>;
@@ -123,7 +123,7 @@ class Relay {
   }
 }
 
-/** What does not fit now waits at the socket that is to send it. */
+/** Bytes that the socket cannot take now wait for its `drain`. */
 function write(to: Bun.Socket<End>, chunk: Uint8Array): void {
   const { waiting } = to.data;
   const written = waiting.length > 0 ? 0 : Math.max(0, to.write(chunk));

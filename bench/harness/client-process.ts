@@ -1,10 +1,10 @@
-/** The bench's end of a client process. */
+/** The bench's end of a client process (the other end: client-program.ts). */
 import { join } from "node:path";
-import { nodeWorker } from "./bundles.ts";
+import type { FromClientProcess, ToClientProcess, Verb, Verbs } from "./client-protocol.ts";
+import { nodeClientProgram } from "./node-bundle.ts";
 import type { Runtime } from "./subject.ts";
-import type { ConsumeTask, FromWorker, ToWorker, Verb, Verbs } from "./worker-protocol.ts";
 
-/** No single step may take longer than this, in ms. */
+/** A step that takes longer than this, in ms, has failed. */
 const STEP_TIMEOUT_MS = 120_000;
 const READY_TIMEOUT_MS = 20_000;
 const GOODBYE_MS = 2_000;
@@ -16,7 +16,7 @@ interface Waiting {
 
 export class ClientProcess {
   readonly runtime: Runtime;
-  /** Called when the process tells how many messages its slowest receiver has. */
+  /** Called with the number of messages that its slowest receiver has, whenever that grew. */
   onProgress: (received: number) => void = () => {};
   readonly #child: Bun.Subprocess;
   readonly #waiting = new Map<number, Waiting>();
@@ -28,7 +28,7 @@ export class ClientProcess {
     this.#child = Bun.spawn(command, {
       stdio: ["ignore", "ignore", process.env.TINYMQ_BENCH_DEBUG ? "inherit" : "ignore"],
       serialization: "json",
-      ipc: (message: FromWorker) => this.#hear(message),
+      ipc: (message: FromClientProcess) => this.#receive(message),
       onExit: (_child, code, signal) => this.#ended(`ended with ${signal ?? code}`),
     });
   }
@@ -37,8 +37,8 @@ export class ClientProcess {
   static async start(runtime: Runtime, flags: readonly string[] = []): Promise<ClientProcess> {
     const command =
       runtime === "bun"
-        ? [process.execPath, ...flags, join(import.meta.dir, "worker.ts")]
-        : ["node", ...flags, await nodeWorker()];
+        ? [process.execPath, ...flags, join(import.meta.dir, "client-program.ts")]
+        : ["node", ...flags, await nodeClientProgram()];
     const client = new ClientProcess(runtime, command);
     await within(
       READY_TIMEOUT_MS,
@@ -55,34 +55,30 @@ export class ClientProcess {
     return this.#child.pid;
   }
 
-  ask<V extends Verb>(
-    verb: V,
-    task: Verbs[V]["takes"],
-    timeoutMs = STEP_TIMEOUT_MS,
-  ): Promise<Verbs[V]["gives"]> {
+  ask<V extends Verb>(verb: V, task: Verbs[V]["takes"]): Promise<Verbs[V]["gives"]> {
     const id = this.#nextId++;
     const answered = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    this.#say({ id, verb, task } as ToWorker);
-    return within(timeoutMs, `"${verb}" in a client process`, answered) as Promise<Verbs[V]["gives"]>;
+    this.#send({ id, verb, task } as ToClientProcess);
+    return within(STEP_TIMEOUT_MS, `"${verb}" in a client process`, answered) as Promise<Verbs[V]["gives"]>;
   }
 
   credit(received: number): void {
-    this.#say({ credit: received });
+    this.#send({ credit: received });
   }
 
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    this.#say({ bye: true });
+    this.#send({ bye: true });
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), GOODBYE_MS);
     await this.#child.exited;
     clearTimeout(timer);
   }
 
-  #say(message: ToWorker): void {
+  #send(message: ToClientProcess): void {
     this.#child.send(message);
   }
 
-  #hear(message: FromWorker): void {
+  #receive(message: FromClientProcess): void {
     if ("ready" in message) return this.#ready();
     if ("progress" in message) return this.onProgress(message.progress);
     const waiting = this.#waiting.get(message.id);
@@ -96,8 +92,6 @@ export class ClientProcess {
     this.#waiting.clear();
   }
 }
-
-export type { ConsumeTask };
 
 /** Rejects if `promise` takes longer than `ms`. */
 export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {

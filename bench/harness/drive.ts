@@ -1,11 +1,12 @@
 /** How a producer is driven: one by one, pipelined, or at a fixed rate. Runs in the client processes. */
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { nowMicros } from "../../cli/bench/measuring/clock.ts";
+import { Histogram, type LatencySummary } from "../../cli/bench/measuring/histogram.ts";
+import { sendPaced } from "../../cli/bench/measuring/pace.ts";
 import { Bodies } from "./bodies.ts";
-import { nowMicros } from "./clock.ts";
-import { Latency, type LatencySummary } from "./latency.ts";
 import type { BenchProducer, ProduceStyle } from "./subject.ts";
 
-/** From the first send to the last acknowledgement, in µs of the common clock. */
+/** From the first send to the last acknowledgement, in µs of `nowMicros`. */
 export interface Span {
   startedAt: number;
   endedAt: number;
@@ -13,10 +14,6 @@ export interface Span {
 
 /** Bytes in flight are bounded too; the control has 2 MiB in flight. */
 const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024;
-/** At a fixed rate, sleeping is too coarse below this, in µs: the rest is waited for in turns of the loop. */
-const COARSEST_SLEEP = 2_000;
-/** At a fixed rate, answers are looked at after this many sends that are late. */
-const MOST_AT_ONCE = 512;
 
 /** Messages that may be in flight with bodies of this size. */
 export function windowFor(producer: BenchProducer, size: number): number {
@@ -50,14 +47,14 @@ export class Lead {
   }
 }
 
-/** Sends one, waits for its acknowledgement, sends the next. The first `warmUp` are not recorded. */
+/** Sends one, waits for its acknowledgement, sends the next. The first `warmUp` of them are not recorded. */
 export async function awaited(
   producer: BenchProducer,
   bodies: Bodies,
   count: number,
   warmUp: number,
-): Promise<LatencySummary> {
-  const latency = new Latency();
+): Promise<LatencySummary | null> {
+  const latency = new Histogram();
   for (let seq = 0; seq < count; seq++) {
     const before = nowMicros();
     await producer.send(bodies, seq);
@@ -117,33 +114,28 @@ export function pipelined(producer: BenchProducer, bodies: Bodies, options: Pipe
 }
 
 export interface Paced extends Span {
-  sent: number;
-  /** Acknowledgement time of each, from the time at which it was meant to be sent. */
-  latency: LatencySummary;
+  /** Of acknowledgements; null if there was none. */
+  latency: LatencySummary | null;
 }
 
-/**
- * Open loop: message n is meant to be sent at start + n / rate, whatever became of the others, and its
- * latency counts from there. `rate`: messages a second.
- */
+/** An open loop at `rate` messages a second: latencies count from when each message was due. */
 export async function paced(
   producer: BenchProducer,
   bodies: Bodies,
   rate: number,
   count: number,
 ): Promise<Paced> {
-  const latency = new Latency();
-  const interval = 1e6 / rate;
+  const latency = new Histogram();
   const most = Bodies.ring(bodies.size) - 1;
   let inFlight = 0;
   let failure: { error: unknown } | undefined;
-  const send = (seq: number, intended: number): void => {
+  const send = (seq: number, due: number): void => {
     inFlight += 1;
-    bodies.intended = intended;
+    bodies.intended = due;
     producer.send(bodies, seq).then(
       () => {
         inFlight -= 1;
-        latency.record(nowMicros() - intended);
+        latency.record(nowMicros() - due);
       },
       (error) => {
         failure ??= { error };
@@ -152,16 +144,15 @@ export async function paced(
   };
   await nextTurn();
   const startedAt = nowMicros();
-  for (let seq = 0; seq < count; ) {
-    const due = Math.min(count, Math.floor((nowMicros() - startedAt) / interval) + 1);
-    const end = Math.min(due, seq + MOST_AT_ONCE, seq + most - inFlight);
-    for (; seq < end; seq++) send(seq, startedAt + seq * interval);
-    if (failure !== undefined) throw failure.error;
-    const wait = startedAt + seq * interval - nowMicros();
-    if (seq < count && wait > COARSEST_SLEEP) await sleep((wait - COARSEST_SLEEP) / 1_000);
-    else await nextTurn();
-  }
+  await sendPaced({
+    firstDue: startedAt,
+    interval: 1e6 / rate,
+    count,
+    room: () => most - inFlight,
+    isOver: () => failure !== undefined,
+    send,
+  });
   while (inFlight > 0 && failure === undefined) await nextTurn();
   if (failure !== undefined) throw failure.error;
-  return { startedAt, endedAt: nowMicros(), sent: count, latency: latency.summary() };
+  return { startedAt, endedAt: nowMicros(), latency: latency.summary() };
 }

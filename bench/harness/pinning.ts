@@ -1,6 +1,6 @@
 /**
  * Keeping processes on cores. With two cores, a message and its answer take half the time when the kernel
- * happens to put both ends on one core: two subjects can be compared only where it has no choice.
+ * happens to put both ends on one core: two subjects can be compared only where the kernel has no choice.
  */
 
 /** Whether processes can be kept on cores here: Linux, with util-linux. */

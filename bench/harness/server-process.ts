@@ -1,4 +1,4 @@
-/** Starting and ending the servers that are measured: always by the number of a process that we started. */
+/** Starts and ends the servers that are measured. Only processes that were started here are ever ended. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 1;
 const TERM_GRACE_MS = 5_000;
 
-/** Everything that was started or made and is to go with the bench, whatever happens. */
+/** Processes and folders that are removed when the bench ends, however it ends. */
 const running = new Set<ServerProcess>();
 const folders = new Set<string>();
 process.on("exit", () => {
@@ -18,12 +18,12 @@ process.on("exit", () => {
   for (const path of folders) rmSync(path, { recursive: true, force: true });
 });
 
-/** Ends every server that is still there, for whoever is told to stop in the middle. */
+/** Ends every server that still runs, where the bench is interrupted. */
 export async function endServers(): Promise<void> {
   await Promise.all([...running].map((one) => one.stop()));
 }
 
-/** A port of the loopback address that nobody listens on. */
+/** A free port of the loopback address. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
@@ -79,7 +79,7 @@ export class ServerProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** SIGTERM without waiting: a shell among them hands it on, as it could not do with SIGKILL. */
+  /** SIGTERM without waiting. A shell script passes it on to its child, which it could not with SIGKILL. */
   kill(): void {
     if (!this.ended) this.#child.kill("SIGTERM");
     running.delete(this);
@@ -118,7 +118,7 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-/** The process that a shell script has become the parent of, by its program's name. */
+/** The child of a process that is a shell script, by the child's program. Throws if there is none. */
 export function childOf(pid: number, program: string): number {
   for (const child of readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")) {
     if (readFileSync(`/proc/${child}/comm`, "utf8").trim() === program) return Number(child);

@@ -1,19 +1,18 @@
 /**
  * One subject under measurement with clients of one runtime: its server, a process for producers and one
- * for consumers. They stay for all runs, so that later runs find everything warm.
+ * for consumers. They stay for all runs, so that only the warm-up meets cold code.
  */
-import { clientModule } from "../tinymq/subject.ts";
 import { ClientProcess } from "./client-process.ts";
+import type { Consumed } from "./client-protocol.ts";
 import { cpuMicros } from "./process-cost.ts";
 import { profileFlags } from "./profile.ts";
 import { HOST } from "./server-process.ts";
 import type { OpenOptions, RunningServer, Runtime, Subject } from "./subject.ts";
-import type { Consumed } from "./worker-protocol.ts";
 
 let topics = 0;
 
 /** CPU time of a run, in µs. */
-export interface CpuUse {
+export interface CpuTimes {
   server: number;
   producer: number;
   consumer: number;
@@ -47,18 +46,14 @@ export class Session {
     server: RunningServer,
     port = server.port,
   ): Promise<Session> {
-    const target = {
-      host: HOST,
-      port,
-      module: subject.role === "tinymq" ? clientModule(runtime) : undefined,
-    };
+    const target = { host: HOST, port, module: subject.clientModule?.(runtime) };
     const flags = subject.role === "tinymq" ? profileFlags() : [];
     const [producer, consumer] = await Promise.all([
       ClientProcess.start(runtime, flags),
       ClientProcess.start(runtime, flags),
     ]);
     const session = new Session(subject, runtime, server, producer, consumer);
-    const task = { subject: subject.key, target };
+    const task = { subject: subject.sameClientAs ?? subject.key, target };
     await Promise.all([producer.ask("connect", task), consumer.ask("connect", task)]);
     return session;
   }
@@ -80,16 +75,15 @@ export class Session {
     try {
       if (consumers > 0) await this.consumer.ask("openConsumers", { ...open, connections: consumers });
       if (producers > 0) await this.producer.ask("openProducers", { ...open, connections: producers });
-      const result = await work(topic);
-      return result;
+      return await work(topic);
     } finally {
       await Promise.all([this.producer.ask("closeAll", null), this.consumer.ask("closeAll", null)]);
       await this.producer.ask("remove", open);
     }
   }
 
-  /** CPU time that everyone has used so far. */
-  cpu(): CpuUse {
+  /** CPU time that each process has used so far. */
+  cpu(): CpuTimes {
     return {
       server: cpuMicros(this.server.pids),
       producer: cpuMicros([this.producer.pid]),
@@ -109,7 +103,7 @@ export interface TopicOptions extends OpenOptions {
   consumers: number;
 }
 
-export function cpuBetween(before: CpuUse, after: CpuUse): CpuUse {
+export function cpuBetween(before: CpuTimes, after: CpuTimes): CpuTimes {
   return {
     server: after.server - before.server,
     producer: after.producer - before.producer,
@@ -117,17 +111,17 @@ export function cpuBetween(before: CpuUse, after: CpuUse): CpuUse {
   };
 }
 
-/** Of who promises no more than once, the rest is given up after this. */
+/** Where messages may be lost, missing ones are given up when none arrived for this long. */
 const GIVE_UP_MS = 2_000;
 
-/** What `consume` is told about messages that may be lost. */
+/** The part of a consume task that says how long to wait for messages that may be lost. */
 export function patience({ abilities }: Subject): { giveUpAfterMs?: number } {
   return abilities.lossy === true ? { giveUpAfterMs: GIVE_UP_MS } : {};
 }
 
-/** Throws if a message is missing (unless no more than once is promised), damaged, or there twice where the subject promises once. */
+/** Throws if a message is missing (unless the subject may lose it), damaged, or a duplicate (unless it may deliver twice). */
 export function requireAll(subject: Subject, consumed: Consumed): void {
-  const { missing, duplicates, damaged, received } = consumed.arrivals;
+  const { missing, duplicates, damaged, received } = consumed.counts;
   const twice = subject.atLeastOnce ? 0 : duplicates;
   const lost = subject.abilities.lossy === true ? 0 : missing;
   if (lost + twice + damaged === 0) return;

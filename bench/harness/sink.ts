@@ -1,13 +1,12 @@
-/**
- * Where received messages end: checks that each came exactly once and as it was sent, times those that
- * carry a time, and knows when all are there.
- */
-import { patternAt, STAMP_BYTES } from "./bodies.ts";
-import { nowMicros } from "./clock.ts";
-import type { Latency } from "./latency.ts";
+/** Where received messages end: counts and times them, and knows when all have arrived. */
+import { Arrivals, Seen } from "../../cli/bench/measuring/arrivals.ts";
+import { BodyReader } from "../../cli/bench/measuring/body.ts";
+import { nowMicros } from "../../cli/bench/measuring/clock.ts";
+import type { Histogram } from "../../cli/bench/measuring/histogram.ts";
+import { HEAD_BYTES, numberOf, producerOf } from "./bodies.ts";
 
-/** Of one sink: how many messages came, and what was wrong. */
-export interface Arrivals {
+/** What one sink received. */
+export interface ReceivedCounts {
   received: number;
   duplicates: number;
   missing: number;
@@ -24,8 +23,8 @@ export interface SinkOptions {
   first?: number;
   /** Bytes of a body. */
   size: number;
-  /** Records how long each message took from its intended time. */
-  latency?: Latency;
+  /** Records how long each message that tells its intended send time took from then. */
+  latency: Histogram;
   /** Called after every `progressEvery` messages with the number so far. */
   progress?: (received: number) => void;
   progressEvery?: number;
@@ -34,24 +33,21 @@ export interface SinkOptions {
 export class Sink {
   readonly #options: SinkOptions;
   readonly #expected: number;
-  readonly #first: number;
-  readonly #seen: Uint8Array;
-  readonly #time = new DataView(new ArrayBuffer(8));
-  readonly #timeBytes = new Uint8Array(this.#time.buffer);
-  #distinct = 0;
+  readonly #arrivals: Arrivals;
+  readonly #reader: BodyReader;
   #received = 0;
-  #duplicates = 0;
-  #damaged = 0;
   #nextProgress: number;
   #resolve: () => void = () => {};
-  /** Resolves when every message is there, or nobody waits for the rest any longer. */
+  /** Resolves when every message has arrived, or the missing ones are given up. */
   readonly done: Promise<void>;
 
   constructor(options: SinkOptions) {
+    const { producers, perProducer, first = 0, size, latency } = options;
     this.#options = options;
-    this.#first = options.first ?? 0;
-    this.#expected = options.producers * options.perProducer;
-    this.#seen = new Uint8Array(this.#expected);
+    this.#expected = producers * perProducer;
+    const expected = { first: first * producers, count: this.#expected, producers, unrecorded: 0 };
+    this.#arrivals = new Arrivals(expected, new Seen(this.#expected), latency);
+    this.#reader = new BodyReader(size, HEAD_BYTES);
     this.#nextProgress = options.progress ? (options.progressEvery ?? 1) : Number.POSITIVE_INFINITY;
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -59,10 +55,10 @@ export class Sink {
   }
 
   get full(): boolean {
-    return this.#distinct === this.#expected;
+    return this.#arrivals.distinct === this.#expected;
   }
 
-  /** Waits no longer for what is missing. */
+  /** The missing messages are not waited for any longer. */
   giveUp(): void {
     this.#resolve();
   }
@@ -73,56 +69,39 @@ export class Sink {
 
   /** Takes one message; true when it was the last one missing. */
   bytes(body: Uint8Array): boolean {
-    const { size, latency } = this.#options;
-    if (body.length !== size || (size > STAMP_BYTES && body[size - 1] !== patternAt(size - 1))) {
-      this.#damaged += 1;
-      return this.full;
-    }
-    if (latency !== undefined) {
-      this.#timeBytes.set(body.subarray(8, STAMP_BYTES));
-      const intended = this.#time.getFloat64(0, true);
-      if (intended > 0) latency.record(nowMicros() - intended);
-    }
-    return this.#arrived(uint32(body, 0), uint32(body, 4));
+    return this.#take(producerOf(body), numberOf(body), this.#reader.time(body));
   }
 
   /** Takes one message that came as text. */
   text(body: string): boolean {
     const [producer, seq, intended] = body.split(":", 3);
-    if (body.length < this.#options.size) this.#damaged += 1;
-    if (Number(intended) > 0) this.#options.latency?.record(nowMicros() - Number(intended));
-    return this.#arrived(Number(producer), Number(seq));
+    const isWhole = body.length >= this.#options.size;
+    return this.#take(Number(producer), Number(seq), isWhole ? Number(intended) : Number.NaN);
   }
 
-  arrivals(): Arrivals {
+  counts(): ReceivedCounts {
+    const { distinct, duplicates, damaged, foreign } = this.#arrivals;
     return {
       received: this.#received,
-      duplicates: this.#duplicates,
-      missing: this.#expected - this.#distinct,
-      damaged: this.#damaged,
+      duplicates,
+      missing: this.#expected - distinct,
+      damaged: damaged + foreign,
     };
   }
 
-  #arrived(producer: number, numbered: number): boolean {
+  /** `intended`: 0 if the body tells no time, NaN if it is damaged. */
+  #take(producer: number, seq: number, intended: number): boolean {
+    const { producers, progressEvery, progress } = this.#options;
+    const id = producer < producers ? seq * producers + producer : Number.NaN;
     this.#received += 1;
-    const seq = numbered - this.#first;
-    const at = producer * this.#options.perProducer + seq;
-    if (!(seq >= 0 && seq < this.#options.perProducer && at < this.#expected)) this.#damaged += 1;
-    else if (this.#seen[at] === 1) this.#duplicates += 1;
-    else {
-      this.#seen[at] = 1;
-      this.#distinct += 1;
-    }
+    // The time is asked for only where it is needed: that takes longer than all the rest.
+    this.#arrivals.add(id, intended, intended > 0 ? nowMicros() : 0);
     if (this.#received >= this.#nextProgress) {
-      this.#nextProgress += this.#options.progressEvery ?? 1;
-      this.#options.progress?.(this.#received);
+      this.#nextProgress += progressEvery ?? 1;
+      progress?.(this.#received);
     }
     if (!this.full) return false;
     this.#resolve();
     return true;
   }
-}
-
-function uint32(body: Uint8Array, at: number): number {
-  return (body[at]! | (body[at + 1]! << 8) | (body[at + 2]! << 16) | (body[at + 3]! << 24)) >>> 0;
 }

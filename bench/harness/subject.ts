@@ -9,20 +9,20 @@ import type { Sink } from "./sink.ts";
 export type Runtime = "bun" | "node";
 export type Role = "control" | "tinymq" | "peer";
 
-/** How a producer sends many: each with its own promise, or many in one call. */
+/** How a producer sends: each message with its own promise, or many in one call. */
 export type ProduceStyle = "send" | "many";
-/** How a consumer takes messages: as its client does best, or `poll()` one by one. */
+/** How a consumer takes messages: in the fastest way of its client, or with `poll()` one by one. */
 export type ConsumeStyle = "stream" | "poll";
 
 /** What a subject can do. A workload that needs more is left out for it. */
 export interface Abilities {
-  /** Keeps what nobody has consumed yet, and has consumers that acknowledge. */
+  /** Stores messages until they are consumed, and has consumers that acknowledge. */
   queue?: boolean;
   /** Several consumers can share one topic. */
   shared?: boolean;
   /** Every subscriber gets a copy. */
   fanOut?: boolean;
-  /** Loses messages whose receivers are slow, so that a producer must not run far ahead of them. */
+  /** Loses messages for slow receivers, so that a producer must not get far ahead of them. */
   lossy?: boolean;
   /** `many` where the client has a call for many messages. */
   produceStyles?: readonly ProduceStyle[];
@@ -30,7 +30,7 @@ export interface Abilities {
 }
 
 export interface Subject {
-  /** For `--only` and file names: `nats-jetstream`. */
+  /** For `--peers` and results: `nats-jetstream`. */
   readonly key: string;
   /** For people: `NATS JetStream (memory)`. */
   readonly name: string;
@@ -43,12 +43,16 @@ export interface Subject {
   /** The npm client and how it is used. */
   readonly client: string;
   readonly runtimes: readonly Runtime[];
-  /** Another subject with the same server, whose memory need not be looked at twice. */
+  /** Another subject with the same server, whose memory need not be measured twice. */
   readonly sameServerAs?: string;
+  /** Another subject, among all, whose `connect` client processes call instead. */
+  readonly sameClientAs?: string;
   /** The version, or how to install what is missing. */
   find(): Promise<{ version: string } | { missing: string }>;
   /** Starts a server on a free loopback port, with nothing kept on disk. */
   start(): Promise<RunningServer>;
+  /** The path of the client library's module, where it is not a package of the bench. */
+  clientModule?(runtime: Runtime): string;
   /** MUST load the npm client here and not before; runs in a client process. */
   connect(target: Target): Promise<Client>;
 }
@@ -57,11 +61,11 @@ export interface RunningServer {
   readonly port: number;
   /** The processes whose CPU time and memory count as the server's. */
   readonly pids: readonly number[];
-  /** What was run, with folders and ports as placeholders. */
+  /** What was run, with placeholders for folders and ports. */
   readonly command: string;
   /** Settings worth knowing that the command does not show. */
   readonly settings?: string;
-  /** MUST end every process that `start` made; may be called twice. */
+  /** MUST end every process that `start` started; may be called twice. */
   stop(): Promise<void>;
 }
 
@@ -69,7 +73,7 @@ export interface RunningServer {
 export interface Target {
   readonly host: string;
   readonly port: number;
-  /** Of tinyMQ: the client library's module. */
+  /** From `clientModule`. */
   readonly module?: string;
 }
 
@@ -77,7 +81,7 @@ export interface OpenOptions {
   readonly topic: string;
   /** Bytes of a body. */
   readonly size: number;
-  /** Connections that share the topic on this side; 1 where one has it alone. */
+  /** Several connections of this side share the topic. */
   readonly shared: boolean;
   /** Each consumer gets every message. */
   readonly fanOut: boolean;
@@ -85,7 +89,7 @@ export interface OpenOptions {
 }
 
 export interface Client {
-  /** Makes the topic where that is a step of its own. */
+  /** Makes the topic, where that is a step of its own. */
   prepare?(options: OpenOptions): Promise<void>;
   producer(options: OpenOptions): Promise<BenchProducer>;
   consumer?(options: OpenOptions): Promise<BenchConsumer>;
@@ -95,7 +99,7 @@ export interface Client {
 }
 
 export interface BenchProducer {
-  /** Sends message `seq` and resolves when it is acknowledged. MUST NOT use its bytes after that. */
+  /** Sends message `seq` and resolves when it is acknowledged. MUST NOT read its body after that. */
   send(bodies: Bodies, seq: number): Promise<unknown>;
   /** Sends messages `first` to `first + count - 1` in one call. */
   sendMany?(bodies: Bodies, first: number, count: number): Promise<unknown>;

@@ -12,7 +12,7 @@ import type {
   Subject,
   Target,
 } from "../harness/subject.ts";
-import { debianProgram } from "./install.ts";
+import { debianProgram } from "./debian.ts";
 
 const WINDOW = 512;
 /** The client cannot have two reserves in flight on one connection, so a consumer has several. */
@@ -32,7 +32,7 @@ export const beanstalkd: Subject = {
   find: () => debianProgram(["beanstalkd", "-v"], "beanstalkd"),
   start,
   async connect(target) {
-    // Its types say that the class is a property of what is exported; it is what is exported.
+    // Its types say that the class is a property of the default export; it is the default export.
     const { default: Jackd } = (await import("jackd")) as unknown as { default: new () => JackdClient };
     return new BeanstalkdClient(target, () => new Jackd());
   },
@@ -64,7 +64,7 @@ class BeanstalkdClient implements Client {
     await client.use(topic);
     return {
       window: WINDOW,
-      // This client makes JSON of a Buffer.
+      // This client turns a Buffer into JSON.
       send: (bodies: Bodies, seq: number) => client.put(bodies.text(seq)),
       close: () => client.close(),
     };
@@ -98,7 +98,7 @@ async function reserveWithAll(clients: JackdClient[], sink: Sink): Promise<void>
       deletes.add(deleted);
     }
   });
-  // Those that wait for another job when the last one is there do not count.
+  // Connections that still wait for a job when the last one has arrived are not waited for.
   await Promise.race([sink.done, Promise.all(reserving)]);
   await Promise.all(deletes);
 }

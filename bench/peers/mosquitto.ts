@@ -12,7 +12,7 @@ import type {
   RunningServer,
   Subject,
 } from "../harness/subject.ts";
-import { debianProgram } from "./install.ts";
+import { debianProgram } from "./debian.ts";
 
 const WINDOW = 1_000;
 const RECEIVE_MAXIMUM = 65_535;
@@ -60,7 +60,7 @@ async function start(): Promise<RunningServer> {
     "set_tcp_nodelay true",
   ];
   const file = join(folder.path, "mosquitto.conf");
-  // As root it would become another user, who cannot read the folder.
+  // Started as root it changes to another user, who cannot read the folder.
   const user = process.getuid?.() === 0 ? ["user root"] : [];
   writeFileSync(file, `${[`listener ${port} ${HOST}`, ...settings, ...user].join("\n")}\n`);
   const server = new ServerProcess(["mosquitto", "-c", file]);
@@ -87,7 +87,7 @@ class MosquittoClient implements Client {
     this.#open = open;
   }
 
-  /** Only a session that has subscribed gets what is published before it is back. */
+  /** Only a session that has subscribed receives what is published while it is away. */
   async prepare({ topic, fanOut, shared }: OpenOptions): Promise<void> {
     if (fanOut || shared) return;
     const client = await connected(this.#open(`session-${topic}`));
@@ -112,7 +112,7 @@ class MosquittoClient implements Client {
 
   async consumer({ topic, fanOut, shared }: OpenOptions): Promise<BenchConsumer> {
     const alone = !fanOut && !shared;
-    // What waits in a session comes as soon as it is back.
+    // What waits in the session arrives as soon as it is connected.
     const early: Uint8Array[] = [];
     let take = (body: Uint8Array): void => void early.push(body);
     const client = this.#open(alone ? `session-${topic}` : undefined);

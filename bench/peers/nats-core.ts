@@ -38,7 +38,7 @@ class NatsClient implements Client {
       queue: shared ? "shared" : undefined,
       callback: (_error, message) => take(message.data),
     });
-    // The subscription is with the server before the first message is sent.
+    // So that the server has the subscription before the first message is sent.
     await connection.flush();
     return {
       async consume(sink) {
@@ -52,7 +52,7 @@ class NatsClient implements Client {
   async close(): Promise<void> {}
 }
 
-/** Publishes of one turn share the flush that stands for their acknowledgement. */
+/** Publishes of one turn share a flush, whose answer counts as their acknowledgement. */
 class NatsProducer implements BenchProducer {
   readonly window = 16_384;
   readonly #connection: NatsConnection;

@@ -5,9 +5,9 @@ import type { Bodies } from "../harness/bodies.ts";
 import type { BenchConsumer, BenchProducer, Client, OpenOptions, Subject } from "../harness/subject.ts";
 import { findNats, startNats } from "./nats-server.ts";
 
-/** Unacknowledged publishes; the documentation of asynchronous publishing counts in thousands. */
+/** Unacknowledged publishes; the documentation of asynchronous publishing suggests thousands. */
 const WINDOW = 4_096;
-/** What a consumer asks for at once. */
+/** Messages that a consumer asks for at once. */
 const PULLED = 2_000;
 const MAX_ACK_PENDING = 20_000;
 const GIB = 1_024 ** 3;

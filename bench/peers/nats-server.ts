@@ -1,7 +1,7 @@
 /** A nats-server of our own, with or without JetStream. */
 import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/server-process.ts";
 import type { RunningServer } from "../harness/subject.ts";
-import { debianProgram, type Found } from "./install.ts";
+import { debianProgram, type Found } from "./debian.ts";
 
 export function findNats(): Promise<Found> {
   return debianProgram(["nats-server", "--version"], "nats-server");

@@ -11,7 +11,7 @@ import type {
   Subject,
   Target,
 } from "../harness/subject.ts";
-import { debianProgram } from "./install.ts";
+import { debianProgram } from "./debian.ts";
 
 const SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const WINDOW = 2_000;

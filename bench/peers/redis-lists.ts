@@ -84,7 +84,7 @@ async function receive(redis: Redis, sink: Sink): Promise<void> {
   await sink.done;
 }
 
-/** Each pipeline acknowledges what the last one took, and takes more. */
+/** Each pipeline acknowledges what the one before took, and takes more. */
 async function takeAll(redis: Redis, topic: string, own: string, sink: Sink): Promise<void> {
   let handled: Buffer[] = [];
   while (!sink.full || handled.length > 0) {

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/server-process.ts";
 import type { RunningServer, Target } from "../harness/subject.ts";
-import { debianProgram, type Found } from "./install.ts";
+import { debianProgram, type Found } from "./debian.ts";
 
 /** No limit for slow subscribers: the bench keeps them from falling behind. */
 const OPTIONS = ["--save", "", "--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"];

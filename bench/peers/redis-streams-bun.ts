@@ -1,7 +1,7 @@
 /**
  * Redis streams through the client that is built into Bun: not from npm, and faster than those that are.
  * The same commands as `redis-streams`; the client pipelines the commands of one turn by itself. Bodies are
- * text: it makes UTF-8 of what XREADGROUP answers.
+ * text, since it decodes what XREADGROUP answers as UTF-8.
  */
 import type { Sink } from "../harness/sink.ts";
 import type {

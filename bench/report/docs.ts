@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Results } from "../results.ts";
-import { bytes, compact, table } from "./format.ts";
+import { bytes, compact, micros, milliseconds, table, times } from "./format.ts";
 import { method } from "./method.ts";
 import { wonByPeers } from "./peers.ts";
 import { plotsOf } from "./plots.ts";
@@ -19,13 +19,33 @@ export function writeDocs(results: Results): void {
   writeFileSync(join(docs(), "benchmarks.md"), page(results, plots));
 }
 
+type Plots = ReadonlyMap<string, string>;
+
 /** The page as Markdown. `plots`: by file name, those that there are. */
-export function page(results: Results, plots: ReadonlyMap<string, string>): string {
-  const plot = (name: string, what: string): string =>
-    plots.has(name) ? `![${what}](benchmarks/${name}.svg)` : "";
-  const won = wonByPeers(results);
-  const { micros, milliseconds, times } = tables.FORMATS;
+export function page(results: Results, plots: Plots): string {
   const sections = [
+    ...targetSections(results),
+    ...throughputSections(results, plots),
+    ...latencySections(results, plots),
+    ...messageCostSections(results, plots),
+    ...memorySections(results, plots),
+    ...flatnessSections(results),
+    ...startSections(results),
+    "## Did everything arrive?",
+    tables.arrivalsNote(results),
+    ...method(results),
+  ];
+  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
+}
+
+/** An image, or "" where there is no such plot. */
+function image(plots: Plots, name: string, what: string): string {
+  return plots.has(name) ? `![${what}](benchmarks/${name}.svg)` : "";
+}
+
+function targetSections(results: Results): string[] {
+  const won = wonByPeers(results);
+  return [
     "# Benchmarks",
     "This page is written by `make bench`, from the figures of one run; do not edit it. Every figure is the " +
       `median of ${results.runs} runs that alternated with all others of their table, with its range behind it.`,
@@ -38,41 +58,62 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
     tables.targetTable(results),
     "## Where a peer wins",
     won.length === 0 ? "Nowhere, in what was measured in this run." : won.join("\n"),
+  ];
+}
+
+function throughputSections(results: Results, plots: Plots): string[] {
+  return [
     "## Both at once, one to one",
-    plot("both", "Both at once, 128 B"),
+    image(plots, "both", "Both at once, 128 B"),
     tables.bothTable(results),
-    plot("both-16k", "Both at once, 16 KiB"),
+    image(plots, "both-16k", "Both at once, 16 KiB"),
     "## Produce pipelined; consume with acknowledgement",
-    plot("produce", "Produce"),
-    plot("consume", "Consume"),
+    image(plots, "produce", "Produce"),
+    image(plots, "consume", "Consume"),
     tables.backlogTable(results),
     "## Awaited one by one",
-    plot("awaited", "Awaited, p50"),
+    image(plots, "awaited", "Awaited, p50"),
     tables.awaitedTable(results),
     "## Many to one, one to many",
     tables.manyTable(results),
     "## Fan-out",
-    plot("fan-out", "Fan-out to 100"),
+    image(plots, "fan-out", "Fan-out to 100"),
     tables.fanOutTable(results),
+  ];
+}
+
+function latencySections(results: Results, plots: Plots): string[] {
+  return [
     "## Latency at fixed rates",
     "An open loop: each message is timed from the moment at which it was meant to be sent, whatever became of those " +
       "before it, so that no wait is left out. Time to the acknowledgement at the producer:",
-    plot("latency-acknowledged", "Time to acknowledgement, p99"),
+    image(plots, "latency-acknowledged", "Time to acknowledgement, p99"),
     tables.rateTable(results, "ack"),
     "Time to the consumer:",
-    plot("latency-delivered", "Time to delivery, p99"),
+    image(plots, "latency-delivered", "Time to delivery, p99"),
     tables.rateTable(results, "delivery"),
+  ];
+}
+
+function messageCostSections(results: Results, plots: Plots): string[] {
+  return [
     "## What a message costs",
-    plot("cpu", "CPU time of the server"),
+    image(plots, "cpu", "CPU time of the server"),
     tables.cpuTable(results),
-    plot("wire", "Bytes on the wire"),
+    tables.cpuByPartTable(results),
+    image(plots, "wire", "Bytes on the wire"),
     tables.costTable(results, [
       ["bytes on the wire per message of 128 B, in and out", "wire-per-message", bytes],
     ]),
+  ];
+}
+
+function memorySections(results: Results, plots: Plots): string[] {
+  return [
     "## Memory",
-    plot("memory", "Memory per queued message"),
+    image(plots, "memory", "Memory per queued message"),
     tables.costTable(results, [
-      ["idle", "memory-idle", bytes],
+      ["after one message and 3 s of rest", "memory-idle", bytes],
       ["per message of 128 B, 100,000 queued", "memory-per-message", bytes, 100_000],
       ["1 s after all were consumed", "memory-after-drain", bytes, 1_000],
     ]),
@@ -86,6 +127,11 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
       ["each further connection", "memory-per-further-connection", bytes],
       ["10 s after 10 million were consumed", "memory-after-drain", bytes, 10_000],
     ]),
+  ];
+}
+
+function flatnessSections(results: Results): string[] {
+  return [
     "## Does it stay flat?",
     "CPU time of the server for each message that goes in and out, and the least of these runs beside the least of a " +
       "server at the lowest level, measured in turn with it:",
@@ -97,21 +143,18 @@ export function page(results: Results, plots: ReadonlyMap<string, string>): stri
       ["CPU time", "flat-topics-cpu", micros],
       ["beside one", "flat-topics-ratio", times],
     ]),
+  ];
+}
+
+function startSections(results: Results): string[] {
+  return [
     "## Start and installation",
-    tables.costTable(results, [
-      ["server process to ready", "process-start", milliseconds],
-      ["its idle memory", "process-idle", bytes],
-      ["start to first acknowledged message", "start-to-first-ack", milliseconds],
-    ]),
+    tables.costTable(results, [["start to first acknowledged message", "start-to-first-ack", milliseconds]]),
     tables.costTable(results, [
       ["empty folder to first message consumed", "folder-to-first-message", milliseconds],
       ["installed size", "installed-size", bytes],
     ]),
-    "## Did everything arrive?",
-    tables.arrivalsNote(results),
-    ...method(results),
   ];
-  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
 
 function machineTable({ machine, began, seconds, command }: Results): string {

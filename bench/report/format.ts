@@ -14,7 +14,7 @@ export function compact(value: number): string {
   return plain(value);
 }
 
-/** Three digits that count, no exponent. */
+/** Three significant digits, no exponent. */
 export function plain(value: number): string {
   if (value === 0) return "0";
   return Number(value.toPrecision(DIGITS)).toLocaleString("en", {
@@ -57,7 +57,7 @@ export function withRange(figure: Figure | undefined, format: Format): string {
   return `${format(median)} (${format(least)} – ${format(most)})`;
 }
 
-/** A Markdown table; the first column is text, the others are numbers unless they are said to be text. */
+/** A Markdown table, its first column aligned left. `others`: the alignment of the others, right by default. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,4 +1,4 @@
-/** Where a peer does better than tinyMQ: said as plainly as the rest. */
+/** Where a peer does better than tinyMQ. */
 import type { Figure } from "../harness/statistics.ts";
 import { sizeName } from "../plan.ts";
 import type { Results } from "../results.ts";
@@ -31,7 +31,7 @@ export function wonByPeers(results: Results): string[] {
 }
 
 function contests(results: Results): Contest[] {
-  const ofCell = (what: string, wanted: Omit<Wanted, "subject">, name: string, format: Format): Contest => ({
+  const ofCell = (what: string, name: string, format: Format, wanted: Omit<Wanted, "subject">): Contest => ({
     what,
     format,
     better: format === compact ? "more" : "less",
@@ -43,44 +43,31 @@ function contests(results: Results): Contest[] {
     better: "less",
     figure: (subject) => findCost(results, cost, subject, at)?.figure,
   });
+  const awaited = { workload: "awaited" };
+  const backlog = { workload: "backlog" };
   return [
-    ofCell("awaited one by one, p50", { workload: "awaited" }, "p50", micros),
-    ofCell("awaited one by one, p99", { workload: "awaited" }, "p99", micros),
-    ofCell("pipelined produce, messages/s", { workload: "backlog" }, "producedPerSecond", compact),
-    ofCell("consume with acknowledgement, messages/s", { workload: "backlog" }, "consumedPerSecond", compact),
-    ...levelsOf(results, "both", "size").map((size) =>
-      ofCell(
-        `both at once, ${sizeName(size)}, messages/s`,
-        { workload: "both", parameters: { size } },
-        "perSecond",
-        compact,
-      ),
-    ),
-    ...levelsOf(results, "fan-out", "consumers").map((consumers) =>
-      ofCell(
-        `fan-out to ${consumers}, deliveries/s`,
-        { workload: "fan-out", parameters: { consumers } },
-        "perSecond",
-        compact,
-      ),
-    ),
-    ...levelsOf(results, "rate", "rate").flatMap((rate) => [
-      ofCell(
-        `acknowledged at ${compact(rate)}/s, p99`,
-        { workload: "rate", parameters: { rate } },
-        "ackP99",
-        micros,
-      ),
-      ofCell(
-        `delivered at ${compact(rate)}/s, p99`,
-        { workload: "rate", parameters: { rate } },
-        "deliveryP99",
-        micros,
-      ),
-    ]),
-    ofCell("CPU time of the server per message", { workload: "both" }, "serverCpu", micros),
+    ofCell("awaited one by one, p50", "p50", micros, awaited),
+    ofCell("awaited one by one, p99", "p99", micros, awaited),
+    ofCell("pipelined produce, messages/s", "producedPerSecond", compact, backlog),
+    ofCell("consume with acknowledgement, messages/s", "consumedPerSecond", compact, backlog),
+    ...levelsOf(results, "both", "size").map((size) => {
+      const wanted = { workload: "both", parameters: { size } };
+      return ofCell(`both at once, ${sizeName(size)}, messages/s`, "perSecond", compact, wanted);
+    }),
+    ...levelsOf(results, "fan-out", "consumers").map((consumers) => {
+      const wanted = { workload: "fan-out", parameters: { consumers } };
+      return ofCell(`fan-out to ${consumers}, deliveries/s`, "perSecond", compact, wanted);
+    }),
+    ...levelsOf(results, "rate", "rate").flatMap((rate) => {
+      const wanted = { workload: "rate", parameters: { rate } };
+      return [
+        ofCell(`acknowledged at ${compact(rate)}/s, p99`, "ackP99", micros, wanted),
+        ofCell(`delivered at ${compact(rate)}/s, p99`, "deliveryP99", micros, wanted),
+      ];
+    }),
+    ofCell("CPU time of the server per message", "serverCpu", micros, { workload: "both" }),
     ofCost("bytes on the wire per message", "wire-per-message", bytes),
-    ofCost("idle memory", "memory-idle", bytes),
+    ofCost("memory after one message", "memory-idle", bytes),
     ofCost("memory per queued message, 100,000 queued", "memory-per-message", bytes, 100_000),
     ofCost("start to first acknowledged message", "start-to-first-ack", milliseconds),
     ofCost("empty folder to first message", "folder-to-first-message", milliseconds),

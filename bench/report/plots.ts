@@ -1,5 +1,4 @@
 /** The plots of docs/benchmarks.md. */
-import { sizeName } from "../plan.ts";
 import type { Results, SubjectRecord } from "../results.ts";
 import { findFigure, levelsOf, subjectsOf, type Wanted } from "./find.ts";
 import { bytes, compact, type Format, micros } from "./format.ts";
@@ -19,66 +18,55 @@ const COLORS = [
   "#a0a83a",
 ];
 
+const perSecond: Format = (value) => `${compact(value)}/s`;
+
+const BOTH = { workload: "both" };
+const BACKLOG = { workload: "backlog" };
+const LARGE = { workload: "both", parameters: { size: 16_384 } };
+const HUNDRED = { workload: "fan-out", parameters: { consumers: 100 } };
+
+/** Bar charts, each of one figure of a workload. */
+const BARS: readonly [
+  name: string,
+  title: string,
+  wanted: Omit<Wanted, "subject">,
+  figure: string,
+  format: Format,
+][] = [
+  ["both", "Both at once, one to one, 128 B: messages a second", BOTH, "perSecond", perSecond],
+  ["both-16k", "Both at once, one to one, 16 KiB: messages a second", LARGE, "perSecond", perSecond],
+  ["produce", "Pipelined produce, 128 B: messages a second", BACKLOG, "producedPerSecond", perSecond],
+  [
+    "consume",
+    "Consume with acknowledgement, 128 B: messages a second",
+    BACKLOG,
+    "consumedPerSecond",
+    perSecond,
+  ],
+  ["awaited", "Awaited one by one, 128 B: p50", { workload: "awaited" }, "p50", micros],
+  ["fan-out", "Fan-out to 100 subscribers, 128 B: deliveries a second", HUNDRED, "perSecond", perSecond],
+  ["cpu", "Both at once, 128 B: CPU time of the server per message", BOTH, "serverCpu", micros],
+];
+
 /** By file name, without `.svg`. */
 export function plotsOf(results: Results): Map<string, string> {
   const plots = new Map<string, string>();
-  const bars = (
-    name: string,
-    title: string,
-    wanted: Omit<Wanted, "subject">,
-    figure: string,
-    format: Format,
-  ): void => {
-    const found = barsOf(results, wanted, figure);
-    if (found.length > 1) plots.set(name, barChart(title, found, format));
+  const add = (name: string, title: string, bars: readonly Bar[], format: Format): void => {
+    if (bars.length > 1) plots.set(name, barChart(title, bars, format));
   };
-  const rate: Format = (value) => `${compact(value)}/s`;
-  bars("both", "Both at once, one to one, 128 B: messages a second", { workload: "both" }, "perSecond", rate);
-  const large = { workload: "both", parameters: { size: 16_384 } };
-  bars(
-    "both-16k",
-    `Both at once, one to one, ${sizeName(16_384)}: messages a second`,
-    large,
-    "perSecond",
-    rate,
-  );
-  bars(
-    "produce",
-    "Pipelined produce, 128 B: messages a second",
-    { workload: "backlog" },
-    "producedPerSecond",
-    rate,
-  );
-  bars(
-    "consume",
-    "Consume with acknowledgement, 128 B: messages a second",
-    { workload: "backlog" },
-    "consumedPerSecond",
-    rate,
-  );
-  bars("awaited", "Awaited one by one, 128 B: p50", { workload: "awaited" }, "p50", micros);
-  const hundred = { workload: "fan-out", parameters: { consumers: 100 } };
-  bars("fan-out", "Fan-out to 100 subscribers, 128 B: deliveries a second", hundred, "perSecond", rate);
-  bars(
-    "cpu",
-    "Both at once, 128 B: CPU time of the server per message",
-    { workload: "both" },
-    "serverCpu",
-    micros,
-  );
-  const wire = costBars(results, "wire-per-message");
-  if (wire.length > 1)
-    plots.set("wire", barChart("Bytes on the wire per message of 128 B, in and out", wire, bytes));
-  const memory = costBars(results, "memory-per-message", 100_000);
-  const title = "Resident memory per queued message of 128 B, 100,000 queued";
-  if (memory.length > 1) plots.set("memory", barChart(title, memory, bytes));
-  for (const [name, figure] of [
-    ["latency-acknowledged", "ackP99"],
-    ["latency-delivered", "deliveryP99"],
+  for (const [name, title, wanted, figure, format] of BARS) {
+    add(name, title, barsOf(results, wanted, figure), format);
+  }
+  const wireTitle = "Bytes on the wire per message of 128 B, in and out";
+  add("wire", wireTitle, costBars(results, "wire-per-message"), bytes);
+  const memoryTitle = "Resident memory per queued message of 128 B, 100,000 queued";
+  add("memory", memoryTitle, costBars(results, "memory-per-message", 100_000), bytes);
+  for (const [name, figure, what] of [
+    ["latency-acknowledged", "ackP99", "acknowledgement"],
+    ["latency-delivered", "deliveryP99", "delivery"],
   ] as const) {
     const lines = latencyLines(results, figure);
     if (lines.length === 0) continue;
-    const what = name === "latency-acknowledged" ? "acknowledgement" : "delivery";
     const axes = { x: "messages a second (offered)", y: "p99", formatX: compact, formatY: micros };
     plots.set(name, lineChart(`Time to ${what} at a fixed rate, 128 B: p99`, axes, lines));
   }

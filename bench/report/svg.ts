@@ -1,4 +1,4 @@
-/** Plots as SVG: bars with the range of the runs, and lines on logarithmic axes. Light and dark by the reader's choice. */
+/** Plots as SVG: bars with the range of the runs, and lines on logarithmic axes. They follow the reader's colour scheme. */
 import type { Format } from "./format.ts";
 
 const FONT = 'font-family="system-ui, sans-serif"';

@@ -4,17 +4,7 @@ import type { Runtime } from "../harness/subject.ts";
 import { sizeName } from "../plan.ts";
 import type { Results, SubjectRecord } from "../results.ts";
 import { findCell, findCost, findFigure, levelsOf, subjectsOf, type Wanted } from "./find.ts";
-import {
-  bytes,
-  compact,
-  type Format,
-  micros,
-  milliseconds,
-  plain,
-  table,
-  times,
-  withRange,
-} from "./format.ts";
+import { compact, type Format, micros, table, withRange } from "./format.ts";
 import { targetsOf } from "./targets.ts";
 
 type Row = (subject: string, runtime: Runtime) => (Figure | string | undefined)[];
@@ -143,13 +133,25 @@ export function rateTable(results: Results, side: "ack" | "delivery"): string {
   );
 }
 
+const CPU_FIGURES = ["serverCpu", "producerCpu", "consumerCpu"] as const;
+
 export function cpuTable(results: Results): string {
   const head = ["CPU time per message, 128 B", "server", "producer", "consumer"];
   return subjectTable(results, head, micros, (subject, runtime) =>
-    ["serverCpu", "producerCpu", "consumerCpu"].map((name) =>
-      findFigure(results, { workload: "both", subject, runtime }, name),
-    ),
+    CPU_FIGURES.map((name) => findFigure(results, { workload: "both", subject, runtime }, name)),
   );
+}
+
+/** tinyMQ with Bun clients, a row for each part: docs/scaling.md checks its model with it. */
+export function cpuByPartTable({ cells }: Results): string {
+  const rows = cells.flatMap(({ part, subject, runtime, figures }) =>
+    subject === "tinymq" && runtime === "bun" && figures.serverCpu !== undefined
+      ? [[part, ...CPU_FIGURES.map((name) => withRange(figures[name], micros))]]
+      : [],
+  );
+  return rows.length === 0
+    ? "Not measured in this run."
+    : table(["tinyMQ's CPU time per message", "server", "producer", "consumer"], rows);
 }
 
 /** A row for each subject, a column for each cost. */
@@ -184,14 +186,12 @@ export function levelTable(
   return table([head, ...costs.map(([title]) => title)], rows);
 }
 
-export const FORMATS = { bytes, milliseconds, micros, times, plain };
-
 function orFailure(results: Results, wanted: Wanted, name: string): Figure | string | undefined {
   const cell = findCell(results, wanted);
   return cell?.error === undefined ? cell?.figures[name] : "failed";
 }
 
-/** Of who promises no more than once, what did not arrive; of who promises at least once, what came twice. */
+/** Messages that were lost where that is promised no better, and that arrived twice where that is allowed. */
 export function arrivalsNote({ cells, subjects }: Results): string {
   const lines = cells.flatMap(({ part, subject, figures, count }) => {
     const name = subjects.find(({ key }) => key === subject)?.name ?? subject;

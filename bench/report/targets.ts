@@ -43,12 +43,18 @@ export function targetsOf(results: Results): Target[] {
     memoryTarget(results),
     flatTarget(results, "flat-queued-ratio", "cost per message, 1,000 to 10,000,000 queued"),
     flatTarget(results, "flat-topics-ratio", "cost per message beside 1 to 100,000 idle topics"),
-    bareTarget(results, "process-idle", "idle memory beside a bare `Bun.serve`", 1.25, bytes),
-    bareTarget(
+    controlTarget(
       results,
-      "process-start",
-      "process start to ready beside a bare `Bun.serve`",
-      1.5,
+      "memory-idle",
+      "memory after one message and 3 s of rest, beside the bare echo after one frame",
+      1.45,
+      bytes,
+    ),
+    controlTarget(
+      results,
+      "start-to-first-ack",
+      "start to first acknowledged message, beside the bare echo's first answer",
+      2,
       milliseconds,
     ),
     folderTarget(results),
@@ -74,7 +80,7 @@ function shareTarget(results: Results, what: string, least: number, wanted: Want
   };
 }
 
-/** Server and client on a core each, where that can be had. */
+/** With server and client on a core each, where processes can be kept on cores. */
 function awaitedTarget(results: Results): Target {
   const pinned =
     findCell(results, { workload: "awaited", subject: TINYMQ, parameters: { pinned: true } }) !== undefined;
@@ -105,7 +111,7 @@ function memoryTarget(results: Results): Target {
   };
 }
 
-/** The level that is farthest from the lowest. */
+/** Of the level whose ratio is farthest from 1. */
 function flatTarget(results: Results, cost: string, what: string): Target {
   const levels = results.costs.filter((one) => one.cost === cost);
   const far = (value: number): number => Math.abs(value - 1);
@@ -120,7 +126,7 @@ function flatTarget(results: Results, cost: string, what: string): Target {
   };
 }
 
-function bareTarget(results: Results, cost: string, what: string, most: number, format: Format): Target {
+function controlTarget(results: Results, cost: string, what: string, most: number, format: Format): Target {
   const own = findCost(results, cost, TINYMQ)?.figure;
   const control = findCost(results, cost, "control")?.figure;
   const found = own && control && ratio(own, control);
@@ -175,10 +181,10 @@ function firstVersionTarget(results: Results): Target {
   };
 }
 
-/** Not from Debian or npm; its figure is told beside the target. */
+/** Its client comes with Bun, not from npm; its figure is shown beside the target. */
 const BUN_REDIS = "redis-streams-bun";
 
-/** Core NATS acknowledges nothing and does not count. */
+/** The best peer that acknowledges, so without core NATS. */
 function peersTarget(results: Results): Target {
   const own = findCell(results, { workload: "both", subject: TINYMQ })?.figures.perSecond;
   const peers = subjectsOf(results, "peer").flatMap(({ key, name }) => {

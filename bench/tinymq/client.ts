@@ -6,7 +6,7 @@ import type { BenchConsumer, BenchProducer, Client, OpenOptions, Target } from "
 
 type Library = typeof import("../../src/index.ts");
 
-/** How long a poll waits where the backlog is not there yet. */
+/** How long a poll waits, in ms, where no message is there yet. */
 const POLL_WAIT_MS = 100;
 
 export class TinymqClient implements Client {
@@ -50,7 +50,7 @@ export class TinymqClient implements Client {
     await consumer.initConn();
     return {
       consume: async (sink) => {
-        // Of several that share a topic, only one gets the last message.
+        // Only one of several shared consumers receives the last message: the others are closed.
         if (options.shared) void sink.done.then(() => consumer.close());
         if (options.consumeStyle === "poll") await pollAll(consumer, sink);
         else await loop(consumer, sink);

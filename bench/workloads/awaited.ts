@@ -1,18 +1,16 @@
 /** One by one: each message is acknowledged before the next is sent. */
-
-import type { LatencySummary } from "../harness/latency.ts";
+import type { LatencySummary } from "../../cli/bench/measuring/histogram.ts";
 import { canPin, withPinned } from "../harness/pinning.ts";
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import type { Parameters, Sample, Workload } from "./workload.ts";
 
-/** Part of the messages that come before the recorded ones. */
+/** Part of the messages that is sent before the recorded ones. */
 const WARM_UP = 0.1;
 
 export const awaitedOneByOne: Workload = {
   key: "awaited",
-  title: "awaited one by one",
   firstCount: 300,
-  // Pinned is what the target compares; peers may need more than one core.
+  // Only the target needs it; and peers may need more than one core.
   suits: ({ role }, { pinned }) => !pinned || (role !== "peer" && canPin()),
   run: (session, parameters, count) => {
     const work = (): Promise<Sample> => run(session, parameters, count);
@@ -29,12 +27,12 @@ async function run(session: Session, { size }: Parameters, count: number): Promi
     size,
     producers: 1,
     perProducer: count,
-    timed: false,
+
     progressEvery: null,
     ...patience(session.subject),
   };
   if (abilities.lossy === true) {
-    // Nobody keeps what is not received at once.
+    // Messages without a receiver are lost, so one receives at the same time.
     return await session.withTopic({ size }, async () => {
       const consumed = session.consumer.ask("consume", expected);
       const latency = await session.producer.ask("awaited", task);
@@ -52,6 +50,7 @@ async function run(session: Session, { size }: Parameters, count: number): Promi
   });
 }
 
-function sampleOf({ p50, p99, p999, max }: LatencySummary, began: number, count: number): Sample {
+function sampleOf(latency: LatencySummary | null, began: number, count: number): Sample {
+  const { p50, p99, p999, max } = latency!;
   return { p50, p99, p999, max, mean: ((performance.now() - began) * 1e3) / count };
 }

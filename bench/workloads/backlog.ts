@@ -4,7 +4,6 @@ import { hasStyles, type Parameters, rates, type Sample, type Workload, withCpu 
 
 export const backlog: Workload = {
   key: "backlog",
-  title: "produce pipelined, then consume",
   firstCount: 2_000,
   suits: ({ abilities }, parameters) => abilities.queue === true && hasStyles(abilities, parameters),
   run,
@@ -20,7 +19,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const between = session.cpu();
     await consumer.ask("openConsumers", { ...topic, connections: 1 });
     const opened = session.cpu();
-    const expected = { size, producers: 1, perProducer: count, timed: false, progressEvery: null };
+    const expected = { size, producers: 1, perProducer: count, progressEvery: null };
     const consumed = await consumer.ask("consume", expected);
     const end = session.cpu();
     requireAll(session.subject, consumed);

@@ -2,13 +2,12 @@
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import { hasStyles, type Parameters, rates, type Sample, type Workload, withCpu } from "./workload.ts";
 
-/** Who loses messages may not have more than this on the way, in messages and in bytes of bodies. */
+/** Where messages may be lost, at most this is sent and not received, in messages and in bytes of bodies. */
 const AHEAD_MESSAGES = 16_384;
 const AHEAD_BYTES = 2 * 1024 * 1024;
 
 export const both: Workload = {
   key: "both",
-  title: "both at once",
   firstCount: 2_000,
   suits: ({ abilities }, parameters) =>
     (abilities.queue === true || abilities.lossy === true) &&
@@ -33,11 +32,11 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
       size,
       producers,
       perProducer,
-      timed: false,
+
       progressEvery,
       ...patience(subject),
     });
-    // Awaited below; the producer's failure is the one to tell of.
+    // Awaited below; where the producer fails, its error says more.
     arriving.catch(() => {});
     const produced = await producer.ask("pipelined", {
       size,
@@ -49,7 +48,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    const { missing, duplicates } = consumed.arrivals;
+    const { missing, duplicates } = consumed.counts;
     return withCpu(
       { ...rates(messages - missing, size, micros), missing, duplicates },
       before,
@@ -59,7 +58,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
   });
 }
 
-/** How far a producer may be ahead of each of so many receivers, in messages. */
+/** How far a producer may be ahead of the slowest of so many receivers, in messages. */
 export function messagesAhead(size: number, receivers: number): number {
   const byBytes = Math.floor(AHEAD_BYTES / size / Math.min(4, receivers));
   return Math.max(16, Math.min(AHEAD_MESSAGES, byBytes));

@@ -1,11 +1,10 @@
-/** Every message goes to every subscriber; counted is what is delivered. */
+/** Every message goes to every subscriber; deliveries are counted. */
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import { messagesAhead } from "./both.ts";
 import { type Parameters, rates, type Sample, type Workload, withCpu } from "./workload.ts";
 
 export const fanOut: Workload = {
   key: "fan-out",
-  title: "fan-out",
   firstCount: 200,
   suits: ({ abilities }) => abilities.fanOut === true,
   run,
@@ -19,7 +18,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
   return await session.withTopic({ size, consumers, fanOut: true }, async () => {
     consumer.onProgress = (received) => producer.credit(received);
     const before = session.cpu();
-    const expected = { size, producers: 1, perProducer: count, timed: false, ...patience(session.subject) };
+    const expected = { size, producers: 1, perProducer: count, ...patience(session.subject) };
     const arriving = consumer.ask("consume", { ...expected, progressEvery: Math.ceil(ahead / 4) });
     arriving.catch(() => {});
     const produced = await producer.ask("pipelined", { size, count, style: "send", ahead });
@@ -27,7 +26,7 @@ async function run(session: Session, parameters: Parameters, count: number): Pro
     const after = session.cpu();
     requireAll(session.subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
-    const { missing } = consumed.arrivals;
+    const { missing } = consumed.counts;
     const delivered = count * consumed.copies - missing;
     return {
       ...withCpu(rates(delivered, size, micros), before, after, delivered),

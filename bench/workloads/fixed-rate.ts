@@ -2,13 +2,12 @@
 import { patience, requireAll, type Session } from "../harness/session.ts";
 import { type Parameters, type Sample, type Workload, withCpu } from "./workload.ts";
 
-/** Behind by more than this at the end, a subject is saturated: a part of the time, and what any tail may take. */
+/** A subject that ends later than planned by more than this is saturated: a part of the time, and some µs more. */
 const BEHIND_PART = 0.05;
 const BEHIND_MICROS = 20_000;
 
 export const fixedRate: Workload = {
   key: "rate",
-  title: "latency at a fixed rate",
   firstCount: 200,
   suits: ({ abilities }) => abilities.queue === true || abilities.lossy === true,
   run,
@@ -24,7 +23,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       size,
       producers: 1,
       perProducer: count,
-      timed: true,
+
       progressEvery: null,
       ...patience(session.subject),
     };
@@ -36,7 +35,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
     requireAll(session.subject, consumed);
     const micros = Math.max(consumed.endedAt, produced.endedAt) - produced.startedAt;
     const planned = (count * 1e6) / rate;
-    const { p50, p99, p999 } = produced.latency;
+    const { p50, p99, p999 } = produced.latency!;
     const sample: Sample = {
       ackP50: p50,
       ackP99: p99,
@@ -45,7 +44,7 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       deliveryP99: consumed.latency!.p99,
       deliveryP999: consumed.latency!.p999,
       achieved: (count * 1e6) / micros,
-      missing: consumed.arrivals.missing,
+      missing: consumed.counts.missing,
       saturated: micros - planned > planned * BEHIND_PART + BEHIND_MICROS ? 1 : 0,
     };
     return withCpu(sample, before, after, count);

@@ -1,5 +1,5 @@
 /** What a workload is: one measured run of one subject, written once for all subjects. */
-import { type CpuUse, cpuBetween, type Session } from "../harness/session.ts";
+import { type CpuTimes, cpuBetween, type Session } from "../harness/session.ts";
 import type { Abilities, ConsumeStyle, ProduceStyle, Subject } from "../harness/subject.ts";
 
 /** What varies between the cells of a workload. Sizes in bytes, rates in messages a second. */
@@ -29,12 +29,11 @@ export type Sample = Record<string, number>;
 
 export interface Workload {
   readonly key: string;
-  readonly title: string;
   /** Whether the subject can do it. */
   suits(subject: Subject, parameters: Parameters): boolean;
   /** One run of `count` messages. Throws if they did not all arrive as the subject promises. */
   run(session: Session, parameters: Parameters, count: number): Promise<Sample>;
-  /** Where the first warm-up begins, in messages. */
+  /** Messages of the first warm-up. */
   readonly firstCount: number;
   /** Messages of a run, where they follow from the parameters. */
   fixedCount?(parameters: Parameters, seconds: number): number;
@@ -51,7 +50,7 @@ export function hasStyles(abilities: Abilities, { produceStyle, consumeStyle }: 
 }
 
 /** Adds what each process used, per message. */
-export function withCpu(sample: Sample, before: CpuUse, after: CpuUse, messages: number): Sample {
+export function withCpu(sample: Sample, before: CpuTimes, after: CpuTimes, messages: number): Sample {
   const { server, producer, consumer } = cpuBetween(before, after);
   return {
     ...sample,

@@ -1,47 +1,47 @@
-/** What a bench says in the end: to programs, and to people. */
+/** What `bench` prints at the end: for programs, and for people. */
 import { availableParallelism } from "node:os";
 import { formatCount, formatSize } from "../format.ts";
 import { serverUrl } from "../server-record.ts";
 import { table } from "../talk.ts";
-import type { LatencySummary } from "./histogram.ts";
-import type { BenchPlan, CpuUse, Measured } from "./measured.ts";
+import type { LatencySummary } from "./measuring/histogram.ts";
+import type { BenchPlan, BenchResult, CpuUse } from "./result.ts";
 import { describeFaults, describeLimit, findLimit, holdsRate, isCrowded } from "./verdict.ts";
 
 const BYTES_PER_MB = 1e6;
 const PERCENTILES = ["p50", "p90", "p99", "p999", "max"] as const;
 
 /**
- * One object. `…PerSecond`: of messages, or of millions of bytes of bodies. `…Us`: µs. `seconds`: from the first
- * send on. `cpu`: the part of one CPU that each thread of the bench and the server's process used, and the part
- * of all CPUs that this machine used. Null is what was not measured: times of delivery in bodies of less than 8
- * bytes, the CPU of a server that is not this user's own.
+ * One object. `perSecond`: messages; `megabytesPerSecond`: of bodies; `…Us`: µs; `seconds`: from the first send
+ * on. `cpu`: the part of one CPU that each worker and the server's process used, and the part of all CPUs that
+ * this machine used. Null is what was not measured: times of delivery with bodies of less than 8 bytes, the CPU
+ * of a server that is not this user's own.
  */
-export function asJson(plan: BenchPlan, measured: Measured): object {
-  const { faults, cpu, interrupted, retried } = measured;
+export function asJson(plan: BenchPlan, result: BenchResult): object {
+  const { faults, cpu, interrupted, retried } = result;
   const { left, ...arrivals } = faults;
   return {
     address: serverUrl(plan.target),
     version: plan.server.version,
     topic: plan.topic,
     size: plan.size,
-    count: measured.planned,
+    count: result.planned,
     producers: plan.producers,
     consumers: plan.consumers,
     rate: plan.rate,
-    messages: measured.stored,
+    messages: result.stored,
     interrupted,
-    sent: speed(plan.size, measured.stored, measured.sendingMs),
-    received: speed(plan.size, measured.stored - faults.missing, measured.receivingMs),
+    sent: speed(plan.size, result.stored, result.sendingMs),
+    received: speed(plan.size, result.stored - faults.missing, result.receivingMs),
     latencyFrom: plan.rate > 0 ? "due" : "send",
-    oneByOneUs: rounded(measured.roundTrip),
-    acknowledgedUs: rounded(measured.acknowledged),
-    deliveredUs: rounded(measured.delivered),
+    oneByOneUs: rounded(result.roundTrip),
+    acknowledgedUs: rounded(result.acknowledged),
+    deliveredUs: rounded(result.delivered),
     exactlyOnce: describeFaults(faults) === "",
     ...arrivals,
     left,
     retried,
-    rateHeld: plan.rate > 0 ? holdsRate(plan, measured) : null,
-    limit: findLimit(plan, measured),
+    rateHeld: plan.rate > 0 ? holdsRate(plan, result) : null,
+    limit: findLimit(plan, result),
     cpus: availableParallelism(),
     cpu: {
       producers: cpu.producers.map(hundredths),
@@ -52,54 +52,54 @@ export function asJson(plan: BenchPlan, measured: Measured): object {
   };
 }
 
-/** Some lines, ending in a newline. `paint` is for titles. */
-export function asText(plan: BenchPlan, measured: Measured, paint: (title: string) => string): string {
+/** Some lines, each ending in a newline. `paint` makes titles bold. */
+export function asText(plan: BenchPlan, result: BenchResult, paint: (title: string) => string): string {
   const throughput = [
-    ["sent", ...speedCells(plan.size, measured.stored, measured.sendingMs)],
-    ["received", ...speedCells(plan.size, measured.stored - measured.faults.missing, measured.receivingMs)],
+    ["sent", ...speedCells(plan.size, result.stored, result.sendingMs)],
+    ["received", ...speedCells(plan.size, result.stored - result.faults.missing, result.receivingMs)],
   ];
   const latency = [
-    ["one by one", ...latencyCells(measured.roundTrip)],
-    ["acknowledged", ...latencyCells(measured.acknowledged)],
-    ["delivered", ...latencyCells(measured.delivered)],
+    ["one by one", ...latencyCells(result.roundTrip)],
+    ["acknowledged", ...latencyCells(result.acknowledged)],
+    ["delivered", ...latencyCells(result.delivered)],
   ];
   return [
-    headline(plan, measured),
+    headline(plan, result),
     grid(["throughput", "messages/s", "MB/s"], throughput, paint),
     grid(["latency", "p50", "p90", "p99", "p99.9", "max"], latency, paint),
-    table(notesOn(plan, measured)),
+    table(notesOn(plan, result)),
   ].join("\n");
 }
 
-/** What else there is to say, with a word for each. */
-function notesOn(plan: BenchPlan, measured: Measured): [string, string][] {
-  const { faults, retried, cpu, stored } = measured;
+/** The lines below the tables, each with its first word. */
+function notesOn(plan: BenchPlan, result: BenchResult): [string, string][] {
+  const { faults, retried, cpu, stored } = result;
   const notes: [string, string][] = [];
-  if (measured.interrupted) {
-    notes.push(["note", `interrupted: ${formatCount(measured.planned)} messages were to be sent`]);
+  if (result.interrupted) {
+    notes.push(["note", `interrupted: ${formatCount(result.planned)} messages were to be sent`]);
   }
-  if (!holdsRate(plan, measured)) {
-    const { perSecond } = speed(plan.size, stored, measured.sendingMs);
+  if (!holdsRate(plan, result)) {
+    const { perSecond } = speed(plan.size, stored, result.sendingMs);
     notes.push(["rate", `not held: ${formatCount(perSecond)} of ${formatCount(plan.rate)} messages/s`]);
   }
   notes.push(
     ["check", describeFaults(faults) || arrivedWell(plan, retried)],
-    ["limit", describeLimit(findLimit(plan, measured), cpu)],
+    ["limit", describeLimit(findLimit(plan, result), cpu)],
     ["CPU", describeCpu(cpu)],
   );
   if (retried > 0) {
-    notes.push(["full", `${counted(retried, "send")} found the server full, and had to be made again`]);
+    notes.push(["full", `${counted(retried, "send")} found the server full and were made again`]);
   }
   if (plan.rate === 0) {
-    const hint = "as fast as it goes, messages wait in line: --rate shows the latency at a load of yours";
+    const hint = "at full speed messages wait in line: --rate shows the latencies at your own load";
     notes.push(["hint", hint]);
   } else if (isCrowded(cpu)) {
-    notes.push(["hint", "this machine had no CPU time left: the latencies contain the wait for a CPU"]);
+    notes.push(["hint", "this machine had no CPU time left: the latencies include waits for a CPU"]);
   }
   return notes;
 }
 
-function headline({ target, server, size, producers, consumers, rate }: BenchPlan, { stored }: Measured) {
+function headline({ target, server, size, producers, consumers, rate }: BenchPlan, { stored }: BenchResult) {
   const load = rate > 0 ? `${formatCount(rate)} a second` : "as fast as it goes";
   const clients = `${counted(producers, "producer")}, ${counted(consumers, "consumer")}`;
   const where = `${serverUrl(target)} (tinyMQ ${server.version})`;
@@ -136,7 +136,7 @@ export function formatMicros(micros: number): string {
   return `${Number(value.toPrecision(3))} ${unit}`;
 }
 
-/** Lines of which the first cells begin, and the others end, below each other. */
+/** A table: the first column is aligned left, the others right. */
 function grid(
   head: readonly string[],
   rows: readonly (readonly string[])[],

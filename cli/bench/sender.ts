@@ -1,26 +1,21 @@
 /**
- * One producer of a bench. Always holds: no more than the window is on its way to the server, each message
- * is sent again until it is stored, and its latency counts from the first time.
+ * One producer of a benchmark. At most a window of messages is on its way to the server, each is sent again
+ * until it is stored, and its latency counts from the first time.
  */
 import { type Producer, QueueFull } from "../../src/index.ts";
-import type { Board } from "./board.ts";
-import type { Body } from "./body.ts";
-import { nowMicros } from "./clock.ts";
-import { Histogram } from "./histogram.ts";
-import type { Phase, Sent } from "./protocol.ts";
+import type { Body } from "./measuring/body.ts";
+import { nowMicros } from "./measuring/clock.ts";
+import { Histogram } from "./measuring/histogram.ts";
+import { sendPaced } from "./measuring/pace.ts";
+import type { Phase, Production } from "./protocol.ts";
+import type { SharedCounts } from "./shared-counts.ts";
 
-/** How long a server without room is left alone, in ms. */
+/** How long to wait, in ms, before a message is sent again to a server that had no room. */
 const FULL_MS = 2;
-/** How often it is looked at whether the consumers have caught up, in ms. */
-const LOOK_AGAIN_MS = 1;
-/** A server that has had no room for so long, in ms, will have none. */
+/** How long to wait, in ms, for consumers that have to catch up. */
+const CATCH_UP_MS = 1;
+/** Without room for so long, in ms, the server is given up. */
 const GIVE_UP_MS = 10_000;
-/** Timers are too coarse below this, in µs: the rest is waited for in turns of the event loop. */
-const COARSEST_TIMER = 2_000;
-/** How long it may go unnoticed that it is time to stop, in ms. */
-const LONGEST_SLEEP_MS = 20;
-/** Late messages that are sent before the answers are looked at. */
-const MOST_AT_ONCE = 512;
 const MICROS_PER_SECOND = 1e6;
 const MICROS_PER_MS = 1e3;
 
@@ -28,29 +23,32 @@ export class Sender {
   readonly #producer: Producer<Uint8Array>;
   readonly #number: number;
   readonly #body: Body;
-  readonly #board: Board;
+  readonly #counts: SharedCounts;
 
-  constructor(producer: Producer<Uint8Array>, number: number, body: Body, board: Board) {
+  /** `number`: the producer's, among all of the benchmark. */
+  constructor(producer: Producer<Uint8Array>, number: number, body: Body, counts: SharedCounts) {
     this.#producer = producer;
     this.#number = number;
     this.#body = body;
-    this.#board = board;
+    this.#counts = counts;
   }
 
   /** Sends its part of a phase; resolves when all is stored. Rejects with what `send()` rejects with. */
-  run(phase: Phase): Promise<Omit<Sent, "cpu">> {
-    const sending = new Sending(phase, this.#number, this.#board, (id, micros) => {
-      this.#body.stamp(micros);
+  run(phase: Phase): Promise<Production> {
+    const part = new PhasePart(phase, this.#number, this.#counts, (id, micros) => {
+      // One body will do: the client copies it at once.
+      this.#body.setTime(micros);
       return this.#producer.send(this.#body.bytes, id);
     });
-    return sending.run();
+    return part.run();
   }
 }
 
-class Sending {
+/** What one producer sends in one phase. */
+class PhasePart {
   readonly #phase: Phase;
   readonly #number: number;
-  readonly #board: Board;
+  readonly #counts: SharedCounts;
   readonly #send: (id: number, micros: number) => Promise<void>;
   /** Messages of this producer. */
   readonly #count: number;
@@ -63,24 +61,25 @@ class Sending {
   #stored = 0;
   #retried = 0;
   #storedAt = this.#startedAt;
-  #ended = false;
+  /** Nothing is sent for the first time any more. */
+  #isOver = false;
 
   constructor(
     phase: Phase,
     number: number,
-    board: Board,
+    counts: SharedCounts,
     send: (id: number, micros: number) => Promise<void>,
   ) {
     this.#phase = phase;
     this.#number = number;
-    this.#board = board;
+    this.#counts = counts;
     this.#send = send;
-    this.#count = Math.max(0, Math.ceil((phase.count - number) / phase.active));
+    this.#count = Math.max(0, Math.ceil((phase.count - number) / phase.producers));
   }
 
-  async run(): Promise<Omit<Sent, "cpu">> {
-    if (this.#phase.rate > 0) this.#pace();
-    else this.#fill();
+  async run(): Promise<Production> {
+    if (this.#phase.rate > 0) this.#sendAtRate().catch(this.#end.reject);
+    else this.#fillWindow();
     await this.#end.promise;
     return {
       startedAt: this.#startedAt,
@@ -91,79 +90,76 @@ class Sending {
     };
   }
 
-  /** As fast as it goes: half a window at a time, so that there is always another half under way. */
-  #fill(): void {
-    if (this.#isAtEnd() || this.#inFlight > this.#phase.window >> 1) return;
+  /** As fast as possible: half a window at a time, so that there is always another half under way. */
+  #fillWindow(): void {
+    if (this.#endsNow() || this.#inFlight > this.#phase.window >> 1) return;
     const room = this.#room();
-    if (room <= 0 && this.#inFlight === 0) setTimeout(() => this.#fill(), LOOK_AGAIN_MS);
+    if (room <= 0 && this.#inFlight === 0) setTimeout(() => this.#fillWindow(), CATCH_UP_MS);
     const end = Math.min(this.#count, this.#next + room);
     if (this.#next >= end) return;
     const micros = nowMicros();
     while (this.#next < end) this.#sendNext(micros);
   }
 
-  /** Open loop: a message is due when it is, whatever became of the others, and its latency counts from there. */
-  #pace(): void {
-    if (this.#isAtEnd()) return;
-    const { rate, active } = this.#phase;
-    const interval = (active * MICROS_PER_SECOND) / rate;
-    const first = this.#startedAt + (this.#number * interval) / active;
-    const due = Math.floor((nowMicros() - first) / interval) + 1;
-    const end = Math.min(this.#count, due, this.#next + Math.min(MOST_AT_ONCE, this.#room()));
-    while (this.#next < end) this.#sendNext(first + this.#next * interval);
-    const wait = first + this.#next * interval - nowMicros();
-    const sleepMs = Math.min(LONGEST_SLEEP_MS, (wait - COARSEST_TIMER) / MICROS_PER_MS);
-    if (sleepMs > 0) setTimeout(() => this.#pace(), sleepMs);
-    else setImmediate(() => this.#pace());
+  async #sendAtRate(): Promise<void> {
+    const { rate, producers } = this.#phase;
+    await sendPaced({
+      firstDue: this.#startedAt + (this.#number * MICROS_PER_SECOND) / rate,
+      interval: (producers * MICROS_PER_SECOND) / rate,
+      count: this.#count,
+      room: () => this.#room(),
+      isOver: () => this.#endsNow(),
+      send: (_, due) => this.#sendNext(due),
+    });
+    this.#endsNow();
   }
 
   /** Messages that may be sent now. */
   #room(): number {
     const { window, ahead } = this.#phase;
-    return Math.min(window - this.#inFlight, ahead - (this.#board.sent - this.#board.received));
+    return Math.min(window - this.#inFlight, ahead - (this.#counts.sent - this.#counts.received));
   }
 
-  /** Whether nothing is sent for the first time any more. */
-  #isAtEnd(): boolean {
+  /** Whether it is over; ends the phase if all messages that were sent are stored, too. */
+  #endsNow(): boolean {
     const { forMs } = this.#phase;
-    const isOver = forMs > 0 && nowMicros() - this.#startedAt > forMs * MICROS_PER_MS;
-    if (this.#next < this.#count && !isOver && !this.#board.stopped) return this.#ended;
-    this.#ended = true;
-    if (this.#inFlight === 0) this.#end.resolve();
-    return true;
+    const isLate = forMs > 0 && nowMicros() - this.#startedAt > forMs * MICROS_PER_MS;
+    if (this.#next === this.#count || isLate || this.#counts.stopped) this.#isOver = true;
+    if (this.#isOver && this.#inFlight === 0) this.#end.resolve();
+    return this.#isOver;
   }
 
   #sendNext(micros: number): void {
-    const { first, active } = this.#phase;
-    const id = first + this.#next * active + this.#number;
-    const recorded = this.#next >= this.#phase.unrecorded;
+    const { first, producers, unrecorded } = this.#phase;
+    const id = first + this.#next * producers + this.#number;
+    const recorded = this.#next >= unrecorded;
     this.#next += 1;
     this.#inFlight += 1;
-    this.#board.countSent(this.#number);
+    this.#counts.countSent(this.#number);
     this.#sendOne(id, micros, recorded);
   }
 
   #sendOne(id: number, micros: number, recorded: boolean): void {
     this.#send(id, micros).then(
-      () => this.#isStored(micros, recorded),
-      (error: unknown) => this.#failed(error, id, micros, recorded),
+      () => this.#onStored(micros, recorded),
+      (error: unknown) => this.#onRefused(error, id, micros, recorded),
     );
   }
 
-  #isStored(micros: number, recorded: boolean): void {
+  #onStored(micros: number, recorded: boolean): void {
     this.#storedAt = nowMicros();
     if (recorded) this.#latency.record(this.#storedAt - micros);
     this.#stored += 1;
     this.#inFlight -= 1;
-    this.#board.countStored(this.#number);
-    if (this.#phase.rate === 0) this.#fill();
-    else if (this.#ended) this.#isAtEnd();
+    this.#counts.countStored(this.#number);
+    if (this.#phase.rate === 0) this.#fillWindow();
+    else if (this.#isOver) this.#endsNow();
   }
 
-  #failed(error: unknown, id: number, micros: number, recorded: boolean): void {
-    const hopeless = nowMicros() - Math.max(this.#storedAt, micros) > GIVE_UP_MS * MICROS_PER_MS;
-    if (!(error instanceof QueueFull) || hopeless) {
-      this.#ended = true;
+  #onRefused(error: unknown, id: number, micros: number, recorded: boolean): void {
+    const isHopeless = nowMicros() - Math.max(this.#storedAt, micros) > GIVE_UP_MS * MICROS_PER_MS;
+    if (!(error instanceof QueueFull) || isHopeless) {
+      this.#isOver = true;
       this.#end.reject(error);
       return;
     }

@@ -1,4 +1,4 @@
-/** What a bench asks its server for, beside what it measures. */
+/** What a benchmark asks its server for, and how it watches CPUs. */
 import { cpus } from "node:os";
 import { TinyMQError } from "../../src/errors.ts";
 import { callServer, countOf, type Json } from "../admin.ts";
@@ -6,25 +6,25 @@ import { formatCount } from "../format.ts";
 import { processFields } from "../process-identity.ts";
 import { runningServer, type Target } from "../target.ts";
 
-/** Counters of messages that no consumer gets, and what the server did with them. */
+/** Counters of messages that no consumer gets, and what the server did with those messages. */
 const LOSSES = [
   ["dropped", "dropped", " to make room"],
   ["expired", "let", " expire"],
   ["deadLettered", "moved", " to the dead letters"],
 ] as const;
 
-/** The server as it is before the bench. */
+/** The server before the benchmark. */
 export interface ServerFacts {
   version: string;
   /** Bytes that messages may still take. */
   free: number;
-  /** Its process, where it is on this machine and surely that; else null. */
+  /** Its process, where it is certain to run on this machine; else null. */
   pid: number | null;
 }
 
 /** Source: proc(5); one tick of utime and stime is 1/100 s on every Linux that people use. */
 const MS_PER_TICK = 10;
-/** What a topic has that is in use, and what that is called. */
+/** What a topic in use has, and what that is called. */
 const USES = [
   ["ready", "messages"],
   ["unacked", "unacknowledged messages"],
@@ -46,7 +46,7 @@ export async function askServer(target: Target): Promise<ServerFacts> {
   };
 }
 
-/** Throws FAILED_PRECONDITION if anybody uses the topic, or anything is in it: it would be consumed. */
+/** Throws FAILED_PRECONDITION if the topic is in use or holds messages, which would be consumed. */
 export async function requireUnused(target: Target, topic: string): Promise<void> {
   const info = await findTopic(target, topic);
   const uses = USES.map(([key, name]) => ({ name, count: countOf(info[key]) })).filter(
@@ -58,7 +58,7 @@ export async function requireUnused(target: Target, topic: string): Promise<void
     .join(", ");
   throw new TinyMQError(
     "FAILED_PRECONDITION",
-    `the topic ${topic} is in use (${found}); a bench consumes all that is in its topic, so it takes only one that is empty and that nobody uses`,
+    `the topic ${topic} is in use (${found}); a bench consumes all messages in its topic: name one that is empty and not in use`,
   );
 }
 
@@ -68,7 +68,7 @@ export async function messagesLeft(target: Target, topic: string): Promise<numbe
   return countOf(ready) + countOf(unacked) + countOf(delayed);
 }
 
-/** What the server did with messages that were not delivered, by its own count: "; the server let 4 expire", or "". */
+/** What the server says of messages that were not delivered: "; the server let 4 expire", or "". */
 export async function explainLosses(target: Target, topic: string): Promise<string> {
   const counters = ((await findTopic(target, topic)).counters ?? {}) as Json;
   const parts = LOSSES.filter(([key]) => countOf(counters[key]) > 0).map(
@@ -83,8 +83,8 @@ export async function purge(target: Target, topic: string): Promise<void> {
 }
 
 /**
- * From now to the call of what it returns: the part of one CPU's time that a process of this machine used;
- * null where that cannot be known.
+ * The part of one CPU's time that a process of this machine uses from now to the call of what is returned;
+ * null where that is not known.
  */
 export function watchProcess(pid: number | null): () => number | null {
   const usedBefore = processTime(pid);
@@ -96,7 +96,7 @@ export function watchProcess(pid: number | null): () => number | null {
   };
 }
 
-/** From now to the call of what it returns: the part of this machine's CPU time that was used, by whomever. */
+/** The part of this machine's CPU time that all processes use from now to the call of what is returned. */
 export function watchMachine(): () => number | null {
   const before = machineTimes();
   return () => {
@@ -110,7 +110,7 @@ export function watchMachine(): () => number | null {
 function processTime(pid: number | null): number | null {
   if (pid === null || process.platform !== "linux") return null;
   const field = processFields(pid);
-  // Where it is gone, whoever talks to it will notice.
+  // Null if the process has ended: its clients notice that.
   return field === null ? null : (Number(field(14)) + Number(field(15))) * MS_PER_TICK;
 }
 
@@ -124,7 +124,7 @@ function machineTimes(): { all: number; idle: number } {
   return { all, idle };
 }
 
-/** The topic as the server knows it; nothing if it does not. */
+/** The topic, as `GetTopic` answers; {} if there is none. */
 async function findTopic(target: Target, topic: string): Promise<Json> {
   try {
     return await callServer(target, "GetTopic", { topic });

@@ -1,18 +1,18 @@
-/** A thread of a bench, with its producers or its consumers. Does what the main thread asks for. */
-import { bytes, Consumer, Producer, toTinyMQError } from "../../src/index.ts";
+/** A worker thread of a benchmark, with its producers or its consumers. Does what the main thread asks for. */
+import { bytes, Consumer, type Decoder, Producer, toTinyMQError } from "../../src/index.ts";
 import { clientOptions } from "../client-options.ts";
-import { Board } from "./board.ts";
-import { Body, stampDecoder } from "./body.ts";
-import { nowMicros } from "./clock.ts";
-import { Histogram } from "./histogram.ts";
-import type { Answer, FromThread, Phase, Request, Sent, Setup } from "./protocol.ts";
+import { Body, BodyReader } from "./measuring/body.ts";
+import { nowMicros } from "./measuring/clock.ts";
+import { Histogram } from "./measuring/histogram.ts";
+import type { Answer, FromWorker, Phase, Production, Request, Sent, Setup } from "./protocol.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
+import { SharedCounts } from "./shared-counts.ts";
 
 /** The part of a worker's global object that is used here. */
-declare const self: { onmessage: (event: { data: Request }) => void; postMessage(data: FromThread): void };
+declare const self: { onmessage: (event: { data: Request }) => void; postMessage(data: FromWorker): void };
 
-/** One side's work. */
+/** The producers or the consumers of this worker. */
 interface Clients {
   begin(phase: Phase): Promise<Answer>;
   collect(): Answer;
@@ -52,17 +52,20 @@ function fail(thrown: unknown): void {
 }
 
 async function openProducers({ target, topic, size, numbers, ...setup }: Setup): Promise<Clients> {
-  const board = new Board(setup.producers, setup.consumers, setup.board);
-  const body = new Body(size);
+  const counts = new SharedCounts(setup.producers, setup.consumers, setup.counts);
+  const body = new Body(new Uint8Array(size));
   const options = { ...clientOptions(target), codec: bytes };
   const producers = numbers.map(() => new Producer(target.host, target.port, topic, options));
   await Promise.all(producers.map((producer) => producer.initConn()));
-  const senders = producers.map((producer, index) => new Sender(producer, numbers[index]!, body, board));
+  const senders = producers.map((producer, index) => new Sender(producer, numbers[index]!, body, counts));
   return {
     async begin(phase) {
       const cpu = measureCpu();
-      const active = senders.filter((_, index) => numbers[index]! < phase.active);
-      return mergeSent(await Promise.all(active.map((sender) => sender.run(phase))), cpu());
+      const active = senders.filter((_, index) => numbers[index]! < phase.producers);
+      return {
+        ...sumOf(await Promise.all(active.map((sender) => sender.run(phase)))),
+        cpu: cpu(),
+      } satisfies Sent;
     },
     collect: () => null,
     async close() {
@@ -72,9 +75,11 @@ async function openProducers({ target, topic, size, numbers, ...setup }: Setup):
 }
 
 async function openConsumers({ target, topic, size, numbers, ...setup }: Setup): Promise<Clients> {
-  const receiver = new Receiver(new Board(setup.producers, setup.consumers, setup.board));
+  const receiver = new Receiver(new SharedCounts(setup.producers, setup.consumers, setup.counts));
   const mode = setup.consumers > 1 ? ("shared" as const) : ("exclusive" as const);
-  const options = { ...clientOptions(target), codec: stampDecoder(size), mode };
+  const reader = new BodyReader(size);
+  const codec: Decoder<number> = { decode: (encoded) => reader.time(encoded.bytes()) };
+  const options = { ...clientOptions(target), codec, mode };
   const consumers = numbers.map(() => new Consumer(target.host, target.port, topic, options));
   await Promise.all(consumers.map((consumer) => consumer.initConn()));
   const loops = consumers.map((consumer, index) => receiver.receive(consumer, numbers[index]!).catch(fail));
@@ -93,7 +98,7 @@ async function openConsumers({ target, topic, size, numbers, ...setup }: Setup):
   };
 }
 
-function mergeSent(parts: Omit<Sent, "cpu">[], cpu: number | null): Sent {
+function sumOf(parts: readonly Production[]): Production {
   const latency = new Histogram();
   for (const part of parts) latency.add(part.latency);
   return {
@@ -102,11 +107,10 @@ function mergeSent(parts: Omit<Sent, "cpu">[], cpu: number | null): Sent {
     stored: parts.reduce((sum, { stored }) => sum + stored, 0),
     retried: parts.reduce((sum, { retried }) => sum + retried, 0),
     latency,
-    cpu,
   };
 }
 
-/** From now to the call of what it returns: the part of the time in which this thread used a CPU. */
+/** The part of the time, from now to the call of what it returns, in which this thread used a CPU. */
 function measureCpu(): () => number | null {
   // Neither in Bun 1.3 nor in the types of 1.4.
   const { threadCpuUsage } = process as { threadCpuUsage?: () => NodeJS.CpuUsage };

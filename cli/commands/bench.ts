@@ -1,6 +1,6 @@
-/** `bench`: measures a server with messages of its own. */
-import type { BenchPlan, Measured } from "../bench/measured.ts";
+/** `bench`: measures a server with messages that it sends and receives itself. */
 import { asJson, asText } from "../bench/report.ts";
+import type { BenchPlan, BenchResult } from "../bench/result.ts";
 import { faultyBench, MOST_MESSAGES, runBench } from "../bench/run.ts";
 import { askServer, requireUnused } from "../bench/server.ts";
 import { describeFaults } from "../bench/verdict.ts";
@@ -14,18 +14,21 @@ const DEFAULT_SIZE = "128";
 /** The most that a server can be told to take (source: src/server/server-options.ts). */
 const LARGEST = 512 * 1024 * 1024;
 const MOST_CONNECTIONS = 1_000;
-/** Of the name of a topic. */
+/** In the name of a new topic. */
 const RANDOM_BYTES = 6;
 const HIGHEST_RATE = 100_000_000;
 
 export const bench = command({
-  meta: { name: "bench", description: "measures how fast a server is, and checks that it loses nothing" },
+  meta: {
+    name: "bench",
+    description: "measures the speed of a server, and checks that every message arrives exactly once",
+  },
   args: {
     size: { type: "string", valueHint: "SIZE", description: "bytes of a message's body (128 B)" },
     count: {
       type: "string",
       valueHint: "NUMBER",
-      description: "messages, beside those of the warm-up (as many as take about 5 s)",
+      description: "messages to measure, without those of the warm-up (as many as take about 5 s)",
     },
     producers: { type: "string", valueHint: "NUMBER", description: "producers, each with a connection (1)" },
     consumers: {
@@ -36,12 +39,12 @@ export const bench = command({
     rate: {
       type: "string",
       valueHint: "NUMBER",
-      description: "messages a second in all; latencies count from when a message was due (as many as go)",
+      description: "messages a second in all; latencies count from when each was due (as fast as possible)",
     },
     topic: {
       type: "string",
       valueHint: "TOPIC",
-      description: "an empty topic that nobody uses (a new one with a random name)",
+      description: "a topic that is empty and not in use (a new one with a random name)",
     },
     json: { type: "boolean", default: false, description: "print one JSON object" },
     ...TARGET_ARGUMENTS,
@@ -65,9 +68,9 @@ export const bench = command({
     const topic = args.topic ?? newTopic();
     if (args.topic !== undefined) await requireUnused(target, topic);
     const plan = { ...settings, target, server, topic, ownTopic: args.topic === undefined };
-    const measured = await measure(plan, !args.json);
-    print(args.json ? `${JSON.stringify(asJson(plan, measured))}\n` : asText(plan, measured, bold));
-    if (describeFaults(measured.faults) !== "") throw await faultyBench(plan, measured.faults);
+    const result = await measure(plan, !args.json);
+    print(args.json ? `${JSON.stringify(asJson(plan, result))}\n` : asText(plan, result, bold));
+    if (describeFaults(result.faults) !== "") throw await faultyBench(plan, result.faults);
   },
 });
 
@@ -78,18 +81,18 @@ function newTopic(): string {
   return `${PROGRAM}-bench-${Buffer.from(random).toString("hex")}`;
 }
 
-/** With a progress bar, if it is wanted. A first signal ends the bench early, a second one at once. */
-async function measure(plan: BenchPlan, wantsBar: boolean): Promise<Measured> {
-  // What draws it is of no use to those who cannot see it.
+/** With a progress bar, if it is wanted. A first signal ends the benchmark early, a second one at once. */
+async function measure(plan: BenchPlan, wantsBar: boolean): Promise<BenchResult> {
+  // Loaded only where there is a terminal to show it on.
   const bar =
-    wantsBar && process.stderr.isTTY ? new (await import("../bench/progress.ts")).ProgressBar() : null;
-  const interruption = new AbortController();
+    wantsBar && process.stderr.isTTY ? new (await import("../bench/progress-bar.ts")).ProgressBar() : null;
+  const interrupted = new AbortController();
   const signals = watchSignals([], () => bar?.end());
-  void signals.first.then(() => interruption.abort());
+  void signals.first.then(() => interrupted.abort());
   try {
     return await runBench(plan, {
-      interruption: interruption.signal,
-      progress: (part, done) => bar?.show(part, done),
+      signal: interrupted.signal,
+      onProgress: (part, done) => bar?.show(part, done),
     });
   } finally {
     signals.dispose();

@@ -1,11 +1,14 @@
-/** The parts of `bench` that need no server: percentiles, bodies, and what is made of a measurement. */
+/** The parts of `bench` that need no server: percentiles, bodies, arrivals, the pace, and what a result says. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Board, Seen } from "../../cli/bench/board.ts";
-import { Body, stampDecoder } from "../../cli/bench/body.ts";
-import { Histogram } from "../../cli/bench/histogram.ts";
-import type { BenchPlan, Measured } from "../../cli/bench/measured.ts";
+import { Arrivals, Seen } from "../../cli/bench/measuring/arrivals.ts";
+import { Body, BodyReader } from "../../cli/bench/measuring/body.ts";
+import { nowMicros } from "../../cli/bench/measuring/clock.ts";
+import { Histogram } from "../../cli/bench/measuring/histogram.ts";
+import { sendPaced } from "../../cli/bench/measuring/pace.ts";
 import { asText, formatMicros } from "../../cli/bench/report.ts";
+import type { BenchPlan, BenchResult } from "../../cli/bench/result.ts";
+import { SharedCounts } from "../../cli/bench/shared-counts.ts";
 import { describeFaults, findLimit, holdsRate } from "../../cli/bench/verdict.ts";
 
 function histogramOf(values: readonly number[]): Histogram {
@@ -69,35 +72,117 @@ describe("percentiles", () => {
 });
 
 describe("bodies", () => {
-  const decode = (size: number, bytes: Uint8Array): number =>
-    stampDecoder(size).decode({ bytes: () => bytes, copy: () => bytes, text: () => "" });
+  const timeIn = (size: number, bytes: Uint8Array): number => new BodyReader(size).time(bytes);
 
   test.each([0, 1, 7, 8, 9, 128])("of %d bytes tell when they were sent, if there is room", (size) => {
-    const body = new Body(size);
-    body.stamp(1_234_567.25);
+    const body = new Body(new Uint8Array(size));
+    body.setTime(1_234_567.25);
     expect(body.bytes.length).toBe(size);
-    expect(decode(size, body.bytes)).toBe(size < 8 ? 0 : 1_234_567.25);
+    expect(timeIn(size, body.bytes)).toBe(size < 8 ? 0 : 1_234_567.25);
   });
 
   test("that are damaged are seen", () => {
-    const { bytes } = new Body(16);
-    expect(decode(17, bytes)).toBeNaN();
-    expect(decode(16, bytes.with(15, 0))).toBeNaN();
-    expect(decode(1, new Uint8Array(1))).toBeNaN();
+    const { bytes } = new Body(new Uint8Array(16));
+    expect(timeIn(17, bytes)).toBeNaN();
+    expect(timeIn(16, bytes.with(15, 0))).toBeNaN();
+    expect(timeIn(1, new Uint8Array(1))).toBeNaN();
+  });
+
+  test("use their own bytes only, and leave room for what follows the time", () => {
+    const memory = new Uint8Array(48);
+    const body = new Body(memory.subarray(16, 32));
+    body.setTime(7.5);
+    body.bytes[15] = 1;
+    expect([new BodyReader(16).time(body.bytes), new BodyReader(16, 16).time(body.bytes)]).toEqual([
+      Number.NaN,
+      7.5,
+    ]);
+    expect([...memory.subarray(0, 16), ...memory.subarray(32)].every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("that are not timed say so", () => {
+    const body = new Body(new Uint8Array(16));
+    body.setTime(0);
+    expect(timeIn(16, body.bytes)).toBe(0);
   });
 });
 
-test("the board adds up", () => {
-  const board = new Board(2, 2);
-  const same = new Board(2, 2, board.buffer);
-  board.countSent(0);
-  board.countSent(1);
+describe("arrivals", () => {
+  /** Ids 10 to 15, of two producers: 10, 12, 14 and 11, 13, 15. The first of each is not timed. */
+  const expected = { first: 10, count: 6, producers: 2, unrecorded: 1 };
+  const none = { distinct: 0, duplicates: 0, damaged: 0, foreign: 0, outOfOrder: 0 };
+
+  function arrivalsOf(...ids: number[]): Arrivals {
+    const arrivals = new Arrivals(expected, new Seen(6), new Histogram());
+    for (const [index, id] of ids.entries()) arrivals.add(id, 100, 110 + index);
+    return arrivals;
+  }
+
+  test("of every message once, each producer's in order", () => {
+    const arrivals = arrivalsOf(11, 10, 13, 15, 12, 14);
+    expect(arrivals).toMatchObject({ ...none, distinct: 6, endedAt: 115 });
+    expect(arrivals.latency.total).toBe(4);
+  });
+
+  test("of the same message twice, of one from before, of one that is behind, and of others", () => {
+    expect(arrivalsOf(10, 10)).toMatchObject({ ...none, distinct: 1, duplicates: 1, endedAt: 110 });
+    expect(arrivalsOf(9)).toMatchObject({ ...none, duplicates: 1, endedAt: 0 });
+    expect(arrivalsOf(12, 10, 11)).toMatchObject({ ...none, distinct: 3, outOfOrder: 1 });
+    expect(arrivalsOf(16, Number.POSITIVE_INFINITY, Number.NaN)).toMatchObject({ ...none, foreign: 3 });
+  });
+
+  test("of a damaged body, and of one that tells no time", () => {
+    const arrivals = arrivalsOf();
+    expect([arrivals.add(14, Number.NaN, 1), arrivals.add(15, 0, 2)]).toEqual([true, true]);
+    expect(arrivals).toMatchObject({ ...none, distinct: 2, damaged: 1 });
+    expect(arrivals.latency.total).toBe(0);
+  });
+});
+
+describe("at a rate", () => {
+  const INTERVAL = 500;
+
+  function pace(firstDue: number, room: () => number, isOver = () => false) {
+    const sent: { number: number; due: number; at: number }[] = [];
+    const send = (number: number, due: number): void => void sent.push({ number, due, at: nowMicros() });
+    const done = sendPaced({ firstDue, interval: INTERVAL, count: 20, room, isOver, send });
+    return { sent, done };
+  }
+
+  test("messages are sent in order and never before they are due", async () => {
+    const firstDue = nowMicros() + 3_000;
+    const { sent, done } = pace(firstDue, () => 1_000);
+    await done;
+    expect(sent.map(({ number }) => number)).toEqual(Array.from({ length: 20 }, (_, number) => number));
+    for (const { number, due, at } of sent) {
+      expect(due).toBe(firstDue + number * INTERVAL);
+      expect(at).toBeGreaterThanOrEqual(due);
+    }
+  });
+
+  test("late messages are sent at once, as far as there is room", async () => {
+    let turns = 0;
+    const { sent, done } = pace(
+      nowMicros() - 1e6,
+      () => (turns++ === 0 ? 5 : 0),
+      () => turns > 3,
+    );
+    await done;
+    expect(sent.map(({ number }) => number)).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+test("shared counts add up", () => {
+  const counts = new SharedCounts(2, 2);
+  const same = new SharedCounts(2, 2, counts.buffer);
+  counts.countSent(0);
+  counts.countSent(1);
   same.countStored(1);
   same.countReceived(0);
   same.countReceived(1);
-  expect([same.sent, board.stored, board.received, board.stopped]).toEqual([2, 1, 2, false]);
+  expect([same.sent, counts.stored, counts.received, counts.stopped]).toEqual([2, 1, 2, false]);
   same.stop();
-  expect([board.stopped, board.sent]).toEqual([true, 2]);
+  expect([counts.stopped, counts.sent]).toEqual([true, 2]);
 });
 
 test("a message is new once", () => {
@@ -111,16 +196,16 @@ test("a message is new once", () => {
 describe("the verdict", () => {
   const none = { missing: 0, duplicates: 0, damaged: 0, foreign: 0, outOfOrder: 0, left: 0 };
 
-  test("faults are told of, and nothing else is", () => {
+  test("faults are reported, and nothing else is", () => {
     expect(describeFaults(none)).toBe("");
     expect(describeFaults({ ...none, missing: 3, left: 1 })).toBe(
-      "of the messages of this bench, 3 never arrived, 1 were left in the topic",
+      "not every message arrived exactly once, as it was sent: 3 never arrived, 1 left in the topic",
     );
   });
 
-  function using(cpu: Partial<Measured["cpu"]>, rest: Partial<Measured> = {}): Measured {
+  function using(cpu: Partial<BenchResult["cpu"]>, rest: Partial<BenchResult> = {}): BenchResult {
     const idle = { producers: [0.1], consumers: [0.1], server: 0.1, machine: 0.1 };
-    return { stored: 1_000, sendingMs: 1_000, ...rest, cpu: { ...idle, ...cpu } } as Measured;
+    return { stored: 1_000, sendingMs: 1_000, ...rest, cpu: { ...idle, ...cpu } } as BenchResult;
   }
 
   test.each([
@@ -131,10 +216,10 @@ describe("the verdict", () => {
     [{ producers: [0.95], consumers: [0.95] }, "consumers"],
     [{ producers: [0.7], consumers: [0.7], server: 0.5, machine: 0.95 }, "machine"],
   ] as const)("%j: %s", (cpu, limit) => {
-    expect(findLimit({ rate: 0 }, using(cpu as Partial<Measured["cpu"]>))).toBe(limit);
+    expect(findLimit({ rate: 0 }, using(cpu as Partial<BenchResult["cpu"]>))).toBe(limit);
   });
 
-  test("a machine without CPU time is told of where latencies are all that counts", () => {
+  test("a machine without CPU time left is reported where latencies are all that counts", () => {
     const target = { host: "localhost", port: 1, tls: false, token: "", own: true };
     const server = { version: "0.1.0", free: 0, pid: null };
     const plan: BenchPlan = {

@@ -1,4 +1,4 @@
-/** `bench`, against real servers. What it measures is not looked at, only that it measured. */
+/** `bench`, with real servers. Its figures are not checked, only that there are some. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -236,13 +236,13 @@ describe("trouble", () => {
     const target = { host: "localhost", port: port(), tls: false, token: "", own: true };
     const plan = { size: 128, count: 0, producers: 1, consumers: 1, rate: 0, topic: "early", ownTopic: true };
     const server = await askServer(target);
-    const onlooker = { interruption: AbortSignal.abort(), progress: () => {} };
-    const error = await runBench({ ...plan, target, server }, onlooker).catch((thrown) => thrown);
+    const options = { signal: AbortSignal.abort(), onProgress: () => {} };
+    const error = await runBench({ ...plan, target, server }, options).catch((thrown) => thrown);
     expect((error as TinyMQError).code).toBe("CANCELLED");
     expect(await topicInfo("early")).toMatchObject({ ready: 0, unacked: 0, consumers: 0 });
   });
 
-  test("messages that others take, send twice or bring along are told of", async () => {
+  test("messages that others take, send twice or add are reported", async () => {
     const program = state.spawn([
       "bench",
       "--topic",
@@ -270,11 +270,11 @@ describe("trouble", () => {
     expect(code).toBe(1);
     expect(stdout).toMatch(/^received +/m);
     expect(stderr).toBe(
-      "error: of the messages of this bench, 1 never arrived, 1 arrived more than once, 1 came from somebody else\n",
+      "error: not every message arrived exactly once, as it was sent: 1 never arrived, 1 arrived more than once, 1 from another producer\n",
     );
   });
 
-  test("messages that the server drops are told of", async () => {
+  test("messages that the server drops are reported", async () => {
     const small = makeState();
     const options = ["--max-memory", "1MiB", "--overflow", "drop-oldest"];
     expect((await small.run(["start", "--port", "0", ...options])).code).toBe(0);
@@ -283,7 +283,7 @@ describe("trouble", () => {
     const { code, stderr } = await small.run(["bench", ...words]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^error: of the messages .* never arrived; the server dropped \d+ to make room\n$/,
+      /^error: not every message .* never arrived; the server dropped \d+ to make room\n$/,
     );
   });
 

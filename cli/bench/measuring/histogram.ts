@@ -1,7 +1,7 @@
 /**
  * Latencies, counted in buckets that grow with the value: 128 to each doubling, so that a percentile is less
- * than 1 % too high and never too low. Of constant size however many messages a run has, and the histograms
- * of several threads are one after an addition, which a sorted array of samples would make hard.
+ * than 1 % too high and never too low. Its size does not depend on the number of messages, and the histograms
+ * of several threads can be added up, neither of which a sorted array of samples offers.
  */
 
 /** Percentiles in µs. */
@@ -13,14 +13,14 @@ export interface LatencySummary {
   max: number;
 }
 
-/** What a histogram holds, as another thread gets it. `max` in µs. */
+/** What a histogram holds, also after the way to another thread. `max` in µs. */
 export interface HistogramData {
   readonly counts: Float64Array;
   readonly total: number;
   readonly max: number;
 }
 
-/** Values are counted in tenths of a µs, up to seven minutes; what is above counts there. */
+/** Values are counted in tenths of a µs, up to seven minutes; higher ones count as that. */
 const TENTHS = 10;
 const HIGHEST = 2 ** 32 - 1;
 /** Values below this have a bucket each; above, their first eight binary digits tell the bucket. */
@@ -33,7 +33,7 @@ export class Histogram implements HistogramData {
   total = 0;
   max = 0;
 
-  /** Takes a latency in µs; what is below 0 counts as 0. */
+  /** Counts a latency in µs; one below 0 counts as 0. */
   record(micros: number): void {
     const tenths = Math.min(HIGHEST, Math.max(0, Math.round(micros * TENTHS)));
     this.counts[bucketOf(tenths)]! += 1;
@@ -41,16 +41,16 @@ export class Histogram implements HistogramData {
     if (micros > this.max) this.max = micros;
   }
 
-  /** Takes all that `other` holds. */
+  /** Adds all that `other` holds. */
   add(other: HistogramData): void {
     for (let bucket = 0; bucket < BUCKETS; bucket += 1) this.counts[bucket]! += other.counts[bucket]!;
     this.total += other.total;
     this.max = Math.max(this.max, other.max);
   }
 
-  /** The least value in µs that `percent` of all are at or below, to its bucket's end; 0 if there is none. */
+  /** The lowest value in µs that `percent` of all are at or below, as the end of its bucket; 0 of none. */
   percentile(percent: number): number {
-    // Not by a hair more than so many: 99.9 / 100 has no exact binary form.
+    // 99.9 / 100 has no exact binary form; without the difference one too many may be wanted.
     const wanted = Math.max(1, Math.ceil((percent / 100) * this.total - 1e-6));
     let below = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket += 1) {

@@ -1,6 +1,6 @@
 /** The control as a subject: a message is sent, and acknowledged by coming back. */
+import { join } from "node:path";
 import type { Bodies } from "../harness/bodies.ts";
-import { bunProgram } from "../harness/bundles.ts";
 import { freePort, ServerProcess } from "../harness/server-process.ts";
 import type { BenchProducer, Client, RunningServer, Subject, Target } from "../harness/subject.ts";
 
@@ -22,10 +22,15 @@ export const control: Subject = {
 
 async function start(): Promise<RunningServer> {
   const port = await freePort();
-  const program = await bunProgram("control/server.ts", "server.js");
-  const server = new ServerProcess([process.execPath, program, String(port)]);
+  const program = join(import.meta.dir, "echo-server.ts");
+  const server = new ServerProcess([process.execPath, "--no-env-file", program, String(port)]);
   await server.listens(port);
-  return { port, pids: [server.pid], command: "bun control/server.js PORT", stop: () => server.stop() };
+  return {
+    port,
+    pids: [server.pid],
+    command: "bun bench/control/echo-server.ts PORT",
+    stop: () => server.stop(),
+  };
 }
 
 class EchoClient implements Client {

@@ -1,6 +1,7 @@
-/** What a bench is told, and what it finds out. */
+/** What a benchmark is told to do, and what it found. */
 import type { Target } from "../target.ts";
-import type { LatencySummary } from "./histogram.ts";
+import type { Counts } from "./measuring/arrivals.ts";
+import type { LatencySummary } from "./measuring/histogram.ts";
 import type { ServerFacts } from "./server.ts";
 
 /** What is measured. */
@@ -8,7 +9,7 @@ export interface BenchPlan {
   target: Target;
   server: ServerFacts;
   topic: string;
-  /** The topic was made up for this bench: what is left in it is nobody's. */
+  /** The topic has a new name of its own, so that what is left in it can be dropped. */
   ownTopic: boolean;
   /** Bytes of a body. */
   size: number;
@@ -16,47 +17,45 @@ export interface BenchPlan {
   count: number;
   producers: number;
   consumers: number;
-  /** Messages a second in all; 0: as fast as it goes. */
+  /** Messages a second of all producers; 0: as fast as possible. */
   rate: number;
 }
 
 /** What was measured. Times in ms, latencies in µs. */
-export interface Measured {
-  /** Messages that were to be sent, and those that were stored. */
+export interface BenchResult {
+  /** Messages that were to be sent. */
   planned: number;
   stored: number;
   /** From the first send to the last acknowledgement, and to the last arrival. */
   sendingMs: number;
   receivingMs: number;
+  /** Of sends one by one, each waiting for the one before. */
   roundTrip: LatencySummary | null;
+  /** From the send (at a rate: from when it was due) to the acknowledgement, and to the arrival. */
   acknowledged: LatencySummary | null;
   delivered: LatencySummary | null;
   faults: Faults;
   /** Sends that were made again because the server had no room. */
   retried: number;
   cpu: CpuUse;
-  /** It was told to end before it was through. */
+  /** A signal ended it before all was sent. */
   interrupted: boolean;
 }
 
-/** CPU time that was used while it was measured, 0 to 1; null where that cannot be known. */
+/** Part of the measured time in which CPUs were used, 0 to 1; null where that is not known. */
 export interface CpuUse {
-  /** Of one CPU, one for each thread. */
+  /** Of one CPU; one entry for each worker. */
   producers: (number | null)[];
   consumers: (number | null)[];
   /** Of one CPU. */
   server: number | null;
-  /** Of all CPUs of this machine, by whomever. */
+  /** Of all CPUs of this machine, by all of its processes. */
   machine: number | null;
 }
 
-/** Messages that did not come exactly once, as they were sent, and with one consumer in order. */
-export interface Faults {
+/** Messages that did not arrive exactly once, as they were sent and, with one consumer, in order. */
+export interface Faults extends Omit<Counts, "distinct"> {
   missing: number;
-  duplicates: number;
-  damaged: number;
-  foreign: number;
-  outOfOrder: number;
-  /** In the topic when all was over. */
+  /** In the topic at the end. */
   left: number;
 }

@@ -1,10 +1,10 @@
-/** What the bench and its client processes say to each other, as JSON over the processes' IPC channel. */
+/** What the bench and its client processes say to each other, as JSON over IPC. */
+import type { LatencySummary } from "../../cli/bench/measuring/histogram.ts";
 import type { Paced, Span } from "./drive.ts";
-import type { LatencySummary } from "./latency.ts";
-import type { Arrivals } from "./sink.ts";
+import type { ReceivedCounts } from "./sink.ts";
 import type { OpenOptions, ProduceStyle, Target } from "./subject.ts";
 
-/** The verbs of a client process: what each takes and answers. */
+/** What a client process can be asked for: what each request takes and is answered with. */
 export interface Verbs {
   /** Loads the subject's client. */
   connect: { takes: { subject: string; target: Target }; gives: null };
@@ -12,17 +12,17 @@ export interface Verbs {
   remove: { takes: OpenOptions; gives: null };
   openProducers: { takes: OpenOptions & { connections: number }; gives: null };
   openConsumers: { takes: OpenOptions & { connections: number }; gives: null };
-  /** Names topics `prefix` + number, from `from` to `to - 1`, by a producer that comes and goes. */
+  /** Makes topics `prefix` + number, from `from` to `to - 1`, each by a producer that connects and closes. */
   nameTopics: { takes: { prefix: string; from: number; to: number; size: number }; gives: null };
   /** Closes all producers and consumers. */
   closeAll: { takes: null; gives: null };
-  awaited: { takes: { size: number; count: number; warmUp: number }; gives: LatencySummary };
+  awaited: { takes: { size: number; count: number; warmUp: number }; gives: LatencySummary | null };
   /** `count` of each producer; `ahead`: messages that may be sent and not received. */
   pipelined: { takes: PipelinedTask; gives: Span };
   paced: { takes: { size: number; rate: number; count: number }; gives: Paced };
   /** Answers once every message came. */
   consume: { takes: ConsumeTask; gives: Consumed };
-  /** Connects, sends one message, and closes; tries again until it is acknowledged. */
+  /** Connects, sends one message, and closes; tries again until it is acknowledged, and answers when that was. */
   firstAck: { takes: OpenOptions; gives: { at: number } };
 }
 
@@ -43,29 +43,26 @@ export interface ConsumeTask {
   perProducer: number;
   /** Number of the first message. */
   first?: number;
-  timed: boolean;
-  /** Tells the bench after this many messages; null: never. */
+  /** Sends `progress` after every so many messages; null: never. */
   progressEvery: number | null;
-  /** Of who may lose messages: ends when none came for this many ms. */
+  /** Where messages may be lost: ends when none arrived for this many ms. */
   giveUpAfterMs?: number;
 }
 
 export interface Consumed extends Span {
-  arrivals: Arrivals;
-  /** Delivery time from the intended send time. */
+  /** Of all sinks. */
+  counts: ReceivedCounts;
+  /** From the intended send time to the arrival; null if no message was timed. */
   latency: LatencySummary | null;
-  /** Copies that each message had. */
+  /** How many copies of each message were delivered. */
   copies: number;
 }
 
 export type Request = { [V in Verb]: { id: number; verb: V; task: Verbs[V]["takes"] } }[Verb];
-/** Without an answer: the slowest receiver has this many. */
-export interface Credit {
-  credit: number;
-}
-export type ToWorker = Request | Credit | { bye: true };
+/** `credit`: the slowest receiver has this many messages; it is not answered. */
+export type ToClientProcess = Request | { credit: number } | { bye: true };
 
-export type FromWorker =
+export type FromClientProcess =
   | { ready: true }
   | { id: number; result: unknown }
   | { id: number; error: string }

@@ -1,4 +1,4 @@
-/** Shows how far a bench is, on the terminal that standard error must be. */
+/** Shows the progress of a benchmark on standard error, which must be a terminal. */
 import { Presets, SingleBar } from "cli-progress";
 
 export class ProgressBar {
@@ -11,13 +11,13 @@ export class ProgressBar {
       stream: process.stderr,
       barsize: 30,
       clearOnComplete: true,
-      // Signals are the command's.
+      // The command handles signals.
       gracefulExit: false,
     };
     this.#bar = new SingleBar(options, Presets.shades_grey);
   }
 
-  /** `done`: 0 to 1, of this part. */
+  /** `done`: the part of this part, 0 to 1. */
   show(part: string, done: number): void {
     const payload = { part: part.padEnd("warming up".length) };
     if (!this.#started) this.#bar.start(1, 0, payload);
@@ -25,7 +25,7 @@ export class ProgressBar {
     this.#bar.update(done, payload);
   }
 
-  /** Takes it away. */
+  /** Clears it. */
   end(): void {
     this.#bar.stop();
   }

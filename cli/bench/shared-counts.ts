@@ -1,19 +1,19 @@
 /**
- * What the threads of a bench tell each other without messages: how many messages are sent, stored and
- * received, and whether it is time to stop. Each count has one writer. Lives in shared memory.
+ * How many messages of a benchmark are sent, stored and received, and whether it is time to stop: in shared
+ * memory, so that its threads know without messages between them. Each count has one writer.
  */
 
 const STOP = 0;
 const COUNTS = 1;
 
-export class Board {
+export class SharedCounts {
   readonly #cells: Int32Array<SharedArrayBuffer>;
   readonly #producers: number;
   readonly #consumers: number;
-  /** What another thread needs to have the same board. */
+  /** What another thread needs to have the same counts. */
   readonly buffer: SharedArrayBuffer;
 
-  /** Of as many `producers` and `consumers`; without `buffer` a new one. */
+  /** Of as many `producers` and `consumers`; without `buffer` new ones. */
   constructor(
     producers: number,
     consumers: number,
@@ -25,7 +25,7 @@ export class Board {
     this.#consumers = consumers;
   }
 
-  /** Nothing more is sent. */
+  /** No further message is sent. */
   stop(): void {
     Atomics.store(this.#cells, STOP, 1);
   }
@@ -34,7 +34,7 @@ export class Board {
     return Atomics.load(this.#cells, STOP) === 1;
   }
 
-  /** One more of this producer is on its way, for the first time. */
+  /** This producer sends one more message; one that is sent again does not count. */
   countSent(producer: number): void {
     Atomics.add(this.#cells, COUNTS + producer, 1);
   }
@@ -43,7 +43,7 @@ export class Board {
     Atomics.add(this.#cells, COUNTS + this.#producers + producer, 1);
   }
 
-  /** One more of the messages that nobody had received before. */
+  /** This consumer received one more message; one that was received before does not count. */
   countReceived(consumer: number): void {
     Atomics.add(this.#cells, COUNTS + 2 * this.#producers + consumer, 1);
   }
@@ -64,27 +64,5 @@ export class Board {
     let sum = 0;
     for (let cell = from; cell < from + count; cell += 1) sum += Atomics.load(this.#cells, cell);
     return sum;
-  }
-}
-
-/** Which messages of a phase have come: one bit each, in shared memory. */
-export class Seen {
-  readonly #words: Int32Array<SharedArrayBuffer>;
-  /** What another thread needs to have the same. */
-  readonly buffer: SharedArrayBuffer;
-
-  /** Of `count` messages; without `buffer` a new one. */
-  constructor(
-    count: number,
-    buffer = new SharedArrayBuffer(Math.ceil(count / 32) * Int32Array.BYTES_PER_ELEMENT),
-  ) {
-    this.buffer = buffer;
-    this.#words = new Int32Array(buffer);
-  }
-
-  /** Message `index` has come; false if it had before, to any thread. */
-  add(index: number): boolean {
-    const bit = 1 << (index & 31);
-    return (Atomics.or(this.#words, index >>> 5, bit) & bit) === 0;
   }
 }

@@ -1,4 +1,4 @@
-/** Whether a peer's server is there, and how to get it if not. */
+/** Whether a peer's server is installed, and how to install it if not. */
 import { versionOf } from "../harness/server-process.ts";
 
 export type Found = { version: string } | { missing: string };

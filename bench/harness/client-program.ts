@@ -1,28 +1,28 @@
-/** A client process: holds the connections of one side of a workload and does what the bench asks for. */
+/** The program of a client process: holds the connections of one side of a workload and does what the bench asks for. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { nowMicros } from "../../cli/bench/measuring/clock.ts";
+import { Histogram } from "../../cli/bench/measuring/histogram.ts";
 import { subjectByKey } from "../subjects.ts";
 import { Bodies } from "./bodies.ts";
-import { nowMicros } from "./clock.ts";
-import { awaited, Lead, paced, pipelined } from "./drive.ts";
-import { Latency } from "./latency.ts";
-import { Sink } from "./sink.ts";
-import type { BenchConsumer, BenchProducer, Client, OpenOptions } from "./subject.ts";
 import type {
   Consumed,
   ConsumeTask,
-  FromWorker,
+  FromClientProcess,
   PipelinedTask,
   Request,
-  ToWorker,
+  ToClientProcess,
   Verbs,
-} from "./worker-protocol.ts";
+} from "./client-protocol.ts";
+import { awaited, Lead, paced, pipelined } from "./drive.ts";
+import { Sink } from "./sink.ts";
+import type { BenchConsumer, BenchProducer, Client, OpenOptions } from "./subject.ts";
 
 /** Connections that are opened at once. */
 const OPEN_AT_ONCE = 32;
 const FIRST_ACK_RETRY_MS = 2;
-/** How often it is looked at whether messages still come. */
+/** How often a `Watch` looks whether messages still arrive, in ms. */
 const WATCH_MS = 50;
-/** Bodies are kept over the runs: making them is no part of a run. */
+/** By producer and size. Kept over the runs, so that making them is no part of a run. */
 const bodiesInUse = new Map<string, Bodies>();
 
 let client: Client | undefined;
@@ -104,7 +104,7 @@ async function nameTopics({ prefix, from, to, size }: Verbs["nameTopics"]["takes
 }
 
 async function consumeAll(task: ConsumeTask): Promise<Consumed> {
-  const latency = task.timed ? new Latency() : undefined;
+  const latency = new Histogram();
   const { progressEvery, giveUpAfterMs, ...expected } = task;
   const slowest = new Slowest(fanOut ? consumers.length : 1);
   const makeSink = (index: number): Sink =>
@@ -118,7 +118,7 @@ async function consumeAll(task: ConsumeTask): Promise<Consumed> {
   const sinks = fanOut ? [shared, ...consumers.slice(1).map((_, index) => makeSink(index + 1))] : [shared];
   const startedAt = nowMicros();
   const watch = giveUpAfterMs === undefined ? undefined : new Watch(sinks, giveUpAfterMs);
-  // Those that wait for more when the last message is there are waited for, and do not count.
+  // A consumer that still waits when the last message has arrived is waited for, and does not count.
   const ends = new Map<Sink, number>();
   await Promise.all(
     consumers.map(async (consumer, index) => {
@@ -128,12 +128,12 @@ async function consumeAll(task: ConsumeTask): Promise<Consumed> {
     }),
   );
   const endedAt = watch?.end() ?? Math.max(...ends.values());
-  const arrivals = { received: 0, duplicates: 0, missing: 0, damaged: 0 };
+  const counts = { received: 0, duplicates: 0, missing: 0, damaged: 0 };
   for (const sink of sinks) {
-    const one = sink.arrivals();
-    for (const key of Object.keys(arrivals) as (keyof typeof arrivals)[]) arrivals[key] += one[key];
+    const one = sink.counts();
+    for (const key of Object.keys(counts) as (keyof typeof counts)[]) counts[key] += one[key];
   }
-  return { startedAt, endedAt, arrivals, latency: latency?.summary() ?? null, copies: sinks.length };
+  return { startedAt, endedAt, counts, latency: latency.summary(), copies: sinks.length };
 }
 
 /** Gives up on messages that were lost. */
@@ -151,19 +151,19 @@ class Watch {
       if (nowMicros() - this.#lastAt < giveUpAfterMs * 1_000) return;
       this.#gaveUp = true;
       for (const sink of sinks) sink.giveUp();
-      // The producer waits for nobody either.
-      say({ progress: Number.MAX_SAFE_INTEGER });
+      // And the producer no longer waits for receivers.
+      send({ progress: Number.MAX_SAFE_INTEGER });
     }, WATCH_MS);
   }
 
-  /** When the last message came, if the rest was given up, in µs. */
+  /** Stops watching; when the last message arrived, in µs, if the rest was given up. */
   end(): number | undefined {
     clearInterval(this.#timer);
     return this.#gaveUp ? this.#lastAt : undefined;
   }
 }
 
-/** Tells the bench how many messages the slowest receiver has, whenever that changed. */
+/** Tells the bench how many messages the slowest receiver has, whenever that grew. */
 class Slowest {
   readonly #counts: number[];
   #reported = 0;
@@ -177,7 +177,7 @@ class Slowest {
     const slowest = Math.min(...this.#counts);
     if (slowest <= this.#reported) return;
     this.#reported = slowest;
-    say({ progress: slowest });
+    send({ progress: slowest });
   }
 }
 
@@ -191,7 +191,7 @@ async function firstAck(options: OpenOptions): Promise<{ at: number }> {
       await producer.close();
       return { at };
     } catch {
-      // Not ready yet; the bench gives up when it takes too long.
+      // The server is not ready yet; the bench limits how long this may take.
       await sleep(FIRST_ACK_RETRY_MS);
     }
   }
@@ -219,24 +219,24 @@ async function openMany<T>(count: number, open: () => Promise<T>): Promise<T[]> 
   return all;
 }
 
-function say(message: FromWorker): void {
+function send(message: FromClientProcess): void {
   process.send?.(message);
 }
 
 async function answer({ id, verb, task }: Request): Promise<void> {
   try {
     const handler = handlers[verb] as (task: unknown) => Promise<unknown>;
-    say({ id, result: await handler(task) });
+    send({ id, result: await handler(task) });
   } catch (error) {
-    say({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    send({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
 }
 
-process.on("message", (message: ToWorker) => {
+process.on("message", (message: ToClientProcess) => {
   if ("credit" in message) lead.received(message.credit);
   else if ("bye" in message) process.exit(0);
   else void answer(message);
 });
-// Without the bench there is nothing to do.
+// The bench has ended.
 process.on("disconnect", () => process.exit(1));
-say({ ready: true });
+send({ ready: true });
