@@ -3,40 +3,36 @@
  *
  * Always holds: at most one stream at a time; `owner.ended` is called at most once, and last.
  */
-import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
-import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
-import { abortError } from "./abort.ts";
-import { deadConnection, initError, isPassing } from "./close-error.ts";
-import type { ConnectionSettings, ConnectionState } from "./connection-options.ts";
+import type { Limits } from "../gen/tinymq/v1/queue.ts";
+import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
+import type { ConnectionSettings, ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
-import { Stream, type StreamTimes } from "./stream.ts";
-import { TinyMQTransport } from "./transport.ts";
+import { Stream } from "./stream.ts";
 
-/** Which RPC it is, and what its user does with it. `opened` and `receive` may throw: that is the end. */
-export interface ConnectionOwner<I extends object, O extends object> {
-  readonly heartbeat: I;
-  call(client: TinyMQClient, options: RpcOptions): DuplexStreamingCall<I, O>;
+/** Which streaming call it is, and what its user does with it. `opened` and `receive` may throw: that is the end. */
+export interface ConnectionOwner {
+  readonly method: "Produce" | "Consume" | "Subscribe";
+  readonly heartbeat: Uint8Array<ArrayBuffer>;
   /** The open frame of the next stream. */
-  openFrame(): I;
+  openFrame(): Uint8Array<ArrayBuffer>;
   /** The server's first frame, of the first stream or a later one. It may send at once. */
-  opened(response: O): { times: StreamTimes; state: "open" | "standby" };
-  receive(response: O): void;
+  opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" | "standby" };
+  receive(frame: Uint8Array): void;
   /** The open stream is about to be closed by us: the last occasion to send. */
-  leaving(): void;
+  leaving?(): void;
   /** The stream is lost; another will be opened. */
-  interrupted(): void;
+  interrupted?(): void;
   /** The connection is dead: what waits rejects with `error`. Not called by `close()`. */
   ended(error: TinyMQError): void;
 }
 
-export class Connection<I extends object, O extends object> {
+export class Connection {
   readonly #settings: ConnectionSettings;
-  readonly #owner: ConnectionOwner<I, O>;
-  readonly #client: TinyMQClient;
+  readonly #owner: ConnectionOwner;
   readonly #onAbort = () => this.fail(abortError(this.#settings.signal));
   #state: ConnectionState = "idle";
-  #stream: Stream<I, O> | undefined;
+  #stream: Stream | undefined;
   /** Why it is dead; undefined after `close()`. */
   #error: TinyMQError | undefined;
   /** Failed attempts in a row. */
@@ -45,10 +41,9 @@ export class Connection<I extends object, O extends object> {
   #wait: { cancelTimer: () => void; done: () => void } | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(settings: ConnectionSettings, owner: ConnectionOwner<I, O>) {
+  constructor(settings: ConnectionSettings, owner: ConnectionOwner) {
     this.#settings = settings;
     this.#owner = owner;
-    this.#client = new TinyMQClient(new TinyMQTransport(settings));
   }
 
   get state(): ConnectionState {
@@ -95,9 +90,9 @@ export class Connection<I extends object, O extends object> {
     if (this.#is("closed")) throw deadConnection(this.#error);
   }
 
-  /** Sends one request. MUST be called only while `isOpen`. */
-  send(request: I): void {
-    this.#stream?.send(request);
+  /** Sends one frame. MUST be called only while `isOpen`. */
+  send(frame: Uint8Array<ArrayBuffer>): void {
+    this.#stream?.send(frame);
   }
 
   /** A standby became the holder. */
@@ -128,8 +123,8 @@ export class Connection<I extends object, O extends object> {
     await stream?.close();
   }
 
-  #leave(): Stream<I, O> | undefined {
-    if (this.isOpen) this.#owner.leaving();
+  #leave(): Stream | undefined {
+    if (this.isOpen) this.#owner.leaving?.();
     const stream = this.#stream;
     this.#stream = undefined;
     return stream;
@@ -141,23 +136,26 @@ export class Connection<I extends object, O extends object> {
       try {
         this.#stream = this.#open(resolve);
       } catch (thrown) {
-        // An address that is none, for example.
+        // A malformed address, for example.
         resolve(toTinyMQError(thrown));
       }
     });
   }
 
-  #open(settled: (error: TinyMQError | undefined) => void): Stream<I, O> {
-    const stream: Stream<I, O> = new Stream(
-      (abort) => this.#owner.call(this.#client, { abort }),
-      { open: this.#owner.openFrame(), heartbeat: this.#owner.heartbeat },
+  #open(settled: (error: TinyMQError | undefined) => void): Stream {
+    const owner = this.#owner;
+    const stream: Stream = new Stream(
+      this.#settings,
+      `/tinymq.v1.TinyMQ/${owner.method}`,
       {
-        opened: (response) => {
-          const times = this.#opened(response);
+        openFrame: owner.openFrame(),
+        heartbeat: owner.heartbeat,
+        opened: (frame) => {
+          const limits = this.#opened(frame);
           settled(undefined);
-          return times;
+          return limits;
         },
-        message: (response) => this.#owner.receive(response),
+        receive: (frame) => owner.receive(frame),
         ended: (error, wasOpen) => {
           if (this.#stream !== stream) return settled(error);
           this.#stream = undefined;
@@ -171,15 +169,15 @@ export class Connection<I extends object, O extends object> {
     return stream;
   }
 
-  #opened(response: O): StreamTimes {
+  #opened(frame: Uint8Array): Limits | undefined {
     this.#openedAt = this.#settings.clock.now();
     const before = this.#state;
     // First, so that the owner may send what waits.
     this.#state = "open";
     try {
-      const { times, state } = this.#owner.opened(response);
+      const { limits, state } = this.#owner.opened(frame);
       this.#setState(state);
-      return times;
+      return limits;
     } catch (thrown) {
       this.#state = before;
       throw thrown;
@@ -191,7 +189,7 @@ export class Connection<I extends object, O extends object> {
     if (reconnect === undefined || reconnect.attempts === 0 || !isPassing(error)) return this.#die(error);
     // A server that opens and drops us again and again is no success.
     if (clock.now() - this.#openedAt >= reconnect.maxDelay) this.#failures = 0;
-    this.#owner.interrupted();
+    this.#owner.interrupted?.();
     this.#setState("reconnecting", error);
     this.#comeBack(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
   }

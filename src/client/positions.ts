@@ -17,7 +17,7 @@ export interface PositionRange {
   readonly count: number;
 }
 
-export class Lease {
+export class Positions {
   /** Positions below were received. */
   end = 0;
   /** Positions below were handed to the program, or discarded. */
@@ -30,7 +30,7 @@ export class Lease {
   readonly #above: Range[] = [];
   /** Positions in `#above`. */
   #settledAbove = 0;
-  /** What is done and the server was not told; what of it is below the floor it need not be. */
+  /** Ranges above the floor that are done and that the server was not told of. The floor may have passed them since. */
   #done: Range[] = [];
 
   /** Received and not settled. */
@@ -38,7 +38,7 @@ export class Lease {
     return this.end - this.#floor - this.#settledAbove;
   }
 
-  /** Whether there is something to tell the server. */
+  /** Whether something is done that the server was not told. */
   get isDirty(): boolean {
     return this.#floor > this.#told || this.#done.length > 0;
   }
@@ -96,7 +96,7 @@ export class Lease {
     this.#raise();
   }
 
-  /** What to tell the server, which then counts as told: everything below `count`, and ranges above it. */
+  /** What the server was not told yet, and then counts as told: all below `count` is done, and so are the ranges. */
   take(): { count: number | undefined; ranges: PositionRange[] } {
     const count = this.#floor > this.#told ? this.#floor : undefined;
     this.#told = this.#floor;
