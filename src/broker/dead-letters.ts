@@ -11,6 +11,7 @@ import { MAX_REASON_BYTES } from "../wire/limits.ts";
 import { chain, type MaybePromise } from "../wire/maybe-promise.ts";
 import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
+import { varintLength, writeVarint } from "../wire/varint.ts";
 import type { TopicView } from "./host.ts";
 
 const PREFIX = "tinymq-dead-";
@@ -76,11 +77,12 @@ function rewrite(batch: Uint8Array, headers: Uint8Array): Uint8Array {
 
 /** A message as the entry of a batch. */
 function entry(message: Uint8Array): Uint8Array {
-  const length: number[] = [];
-  let rest = message.length;
-  for (; rest >= 0x80; rest = Math.floor(rest / 128)) length.push((rest % 128) + 0x80);
-  length.push(rest);
-  return concatBytes([Uint8Array.of(ENTRY_TAG, ...length), message]);
+  const start = 1 + varintLength(message.length);
+  const bytes = new Uint8Array(start + message.length);
+  bytes[0] = ENTRY_TAG;
+  writeVarint(bytes, 1, message.length);
+  bytes.set(message, start);
+  return bytes;
 }
 
 function isDeadLetterHeader(batch: Uint8Array, valueStart: number, fieldEnd: number): boolean {

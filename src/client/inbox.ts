@@ -1,15 +1,10 @@
 /** Messages that were delivered and wait to be handed out, still encoded. */
 import { TinyMQError } from "../errors.ts";
-import type { Run } from "../gen/tinymq/v1/queue.ts";
+import type { Delivered, Run } from "../gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../wire/decode.ts";
 import { Fifo } from "../wire/fifo.ts";
 
-/** What is needed of a `Delivered` frame. */
-export interface EncodedDelivery {
-  readonly firstPosition: number;
-  readonly runs: readonly Run[];
-  readonly messages: Uint8Array;
-}
+type Delivery = Pick<Delivered, "firstPosition" | "runs" | "messages">;
 
 const NOTHING = new BatchReader(new Uint8Array(0));
 
@@ -21,14 +16,14 @@ export class Inbox {
   position = -1;
   offset = 0;
   redelivered = false;
-  readonly #deliveries = new Fifo<EncodedDelivery>();
+  readonly #deliveries = new Fifo<Delivery>();
   #runs: readonly Run[] = [];
   /** Of `#runs`: the next one, and how many messages of the current one are left. */
   #nextRun = 0;
   #left = 0;
 
   /** Adds a delivery of `count` messages. */
-  push(delivery: EncodedDelivery, count: number): void {
+  push(delivery: Delivery, count: number): void {
     this.#deliveries.push(delivery);
     this.length += count;
   }

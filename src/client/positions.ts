@@ -44,9 +44,7 @@ export class Positions {
   }
 
   isSettled(position: number): boolean {
-    if (position < this.#floor) return true;
-    const range = this.#above[this.#indexOf(position)];
-    return range !== undefined && range.from <= position;
+    return !this.hasUnsettled(position, position + 1);
   }
 
   /** Whether anything in [from, to) is not settled. */
@@ -63,20 +61,14 @@ export class Positions {
   /** `position` is done; a second time changes nothing. */
   done(position: number): void {
     if (position === this.#floor) {
+      // In order: the hot case.
       this.#floor = position + 1;
       this.#raise();
       return;
     }
-    const newest = this.#above[this.#above.length - 1];
-    if (newest !== undefined && newest.to === position) {
-      // In order, behind a message that stays unsettled: the hot case of the rest.
-      newest.to += 1;
-      this.#settledAbove += 1;
-    } else {
-      if (this.isSettled(position)) return;
-      this.#insert(position, position + 1);
-    }
-    const last = this.#done[this.#done.length - 1];
+    if (this.isSettled(position)) return;
+    this.#insert(position, position + 1);
+    const last = this.#done.at(-1);
     if (last !== undefined && last.to === position) last.to += 1;
     else this.#done.push({ from: position, to: position + 1 });
   }

@@ -167,6 +167,7 @@ export class BatchReader {
     return next;
   }
 
+  /** Not `readVarint`: keeping the place in a field is a third faster here (measured), and the error is DATA_LOSS. */
   #varint(end: number): number {
     const bytes = this.#bytes;
     let at = this.#at;
