@@ -24,7 +24,9 @@ export class Batch {
     });
   }
 
-  /** The server answered, or never will: stored, or `error`. Its bytes are given back. MUST be called once. */
+  /**
+   * The server answered, or never will: stored, or `error`. Its bytes are given back. MUST be called once.
+   */
   settle(error: TinyMQError | undefined): void {
     this.encoded!.release();
     if (error === undefined) this.#resolve();

@@ -41,7 +41,10 @@ export function refusedError(address: string, detail: string): ConnectionRefused
   return new ConnectionRefusedError(`cannot connect to ${address}${detail === "" ? "" : `: ${detail}`}`);
 }
 
-/** The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or DEADLINE_EXCEEDED. */
+/**
+ * The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or
+ * DEADLINE_EXCEEDED.
+ */
 export function abortError(signal: AbortSignal | undefined): TinyMQError {
   const reason: unknown = signal?.reason;
   if (reason instanceof TinyMQError) return reason;

@@ -1,5 +1,5 @@
 /**
- * A connection over all of its streams: opening, losing, coming back, closing.
+ * A connection over all of its streams: opening, reconnecting, closing.
  *
  * Always holds: at most one stream at a time; `owner.ended` is called at most once, and last.
  */
@@ -10,20 +10,23 @@ import type { ConnectionSettings, ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
 import { Stream } from "./stream.ts";
 
-/** Which streaming call it is, and what its user does with it. `opened` and `receive` may throw: that is the end. */
+/**
+ * What a connection needs of its user. `opened` and `receive` may throw: the stream then ends with that
+ * error.
+ */
 export interface ConnectionOwner {
   readonly method: "Produce" | "Consume" | "Subscribe";
   readonly heartbeat: Uint8Array<ArrayBuffer>;
   /** The open frame of the next stream. */
   openFrame(): Uint8Array<ArrayBuffer>;
-  /** The server's first frame, of the first stream or a later one. It may send at once. */
+  /** The server's first frame on each stream. The owner may send at once. */
   opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" | "standby" };
   receive(frame: Uint8Array): void;
-  /** The open stream is about to be closed by us: the last occasion to send. */
+  /** The client is about to close the open stream: the last chance to send. */
   leaving?(): void;
   /** The stream is lost; another will be opened. */
   interrupted?(): void;
-  /** The connection is dead: what waits rejects with `error`. Not called by `close()`. */
+  /** The connection is dead: pending calls reject with `error`. Not called by `close()`. */
   ended(error: TinyMQError): void;
 }
 
@@ -33,7 +36,7 @@ export class Connection {
   readonly #onAbort = () => this.fail(abortError(this.#settings.signal));
   #state: ConnectionState = "idle";
   #stream: Stream | undefined;
-  /** Why it is dead; undefined after `close()`. */
+  /** Why it is dead; undefined if `close()` closed it. */
   #error: TinyMQError | undefined;
   /** Failed attempts in a row. */
   #failures = 0;
@@ -55,12 +58,12 @@ export class Connection {
     return this.#state === "open" || this.#state === "standby";
   }
 
-  /** Whether `close()` ended it, and no trouble did. */
+  /** Whether `close()` closed it, and no error did. */
   get isClosedWell(): boolean {
     return this.#state === "closed" && this.#error === undefined;
   }
 
-  /** What a call on a connection that is not in use throws; undefined if it is in use. */
+  /** What a call throws if the connection cannot be used now; undefined if it can. */
   get trouble(): TinyMQError | undefined {
     if (this.#state === "closed") return deadConnection(this.#error);
     if (this.isOpen || this.#state === "reconnecting") return undefined;
@@ -68,8 +71,8 @@ export class Connection {
   }
 
   /**
-   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may then be
-   * called again.
+   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may
+   * then be called again.
    */
   async init(): Promise<void> {
     if (this.#state === "closed") throw deadConnection(this.#error);
@@ -86,7 +89,7 @@ export class Connection {
       if (this.#is("connecting")) this.#setState("idle", error);
       throw initError(error);
     }
-    // Opened and lost in one breath, it may be on its way back: that is no failure.
+    // It may have been opened, lost, and be reconnecting already: that is no failure.
     if (this.#is("closed")) throw deadConnection(this.#error);
   }
 
@@ -95,17 +98,17 @@ export class Connection {
     this.#stream?.send(frame);
   }
 
-  /** A standby became the holder. */
+  /** A standby holds the lock now. */
   promoted(): void {
     if (this.#state === "standby") this.#setState("open");
   }
 
-  /** Ends the connection for good, with `error`; the socket closes behind our back. */
+  /** Ends the connection for good, with `error`; the socket is closed in the background. */
   fail(error: TinyMQError): void {
     if (this.#state === "closed") return;
     const stream = this.#leave();
     this.#die(error);
-    // Well for the server: what was told to it before holds.
+    // With a closing handshake, so that the server takes what was sent before.
     if (stream !== undefined) void stream.close();
   }
 
@@ -187,14 +190,14 @@ export class Connection {
   #lost(error: TinyMQError): void {
     const { reconnect, clock } = this.#settings;
     if (reconnect === undefined || reconnect.attempts === 0 || !isPassing(error)) return this.#die(error);
-    // A server that opens and drops us again and again is no success.
+    // Streams that the server opens and ends again at once do not count as success.
     if (clock.now() - this.#openedAt >= reconnect.maxDelay) this.#failures = 0;
     this.#owner.interrupted?.();
     this.#setState("reconnecting", error);
-    this.#comeBack(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
+    this.#reconnect(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
   }
 
-  async #comeBack(lost: TinyMQError): Promise<void> {
+  async #reconnect(lost: TinyMQError): Promise<void> {
     let error: TinyMQError | undefined = lost;
     while (error !== undefined && this.#is("reconnecting")) {
       if (!isPassing(error) || !(await this.#backOff())) break;
@@ -203,7 +206,7 @@ export class Connection {
     if (error !== undefined && this.#is("reconnecting")) this.#die(error);
   }
 
-  /** Waits before the next attempt; false if there is none to come. */
+  /** Waits before the next attempt; false if there will be none. */
   async #backOff(): Promise<boolean> {
     const { reconnect, clock, random } = this.#settings;
     if (reconnect === undefined || this.#failures >= reconnect.attempts) return false;
@@ -239,7 +242,8 @@ export class Connection {
   #setState(state: ConnectionState, error?: TinyMQError): void {
     this.#state = state;
     const listener = this.#settings.onStateChange;
-    // Later, so that what a listener throws is the program's own uncaught error and breaks nothing here.
+    // In a microtask, so that what a listener throws is the program's uncaught error and changes nothing
+    // here.
     if (listener !== undefined) queueMicrotask(() => listener(state, error));
   }
 }

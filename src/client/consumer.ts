@@ -35,14 +35,17 @@ export class Consumer<T = string> {
   #polled: number[] = [];
   #polledOf: Positions | undefined;
 
-  /** Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control characters. */
+  /**
+   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
+   * characters.
+   */
   constructor(host: string, port: number, topic: string, options: ConsumerOptions<T> = {}) {
     const settings = connectionSettings(host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
     this.#autoAck = options.autoAck ?? true;
     this.#clock = settings.clock;
-    const mode = modeOf(options.mode ?? "exclusive");
+    const mode = modeOf(options.mode);
     const prefetch = mode === ConsumeMode.SHARED ? DEFAULT_SHARED_PREFETCH : DEFAULT_PREFETCH;
     this.#receiver = new Receiver(settings, mode, countFrom1(options.prefetch ?? prefetch, "prefetch"));
     this.#connection = this.#receiver.connection;
@@ -110,8 +113,8 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Sends the acknowledgements made so far, and closes. Messages that are not acknowledged return to the topic.
-   * Can be called twice.
+   * Sends the acknowledgements made so far, and closes. Messages that are not acknowledged return to the
+   * topic. Can be called twice.
    */
   close(): Promise<void> {
     const closed = this.#connection.close();

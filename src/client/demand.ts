@@ -1,8 +1,8 @@
 /**
- * What a consumer asks the server for: who waits for a message, which pulls have no answer yet, and what may be
- * asked for now. Every pull is made here.
+ * What a consumer asks the server for: who waits for a message, which pulls have no answer yet, and what
+ * may be asked for now. Every pull is made here.
  *
- * Always holds: waiters stand in the order of waiting; `#asked` is the sum of `maxMessages` over `#pulls`.
+ * Always holds: waiters stand in the order of waiting; `#asked` is the sum over `#pulls`.
  */
 import { ConsumeRequest } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
@@ -13,11 +13,13 @@ import type { Connection } from "./connection.ts";
 import { encodeFrame } from "./frame-codec.ts";
 import type { Settlements } from "./settlements.ts";
 
-/** How long a standing pull waits before it is asked again, in ms. */
-const STANDING_WAIT_MS = 60_000;
-/** At most so many bytes a pull: large messages must not multiply with `prefetch`. */
+/** How long the pull of a loop waits at the server before it is sent again, in ms. */
+const LOOP_WAIT_MS = 60_000;
+/** Maximum bytes of one pull, so that large messages do not multiply with `prefetch`. */
 const PULL_BYTES = MiB;
-/** A delivery of fewer messages shows no backlog that would be worth a refill. */
+/**
+ * A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing.
+ */
 const BACKLOG = 16;
 
 /** A poll, or a step of a loop, that waits for a message. */
@@ -33,15 +35,6 @@ export interface Waiter {
   pullId: number;
 }
 
-/**
- * A pull without an answer. `poll`: for a poll that waits. `refill`: answered at once, ahead of need.
- * `standing`: waits at the server for messages, for loops.
- */
-interface Asked {
-  readonly maxMessages: number;
-  readonly kind: "poll" | "refill" | "standing";
-}
-
 export class Demand {
   /** Loops that run: while there are any, pulls wait at the server for messages. */
   loops = 0;
@@ -50,17 +43,18 @@ export class Demand {
   readonly #clock: Clock;
   readonly #prefetch: number;
   readonly #waiters = new Fifo<Waiter>();
-  readonly #pulls = new Map<number, Asked>();
+  /** How many messages each pull without an answer asked for, by its id. */
+  readonly #pulls = new Map<number, number>();
   #asked = 0;
-  /** How many of `#pulls` are refills. */
-  #refills = 0;
   /** Ids are not used again, not even on another stream. */
   #lastPullId = 0;
   #maxPulls = MAX_PULLS_IN_FLIGHT;
   /** Below so many messages in the inbox polls ask for more, ahead of need. */
   #refillBelow = 0;
+  /** The pull that does so, 0 for none. */
+  #refillId = 0;
 
-  /** `prefetch`: maximum unsettled messages. */
+  /** `prefetch`: maximum unsettled messages held by the consumer. */
   constructor(connection: Connection, settlements: Settlements, clock: Clock, prefetch: number) {
     this.#connection = connection;
     this.#settlements = settlements;
@@ -106,19 +100,19 @@ export class Demand {
     if (left < this.#refillBelow || this.loops > 0) this.#askAhead();
   }
 
-  /** A pull was answered with `count` messages, which counts unless they are `discarded`. */
-  delivered(pullId: number, count: number, discarded: boolean): void {
+  /** A pull was answered with `count` messages. During a rewind they are discarded, and a poll asks again. */
+  delivered(pullId: number, count: number, rewinding: boolean): void {
     this.#answered(pullId);
-    if (discarded) this.#askAgain(pullId);
+    if (rewinding) this.#askAgain(pullId);
     else this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch) >>> 1;
   }
 
-  /** A pull was answered with nothing: its poll waited in vain, unless that does not count since it is `discarded`. */
-  empty(pullId: number, discarded: boolean): void {
-    const { kind } = this.#answered(pullId);
-    if (kind === "refill") this.#refillBelow = 0;
-    if (discarded) this.#askAgain(pullId);
-    else if (kind === "poll") this.#giveUp(pullId);
+  /** A pull was answered with nothing: a poll resolves with null. During a rewind it asks again. */
+  empty(pullId: number, rewinding: boolean): void {
+    if (pullId === this.#refillId) this.#refillBelow = 0;
+    this.#answered(pullId);
+    if (rewinding) this.#askAgain(pullId);
+    else this.#giveUp(pullId);
   }
 
   /** A new stream is open; at most `maxPulls` pulls may wait on it, 0 for the default. */
@@ -127,21 +121,21 @@ export class Demand {
     this.ask();
   }
 
-  /** The stream is gone, and nothing will be answered. Who waits goes on waiting. */
+  /** The stream is gone, and nothing will be answered on it. Waiters go on waiting. */
   reset(): void {
     this.#pulls.clear();
     this.#asked = 0;
-    this.#refills = 0;
     this.#refillBelow = 0;
+    this.#refillId = 0;
     for (const waiter of this.#waiters) waiter.pullId = 0;
   }
 
-  /** The end: who waits fails with `error`. */
+  /** The end: waiters fail with `error`. */
   fail(error: unknown): void {
     for (const waiter of this.#waiters.drain()) waiter.fail(error);
   }
 
-  /** How many more messages may come, beside those that were asked for. */
+  /** What may be asked for now: messages, beside those that were asked for already. */
   get #credit(): number {
     return this.#prefetch - this.#settlements.positions.unsettled - this.#asked;
   }
@@ -153,55 +147,44 @@ export class Demand {
   #askAhead(): void {
     const half = Math.max(1, this.#prefetch >>> 1);
     if (this.loops === 0) {
-      if (this.#refills === 0 && this.#credit >= half) this.#pull({ maxMessages: half, kind: "refill" }, 0);
+      if (this.#refillId === 0 && this.#credit >= half) this.#refillId = this.#pull(half, 0);
       return;
     }
-    while (this.#credit >= half && this.#pulls.size < this.#maxPulls) {
-      this.#pull({ maxMessages: half, kind: "standing" }, STANDING_WAIT_MS);
-    }
+    while (this.#credit >= half && this.#pulls.size < this.#maxPulls) this.#pull(half, LOOP_WAIT_MS);
   }
 
   #askFor(waiter: Waiter, first: boolean): void {
-    if (waiter.deadline === undefined && this.#connection.state === "standby") return;
-    const waitMs =
-      waiter.deadline === undefined ? 0 : Math.max(0, Math.ceil(waiter.deadline - this.#clock.now()));
-    const maxMessages = first ? Math.max(1, this.#credit) : 1;
-    waiter.pullId = this.#pull({ maxMessages, kind: "poll" }, waitMs);
+    const { deadline } = waiter;
+    if (deadline === undefined && this.#connection.state === "standby") return;
+    const waitMs = deadline === undefined ? 0 : Math.max(0, Math.ceil(deadline - this.#clock.now()));
+    waiter.pullId = this.#pull(first ? Math.max(1, this.#credit) : 1, waitMs);
   }
 
-  /** Sends a pull, and returns its id. */
-  #pull(asked: Asked, waitMs: number): number {
-    this.#lastPullId += 1;
-    this.#pulls.set(this.#lastPullId, asked);
-    this.#asked += asked.maxMessages;
-    if (asked.kind === "refill") this.#refills += 1;
-    const pull = {
-      pullId: this.#lastPullId,
-      maxMessages: asked.maxMessages,
-      maxBytes: PULL_BYTES,
-      waitMs,
-      ...this.#settlements.take(),
-    };
+  /** Sends a pull, and what is acknowledged with it; returns its id. */
+  #pull(maxMessages: number, waitMs: number): number {
+    const pullId = ++this.#lastPullId;
+    this.#pulls.set(pullId, maxMessages);
+    this.#asked += maxMessages;
+    const pull = { pullId, maxMessages, maxBytes: PULL_BYTES, waitMs, ...this.#settlements.take() };
     this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "pull", pull } }));
-    return this.#lastPullId;
+    return pullId;
   }
 
   /** Takes out the pull that was answered. Throws INTERNAL if there is none of that id. */
-  #answered(pullId: number): Asked {
+  #answered(pullId: number): void {
     const asked = this.#pulls.get(pullId);
     if (asked === undefined) throw protocolError(`pull ${pullId} was answered and not asked`);
     this.#pulls.delete(pullId);
-    this.#asked -= asked.maxMessages;
-    if (asked.kind === "refill") this.#refills -= 1;
-    return asked;
+    this.#asked -= asked;
+    if (pullId === this.#refillId) this.#refillId = 0;
   }
 
-  /** The waiter of this pull, if there is one, has none now. */
+  /** The waiter of this pull, if it still waits, has no pull now. */
   #askAgain(pullId: number): void {
     for (const waiter of this.#waiters) if (waiter.pullId === pullId) waiter.pullId = 0;
   }
 
-  /** The waiter of this pull waited in vain; if it was served meanwhile, nothing happens. */
+  /** The waiter of this pull waits no more; if it was served meanwhile, nothing happens. */
   #giveUp(pullId: number): void {
     for (let index = 0; index < this.#waiters.length; index++) {
       const waiter = this.#waiters.at(index)!;

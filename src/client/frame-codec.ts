@@ -1,4 +1,7 @@
-/** Messages to frames and back by the generated code. The frames of the hot path are in `wire/` (encode.ts, frames.ts). */
+/**
+ * Messages to frames and back, by the generated code. Those of the hot path are in wire/encode.ts and
+ * frames.ts.
+ */
 import {
   BinaryReader,
   type BinaryReadOptions,
@@ -13,7 +16,10 @@ const utf8Writer = new TextEncoder();
 
 type BinaryOptions = BinaryReadOptions & BinaryWriteOptions;
 
-/** protobuf-ts would make a new text coder for every frame. Fields that this version does not know are dropped. */
+/**
+ * protobuf-ts would make a new text coder for every frame. Fields that this version does not know are
+ * dropped.
+ */
 export const FRAME_OPTIONS: BinaryOptions = {
   readUnknownField: false,
   writeUnknownFields: false,

@@ -1,7 +1,7 @@
 /**
- * One WebSocket as frames: bytes out, bytes in, and how it ended. What the frames say is none of its business:
- * `Stream` (the streams of producers, consumers and subscribers) and `DuplexCall` (the calls of generated
- * clients) both stand on it.
+ * One WebSocket as frames: bytes out, bytes in, and how it ended. What the frames say is none of its
+ * business: `Stream` (the streams of producers, consumers and subscribers) and `DuplexCall` (the calls of
+ * generated clients) both stand on it.
  *
  * Always holds: `ended` is called exactly once, and nothing is called after it.
  */

@@ -1,4 +1,7 @@
-/** What a program says when it makes a producer, consumer or subscriber, and when it sends or polls; and its checks. */
+/**
+ * What a program says when it makes a producer, consumer or subscriber, and when it sends or polls; and its
+ * checks.
+ */
 import { TinyMQError } from "../errors.ts";
 import { ConsumeMode, Delivery } from "../gen/tinymq/v1/queue.ts";
 import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
@@ -6,12 +9,13 @@ import type { Headers } from "../wire/encode.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { type Duration, parseDuration, type Size } from "../wire/units.ts";
 import type { Decoder, Encoder } from "./codecs.ts";
-import { type ReconnectOptions, type ReconnectPolicy, reconnectPolicy } from "./reconnect.ts";
+import { type ReconnectOptions, reconnectPolicy } from "./reconnect.ts";
 import type { OpenSocket, TlsOptions } from "./sockets/socket.ts";
 
 /**
- * The state of a connection: `idle` before `initConn()`, or after it failed; `connecting`; `standby` connected,
- * a consumer in line for the topic's lock; `open`; `reconnecting` lost, and trying again; `closed` for good.
+ * The state of a connection: `idle` before `initConn()`, or after it failed; `connecting`; `standby`
+ * connected, a consumer in line for the topic's lock; `open`; `reconnecting` lost, and trying again;
+ * `closed` for good.
  */
 export type ConnectionState = "idle" | "connecting" | "standby" | "open" | "reconnecting" | "closed";
 
@@ -23,7 +27,9 @@ export interface ConnectionOptions {
   tls?: boolean | TlsOptions;
   /** Closes the connection when aborted; pending calls then reject with CANCELLED. */
   signal?: AbortSignal;
-  /** Connect again when the connection is lost. Default false: every later call throws `DeadConnectionUsed`. */
+  /**
+   * Connect again when the connection is lost. Default false: every later call throws `DeadConnectionUsed`.
+   */
   reconnect?: boolean | ReconnectOptions;
   /** Time limit for opening the connection. Default 10 s. */
   connectTimeout?: Duration;
@@ -39,7 +45,10 @@ export interface ProducerOptions<T = string> extends ConnectionOptions {
   codec?: Encoder<T>;
   /** `queue` (default): stored until consumed. `broadcast`: not stored, only sent to current subscribers. */
   delivery?: "queue" | "broadcast";
-  /** The server drops a message whose id this topic accepted less than this long ago. Default: it drops none. */
+  /**
+   * The server drops a message whose id this topic accepted less than this long ago. Default: it drops
+   * none.
+   */
   unique?: Duration;
   /** Maximum unacknowledged bytes; above it, `send()` fails with `SendBufferFull`. Default 64 MiB. */
   maxUnacknowledged?: Size;
@@ -97,33 +106,18 @@ export interface RetryOptions {
 export interface SubscriberOptions<T = string> extends ConnectionOptions {
   /** Decodes bodies. Default `text`: bodies are strings. */
   codec?: Decoder<T>;
-  /** Maximum messages that wait for a slow loop; beyond it the oldest are dropped, and `missed`. Default 10,000. */
+  /**
+   * Maximum messages that wait for a slow loop; beyond it the oldest are dropped, and `missed`. Default
+   * 10,000.
+   */
   buffer?: number;
 }
 
 /** `ConnectionOptions` and the address, checked. */
-export interface ConnectionSettings {
-  readonly host: string;
-  readonly port: number;
-  readonly topic: string;
-  readonly token: string;
-  readonly tls: boolean | TlsOptions;
-  readonly signal: AbortSignal | undefined;
-  readonly reconnect: ReconnectPolicy | undefined;
-  readonly connectTimeoutMs: number;
-  readonly onStateChange: ConnectionOptions["onStateChange"];
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly openSocket: OpenSocket | undefined;
-}
+export type ConnectionSettings = Readonly<ReturnType<typeof connectionSettings>>;
 
 /** Throws INVALID_ARGUMENT or `InvalidTopic`. */
-export function connectionSettings(
-  host: string,
-  port: number,
-  topic: string,
-  options: ConnectionOptions,
-): ConnectionSettings {
+export function connectionSettings(host: string, port: number, topic: string, options: ConnectionOptions) {
   if (typeof host !== "string" || host === "") throw invalid("the host is missing");
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw invalid(`a port is 1 to 65535, not ${String(port)}`);
@@ -145,23 +139,24 @@ export function connectionSettings(
   };
 }
 
-const DELIVERIES = { queue: Delivery.QUEUE, broadcast: Delivery.BROADCAST } as const;
-const MODES = {
-  exclusive: ConsumeMode.EXCLUSIVE,
-  standby: ConsumeMode.STANDBY,
-  shared: ConsumeMode.SHARED,
-} as const;
+const DELIVERIES = new Map([
+  ["queue", Delivery.QUEUE],
+  ["broadcast", Delivery.BROADCAST],
+]);
+const MODES = new Map([
+  ["exclusive", ConsumeMode.EXCLUSIVE],
+  ["standby", ConsumeMode.STANDBY],
+  ["shared", ConsumeMode.SHARED],
+]);
 
 /** The option `delivery` on the wire. Throws INVALID_ARGUMENT for anything else. */
-export function deliveryOf(delivery: string): Delivery {
-  if (Object.hasOwn(DELIVERIES, delivery)) return DELIVERIES[delivery as keyof typeof DELIVERIES];
-  throw invalid(`delivery is "queue" or "broadcast", not ${String(delivery)}`);
+export function deliveryOf(delivery = "queue"): Delivery {
+  return choice(DELIVERIES, delivery, "delivery");
 }
 
 /** The option `mode` on the wire. Throws INVALID_ARGUMENT for anything else. */
-export function modeOf(mode: string): ConsumeMode {
-  if (Object.hasOwn(MODES, mode)) return MODES[mode as keyof typeof MODES];
-  throw invalid(`mode is "exclusive", "standby" or "shared", not ${String(mode)}`);
+export function modeOf(mode = "exclusive"): ConsumeMode {
+  return choice(MODES, mode, "mode");
 }
 
 /** An option that counts something. Throws INVALID_ARGUMENT naming `what` unless it is an integer from 1. */
@@ -181,6 +176,13 @@ export function milliseconds(duration: Duration | undefined, what: string): numb
 /** 16 random bytes, which name a producer or consumer over all of its connections. */
 export function randomId(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(16));
+}
+
+function choice<T>(choices: ReadonlyMap<string, T>, given: string, what: string): T {
+  const chosen = choices.get(given);
+  if (chosen !== undefined) return chosen;
+  const names = [...choices.keys()].map((name) => `"${name}"`).join(" or ");
+  throw invalid(`${what} is ${names}, not ${String(given)}`);
 }
 
 function invalid(message: string): TinyMQError {

@@ -1,6 +1,6 @@
 /**
- * A producer's side of the Produce protocol: the batch that is being filled, the batches that wait for room in
- * flight, those in flight, and what the server answers. It knows nothing of codecs.
+ * A producer's side of the Produce protocol: the batch that is being filled, the batches that wait for room
+ * in flight, those in flight, and what the server answers. It knows nothing of codecs.
  *
  * Always holds: order is the order of `add`; a batch has a seq from the moment it is first sent, seqs in
  * flight are without gaps; each batch settles exactly once; `held` is the bytes of all batches not settled.

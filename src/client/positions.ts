@@ -1,20 +1,14 @@
 /**
- * What one consume stream was delivered, by position, and what became of it.
+ * What one consume stream was delivered, by position, and what of it is settled.
  *
  * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending
  * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`.
  */
 
 /** The positions from `from` on and below `to`. */
-interface Range {
+export interface Range {
   from: number;
   to: number;
-}
-
-/** Consecutive positions. */
-export interface PositionRange {
-  readonly position: number;
-  readonly count: number;
 }
 
 export class Positions {
@@ -22,7 +16,7 @@ export class Positions {
   end = 0;
   /** Positions below were handed to the program, or discarded. */
   handed = 0;
-  /** The stream is gone: whatever is said of its messages now means nothing. */
+  /** The stream is gone: settling its messages does nothing any more. */
   ended = false;
   #floor = 0;
   /** The floor that the server was told. */
@@ -30,7 +24,10 @@ export class Positions {
   readonly #above: Range[] = [];
   /** Positions in `#above`. */
   #settledAbove = 0;
-  /** Ranges above the floor that are done and that the server was not told of. The floor may have passed them since. */
+  /**
+   * Ranges above the floor that are done and that the server was not told of. The floor may have passed
+   * them since.
+   */
   #done: Range[] = [];
 
   /** Received and not settled. */
@@ -88,20 +85,22 @@ export class Positions {
     this.#raise();
   }
 
-  /** What the server was not told yet, and then counts as told: all below `count` is done, and so are the ranges. */
-  take(): { count: number | undefined; ranges: PositionRange[] } {
+  /**
+   * What the server was not told yet, and then counts as told: all below `count` is done, and so are the
+   * ranges.
+   */
+  take(): { count: number | undefined; ranges: Range[] } {
     const count = this.#floor > this.#told ? this.#floor : undefined;
     this.#told = this.#floor;
-    if (this.#done.length === 0) return { count, ranges: [] };
     const done = this.#done.sort((a, b) => a.from - b.from);
-    this.#done = [];
-    const ranges: { position: number; count: number }[] = [];
-    for (const { from, to } of done) {
-      const position = Math.max(from, this.#floor);
-      if (position >= to) continue;
+    if (done.length > 0) this.#done = [];
+    const ranges: Range[] = [];
+    for (const range of done) {
+      const from = Math.max(range.from, this.#floor);
       const last = ranges.at(-1);
-      if (last !== undefined && last.position + last.count === position) last.count += to - position;
-      else ranges.push({ position, count: to - position });
+      if (from >= range.to) continue;
+      if (last?.to === from) last.to = range.to;
+      else ranges.push({ from, to: range.to });
     }
     return { count, ranges };
   }

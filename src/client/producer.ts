@@ -35,7 +35,10 @@ export class Producer<T = string> {
   #batchSettled: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control characters. */
+  /**
+   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
+   * characters.
+   */
   constructor(host: string, port: number, topic: string, options: ProducerOptions<T> = {}) {
     this.#settings = connectionSettings(host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
@@ -43,7 +46,7 @@ export class Producer<T = string> {
     this.#closeTimeoutMs = parseDuration(options.closeTimeout ?? DEFAULT_CLOSE_TIMEOUT_MS, "closeTimeout");
     this.#outbox = new Outbox(
       this.#settings,
-      deliveryOf(options.delivery ?? "queue"),
+      deliveryOf(options.delivery),
       milliseconds(options.unique, "unique"),
       parseSize(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
     );
@@ -61,8 +64,9 @@ export class Producer<T = string> {
   }
 
   /**
-   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`, and may then
-   * be called again. Even with `reconnect` it fails at the first refusal, unless `reconnect.initial` is set.
+   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`, and may
+   * then be called again. Even with `reconnect` it fails at the first refusal, unless `reconnect.initial`
+   * is set.
    */
   initConn(): Promise<void> {
     return this.#connection.init();
@@ -78,8 +82,9 @@ export class Producer<T = string> {
     try {
       this.#check();
       const settled = this.#add(message, id, options?.headers, options);
-      // Each send has a promise of its own: `then()` makes one for less than a pair of settling functions costs.
-      // The first of a batch gets the batch's, so that a loop which awaits every send saves a microtask.
+      // Each send has a promise of its own: `then()` makes one for less than a pair of settling functions
+      // costs. The first of a batch gets the batch's, so that a loop which awaits every send saves a
+      // microtask.
       if (settled === this.#batchSettled) return settled.then();
       this.#batchSettled = settled;
       return settled;
@@ -90,8 +95,8 @@ export class Producer<T = string> {
 
   /**
    * Sends many messages; resolves when all are stored. Waits for room where `send()` would fail with
-   * `SendBufferFull`. Rejects as `send()` does, with the first error; messages before and after the failed one
-   * may be stored. `options.headers` are for messages that have none of their own.
+   * `SendBufferFull`. Rejects as `send()` does, with the first error; messages before and after the failed
+   * one may be stored. `options.headers` are for messages that have none of their own.
    */
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
     const batches = new Set<Promise<void>>();

@@ -33,10 +33,10 @@ export class Receiver implements ConnectionOwner {
   readonly #mode: ConsumeMode;
   readonly #consumerId = randomId();
   readonly #settlements: Settlements;
-  /** Rewinds without an answer: deliveries are of before and are discarded. */
+  /** Rewinds without an answer: what is delivered until then was sent before, and is discarded. */
   #rewinding = 0;
 
-  /** `prefetch`: maximum unsettled messages. */
+  /** `prefetch`: maximum unsettled messages held by the consumer. */
   constructor(settings: ConnectionSettings, mode: ConsumeMode, prefetch: number) {
     const { clock } = settings;
     this.#settings = settings;

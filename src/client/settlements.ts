@@ -68,11 +68,9 @@ export class Settlements {
   take(): { ack: Ack | undefined; settles: Settle[] } {
     if (!this.positions.isDirty) return { ack: undefined, settles: [] };
     const { count, ranges } = this.positions.take();
+    const ack = count === undefined ? undefined : { count };
     const done = { outcome: Outcome.DONE, reason: "", delayMs: 0 };
-    return {
-      ack: count === undefined ? undefined : { count },
-      settles: ranges.map((range) => ({ ...range, ...done })),
-    };
+    return { ack, settles: ranges.map(({ from, to }) => ({ position: from, count: to - from, ...done })) };
   }
 
   #send(settle: Settle): void {

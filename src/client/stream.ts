@@ -70,7 +70,9 @@ export class Stream {
     );
   }
 
-  /** Sends one frame. MUST be called only while the stream is open; on one that just ended it does nothing. */
+  /**
+   * Sends one frame. MUST be called only while the stream is open; on one that just ended it does nothing.
+   */
   send(frame: Uint8Array<ArrayBuffer>): void {
     this.#sentAt = this.#clock.now();
     this.#frames.send(frame);

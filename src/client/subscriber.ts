@@ -1,7 +1,7 @@
 /** The subscriber: sees what is sent to one topic, live, and consumes nothing. */
-import { TinyMQError } from "../errors.ts";
-import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
-import { BatchReader } from "../wire/decode.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { type Published, SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
+import type { BatchReader } from "../wire/decode.ts";
 import type { Headers } from "../wire/encode.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { MiB } from "../wire/limits.ts";
@@ -9,6 +9,7 @@ import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
+import { Inbox } from "./inbox.ts";
 import { NO_HEADERS } from "./message.ts";
 import {
   type ConnectionSettings,
@@ -30,13 +31,6 @@ export interface PublishedMessage<T> {
   readonly headers: Headers;
 }
 
-/** A frame of published messages, `left` of which wait for a loop. */
-interface Frame {
-  readonly reader: BatchReader;
-  readonly bytes: number;
-  left: number;
-}
-
 type Step<T> = IteratorResult<PublishedMessage<T>>;
 
 /** Sees the messages of one topic, at most once each. `initConn()` first, `close()` last. */
@@ -46,14 +40,14 @@ export class Subscriber<T = string> {
   readonly #buffer: number;
   readonly #connection: Connection;
   readonly #missed = new MissedCounter();
-  readonly #frames = new Fifo<Frame>();
+  readonly #inbox = new Inbox();
   /** Each resolves the step of a loop that waits. */
   readonly #waiters = new Fifo<(step: Step<T> | Promise<Step<T>>) => void>();
-  /** Messages and bytes of `#frames`. */
-  #waiting = 0;
-  #bytes = 0;
 
-  /** Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control characters. */
+  /**
+   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
+   * characters.
+   */
   constructor(host: string, port: number, topic: string, options: SubscriberOptions<T> = {}) {
     this.#settings = connectionSettings(host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
@@ -78,9 +72,9 @@ export class Subscriber<T = string> {
   }
 
   /**
-   * Loops over the messages from now on, without end. Messages wait in the buffer while nobody loops. Ends when
-   * the subscriber is closed. Throws `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the codec
-   * refuses; a new loop goes on behind it.
+   * Loops over the messages from now on, without end. Messages wait in the buffer while nobody loops. Ends
+   * when the subscriber is closed. Throws `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the
+   * codec refuses; a new loop goes on behind it.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<PublishedMessage<T>> {
     let ended = false;
@@ -107,7 +101,7 @@ export class Subscriber<T = string> {
   }
 
   #next(): Promise<Step<T>> {
-    if (this.#waiting > 0) return this.#take();
+    if (this.#inbox.length > 0) return this.#take();
     const { trouble } = this.#connection;
     if (trouble === undefined) return new Promise((resolve) => this.#waiters.push(resolve));
     if (this.#connection.isClosedWell) return Promise.resolve({ value: undefined, done: true });
@@ -132,32 +126,25 @@ export class Subscriber<T = string> {
     }
   }
 
-  /** Steps over the oldest message that waits. Throws DATA_LOSS, and drops the rest of a malformed frame. */
+  /** Steps over the oldest message that waits. Throws DATA_LOSS where it cannot be read, and ends the connection. */
   #step(): BatchReader {
-    const frame = this.#frames.first()!;
-    frame.left -= 1;
-    this.#waiting -= 1;
-    let fine = false;
     try {
-      fine = frame.reader.next();
-      if (!fine) throw new TinyMQError("DATA_LOSS", "a frame has fewer messages than it says");
-    } finally {
-      if (!fine) this.#waiting -= frame.left;
-      if (!fine || frame.left === 0) {
-        this.#frames.shift();
-        this.#bytes -= frame.bytes;
-      }
+      this.#inbox.next();
+      return this.#inbox.reader;
+    } catch (thrown) {
+      // What follows a frame that cannot be read cannot be trusted either.
+      this.#inbox.clear();
+      this.#connection.fail(toTinyMQError(thrown));
+      throw thrown;
     }
-    return frame.reader;
   }
 
-  #published(messages: Uint8Array, count: number): void {
+  #published({ messages, count }: Published): void {
     if (count === 0) return;
-    this.#frames.push({ reader: new BatchReader(messages), bytes: messages.length, left: count });
-    this.#waiting += count;
-    this.#bytes += messages.length;
-    while (this.#waiters.length > 0 && this.#waiting > 0) this.#waiters.shift()!(this.#take());
-    while (this.#waiting > this.#buffer || this.#bytes > BUFFER_BYTES) {
+    const inbox = this.#inbox;
+    inbox.push({ firstPosition: 0, runs: [{ firstOffset: 0, count, redelivered: false }], messages }, count);
+    while (this.#waiters.length > 0 && inbox.length > 0) this.#waiters.shift()!(this.#take());
+    while (inbox.length > this.#buffer || (inbox.length > 0 && inbox.bytes > BUFFER_BYTES)) {
       this.#step();
       this.#missed.missed += 1;
     }
@@ -193,9 +180,9 @@ export class Subscriber<T = string> {
     const { kind } = decodeFrame(SubscribeResponse, frame);
     switch (kind.oneofKind) {
       case "published": {
-        const { epoch, published, count, messages } = kind.published;
+        const { epoch, published, count } = kind.published;
         this.#missed.seen(epoch, published, count);
-        return this.#published(messages, count);
+        return this.#published(kind.published);
       }
       case "count":
         return this.#missed.seen(kind.count.epoch, kind.count.published, 0);

@@ -68,7 +68,10 @@ export class TinyMQTransport implements RpcTransport {
   }
 }
 
-/** The generated client of the service `Admin` for the server at `host:port`. Its calls throw `TinyMQError`s. */
+/**
+ * The generated client of the service `Admin` for the server at `host:port`. Its calls throw
+ * `TinyMQError`s.
+ */
 export function adminClient(
   host: string,
   port: number,

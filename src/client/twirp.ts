@@ -5,8 +5,8 @@ import { abortError, twirpError } from "./close-error.ts";
 import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
 
 /**
- * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error that the server answered,
- * or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
+ * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error that the server
+ * answered, or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
  */
 export function unaryCall<I extends object, O extends object>(
   server: ServerAddress & { token?: string },

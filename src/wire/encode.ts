@@ -155,7 +155,10 @@ function encodedHeadersLength(headers: Headers): number {
   for (const key of Object.keys(headers)) {
     const value: unknown = headers[key];
     if (typeof value !== "string") {
-      throw new TinyMQError("INVALID_ARGUMENT", `header ${JSON.stringify(key)} is text, not ${typeof value}`);
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `header ${JSON.stringify(key)} must be text, not ${typeof value}`,
+      );
     }
     const entry = encodedHeaderLength(textCoder.byteLength(key), textCoder.byteLength(value));
     length += 1 + varintLength(entry) + entry;

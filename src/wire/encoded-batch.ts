@@ -1,6 +1,6 @@
 /**
- * Batches that are encoded, and the buffers that they are written into. The frame that carries one to the server
- * (`ProduceRequest { batch: ProduceBatch }`) is written around it, in place.
+ * Batches that are encoded, and the buffers that they are written into. The frame that carries one to the
+ * server (`ProduceRequest { batch: ProduceBatch }`) is written around it, in place.
  *
  * Always holds: a buffer is written again only after every batch in it was released.
  */
@@ -14,7 +14,10 @@ export const HEADROOM = 64;
 export const SEND_BUFFER_BYTES = 256 * KiB;
 /** What a fast producer has in flight. */
 const MAX_FREE_BYTES = 8 * MiB;
-/** Larger buffers, for larger messages, are multiples of this, so that they fit the next one of about that size. */
+/**
+ * Larger buffers, for larger messages, are multiples of this, so that they fit the next one of about that
+ * size.
+ */
 const LARGE_STEP = 64 * KiB;
 
 /** Bytes that batches are written into, one behind the other. */

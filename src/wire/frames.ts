@@ -204,9 +204,12 @@ export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
  * awaited sends).
  */
 export function readAcked(frame: Uint8Array): ProduceResponse | null {
-  if (frame[0] !== ACKED_TAG || frame[1] !== frame.length - 2 || frame[2] !== 0x08) return null;
-  const seq = readVarint(frame, 3, frame.length);
-  if (varintEnd !== frame.length || !Number.isSafeInteger(seq)) return null;
+  const { length } = frame;
+  if (frame[0] !== ACKED_TAG || frame[1] !== length - 2 || frame[2] !== 0x08) return null;
+  // Longer than a number can be, or cut off.
+  if (length > 13 || frame[length - 1]! >= 0x80) return null;
+  const seq = readVarint(frame, 3, length);
+  if (varintEnd !== length || !Number.isSafeInteger(seq)) return null;
   return { kind: { oneofKind: "acked", acked: { seq } } };
 }
 

@@ -33,8 +33,8 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
 export let varintEnd = 0;
 
 /**
- * The varint at `at`; `varintEnd` is then behind it. From 2^53 on it is not exact, but never below 2^53. Throws
- * INVALID_ARGUMENT if it is longer than ten bytes or does not end before `end`.
+ * The varint at `at`; `varintEnd` is then behind it. From 2^53 on it is not exact, but never below 2^53.
+ * Throws INVALID_ARGUMENT if it is longer than ten bytes or does not end before `end`.
  */
 export function readVarint(bytes: Uint8Array, at: number, end: number): number {
   let value = 0;

@@ -53,7 +53,7 @@ class NaivePositions {
     const { count = 0, ranges } = positions.take();
     for (const position of span(0, count)) this.told.add(position);
     for (const range of ranges) {
-      for (const position of span(range.position, range.position + range.count)) this.told.add(position);
+      for (const position of span(range.from, range.to)) this.told.add(position);
     }
     expect(this.told).toEqual(this.settled);
     expect(positions.isDirty).toBe(false);
