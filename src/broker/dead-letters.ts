@@ -9,8 +9,15 @@ import { truncateUtf8 } from "../wire/close.ts";
 import { encodeHeaders } from "../wire/headers.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
 import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
+import { varintLength, writeVarint } from "../wire/varint.ts";
 
-const PREFIX = "tinymq-dead-";
+const TOPIC = "tinymq-dead-topic";
+const REASON = "tinymq-dead-reason";
+const TIME = "tinymq-dead-time";
+const DELIVERIES = "tinymq-dead-deliveries";
+/** These are ours; a program's own headers, however they are called, stay. */
+const OURS: ReadonlySet<string> = new Set([TOPIC, REASON, TIME, DELIVERIES]);
+const LONGEST_OURS = Math.max(...[...OURS].map(({ length }) => length));
 const HEADERS_TAG = 0x1a;
 const KEY_TAG = 0x0a;
 const utf8 = new TextDecoder();
@@ -27,10 +34,10 @@ export interface Death {
 /** Checked messages as dead letters: a copy of `parts`, with headers that tell how they died. */
 export function withDeathHeaders(parts: readonly Uint8Array[], death: Death): Uint8Array {
   const headers = encodeHeaders({
-    [`${PREFIX}topic`]: death.topic,
-    [`${PREFIX}reason`]: truncateUtf8(death.reason, MAX_REASON_BYTES),
-    [`${PREFIX}time`]: new Date(death.time).toISOString(),
-    [`${PREFIX}deliveries`]: String(death.deliveries),
+    [TOPIC]: death.topic,
+    [REASON]: truncateUtf8(death.reason, MAX_REASON_BYTES),
+    [TIME]: new Date(death.time).toISOString(),
+    [DELIVERIES]: String(death.deliveries),
   });
   return rewrite(concatBytes(parts), headers);
 }
@@ -59,11 +66,12 @@ function rewrite(batch: Uint8Array, headers: Uint8Array): Uint8Array {
 
 /** A message as the entry of a batch. */
 function entry(message: Uint8Array): Uint8Array {
-  const length: number[] = [];
-  let rest = message.length;
-  for (; rest >= 0x80; rest = Math.floor(rest / 128)) length.push((rest % 128) + 0x80);
-  length.push(rest);
-  return concatBytes([Uint8Array.of(ENTRY_TAG, ...length), message]);
+  const start = 1 + varintLength(message.length);
+  const bytes = new Uint8Array(start + message.length);
+  bytes[0] = ENTRY_TAG;
+  writeVarint(bytes, 1, message.length);
+  bytes.set(message, start);
+  return bytes;
 }
 
 function isDeadLetterHeader(batch: Uint8Array, valueStart: number, fieldEnd: number): boolean {
@@ -73,6 +81,6 @@ function isDeadLetterHeader(batch: Uint8Array, valueStart: number, fieldEnd: num
   at += 1;
   if (batch[at] !== KEY_TAG) return false;
   const keyLength = batch[at + 1]!;
-  if (keyLength < PREFIX.length || keyLength >= 0x80 || at + 2 + keyLength > fieldEnd) return false;
-  return utf8.decode(batch.subarray(at + 2, at + 2 + PREFIX.length)) === PREFIX;
+  if (keyLength > LONGEST_OURS || at + 2 + keyLength > fieldEnd) return false;
+  return OURS.has(utf8.decode(batch.subarray(at + 2, at + 2 + keyLength)));
 }

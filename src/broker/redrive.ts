@@ -8,10 +8,11 @@ import { withoutDeathHeaders } from "./dead-letters.ts";
 const MESSAGES_AT_A_TIME = 1_024;
 
 /**
- * Moves at most `limit` ready messages of `<name>.dead` to `name`, in order, and returns how many. Throws
- * NOT_FOUND if there is no dead-letter topic.
+ * Moves at most `limit` ready messages of `<name>.dead` to `name`, in order, and returns how many. `given` is
+ * either of the two names. Throws NOT_FOUND if there is no dead-letter topic.
  */
-export async function redrive(broker: Broker, name: string, limit: number): Promise<number> {
+export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
+  const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
   const dead = broker.requireTopic(name + DEAD_LETTER_SUFFIX);
   const topic = broker.openTopic(name);
   // What is rejected while this runs is for the next time, or it would never end.

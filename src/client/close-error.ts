@@ -1,4 +1,4 @@
-/** What the server's refusals mean to a program: close codes and statuses as errors. */
+/** How calls and connections end, as errors: close codes, statuses, refused handshakes, aborted signals. */
 import {
   CODE_NUMBERS,
   type Code,
@@ -14,21 +14,21 @@ import {
 } from "../errors.ts";
 import { CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_RESTART, codeOfClose } from "../wire/close.ts";
 
-/** Close codes of RFC 6455 that Bun sends by itself, and what they mean here. */
+/** Close codes of RFC 6455, and what they mean here. */
 const SOCKET_CODES: Record<number, [Code, string]> = {
   [CLOSE_NORMAL]: ["UNAVAILABLE", "the server ended the stream"],
-  [CLOSE_GOING_AWAY]: ["UNAVAILABLE", "the server goes away"],
-  1002: ["INTERNAL", "the server saw a broken WebSocket frame"],
+  [CLOSE_GOING_AWAY]: ["UNAVAILABLE", "the server is stopping"],
+  1002: ["INTERNAL", "the server received a malformed WebSocket frame"],
   [CLOSE_ABNORMAL]: ["UNAVAILABLE", "the connection was lost"],
-  1007: ["INTERNAL", "the server saw a frame of the wrong kind"],
-  1009: ["OUT_OF_RANGE", "the server found a frame too large"],
+  1007: ["INTERNAL", "the server received a text frame that is not UTF-8"],
+  1009: ["OUT_OF_RANGE", "the server received a frame above its size limit"],
   [CLOSE_RESTART]: ["UNAVAILABLE", "the server restarts"],
 };
 
-/** The error that the end of an open stream means; a 1000 that we did not ask for is UNAVAILABLE. */
+/** The error of a stream that the server, or the network, ended. */
 export function closeError(closeCode: number, reason: string, detail: string): TinyMQError {
   const code = codeOfClose(closeCode);
-  // A stream that ends with RESOURCE_EXHAUSTED says nothing of a message: no `QueueFull` and the like here.
+  // The whole stream was refused, not one message: RESOURCE_EXHAUSTED is no `QueueFull` here.
   if (code === "UNAUTHENTICATED") return new Unauthenticated(reason || "the token is missing or wrong");
   if (code !== undefined) return new TinyMQError(code, reason || `the server closed with ${code}`);
   const [known, meaning] = SOCKET_CODES[closeCode] ?? ["UNKNOWN", "the connection was closed"];
@@ -36,15 +36,28 @@ export function closeError(closeCode: number, reason: string, detail: string): T
   return new TinyMQError(known, `${meaning} (close code ${closeCode}${words === "" ? "" : `: ${words}`})`);
 }
 
-/** The error of a handshake that did not come about. */
+/** The error of a refused handshake. */
 export function refusedError(address: string, detail: string): ConnectionRefusedError {
   return new ConnectionRefusedError(`cannot connect to ${address}${detail === "" ? "" : `: ${detail}`}`);
 }
 
-/** What `initConn()` throws where the server ended the stream with `error` instead of opening it. */
+/**
+ * The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or
+ * DEADLINE_EXCEEDED.
+ */
+export function abortError(signal: AbortSignal | undefined): TinyMQError {
+  const reason: unknown = signal?.reason;
+  if (reason instanceof TinyMQError) return reason;
+  if (reason instanceof DOMException && reason.name === "TimeoutError") {
+    return new TinyMQError("DEADLINE_EXCEEDED", "the call's time limit has passed", { cause: reason });
+  }
+  return new TinyMQError("CANCELLED", "aborted", { cause: reason });
+}
+
+/** What `initConn()` throws where `error` ended the stream before it was open. */
 export function initError(error: TinyMQError): TinyMQError {
   if (error instanceof ConnectionRefusedError || error instanceof Unauthenticated) return error;
-  // The open frame holds nothing else that a program could have got wrong.
+  // The topic is all that a program can get wrong in an open frame.
   if (error.code === "INVALID_ARGUMENT") return new InvalidTopic(error.message, { cause: error });
   if (error.code === "CANCELLED") return error;
   return new InitFailed(error.message, { cause: error, code: error.code });
@@ -55,12 +68,17 @@ export function rejectionError(code: number, message: string): TinyMQError {
   return errorOfCode(codeFromNumber(code), message || `the server rejected it with status ${code}`);
 }
 
-/** What is thrown at a frame that has no place in the protocol. `kind` is its `oneofKind`. */
-export function unexpectedAnswer(kind: string | undefined): TinyMQError {
-  return new TinyMQError("INTERNAL", `the server broke the protocol: ${kind ?? "an unknown kind of answer"}`);
+/** INTERNAL: the server sent what the protocol does not allow here. */
+export function protocolError(what: string): TinyMQError {
+  return new TinyMQError("INTERNAL", `the server broke the protocol: ${what}`);
 }
 
-/** Whether coming back later may help. */
+/** INTERNAL: the server sent a frame of a kind that has no place here. `kind` is its `oneofKind`. */
+export function unexpectedAnswer(kind: string | undefined): TinyMQError {
+  return protocolError(kind ?? "an unknown kind of answer");
+}
+
+/** Whether trying again later may help. */
 export function isPassing(error: TinyMQError): boolean {
   return (
     error.code === "UNAVAILABLE" || error.code === "RESOURCE_EXHAUSTED" || error.code === "DEADLINE_EXCEEDED"
@@ -75,7 +93,7 @@ export function twirpError(code: string, message: string): TinyMQError {
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
 }
 
-/** What calls on a dead connection throw: why it died is the cause. CANCELLED stays itself. */
+/** What calls on a dead connection throw, with why it died as cause. CANCELLED is thrown as it is. */
 export function deadConnection(error: TinyMQError | undefined): TinyMQError {
   if (error === undefined) return new DeadConnectionUsed("the connection is closed");
   if (error.code === "CANCELLED") return error;

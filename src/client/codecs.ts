@@ -1,4 +1,4 @@
-/** What a program's bodies are, and how they become bytes. */
+/** Codecs: what a program's bodies are, and how they become bytes and bodies again. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 
@@ -6,23 +6,26 @@ import { TinyMQError } from "../errors.ts";
 export interface EncodedBody {
   /** The bytes: a view that the codec MUST NOT keep, but may copy. */
   bytes(): Uint8Array;
-  /** The bytes, to keep: as the `bytes` codec gives them. */
+  /** The bytes, which the codec may keep: what the `bytes` codec returns. */
   copy(): Uint8Array;
   /** The bytes as UTF-8; what is not UTF-8 becomes U+FFFD. */
   text(): string;
 }
 
-/** Turns bodies of one type into text or bytes. Throws INVALID_ARGUMENT for what is not of that type. */
+/** Turns bodies of one type into text or bytes. Throws INVALID_ARGUMENT for a body of another type. */
 export interface Encoder<In> {
   encode(body: In): string | Uint8Array;
 }
 
-/** Turns received bodies into one type. May throw: the message then goes to the dead-letter topic. */
+/**
+ * Turns received bodies into values of one type. May throw: a consumed message then goes to the dead-letter
+ * topic.
+ */
 export interface Decoder<Out> {
   decode(body: EncodedBody): Out;
 }
 
-/** Both directions. `In` is what a producer sends, `Out` what a consumer gets. */
+/** Both directions. `In` is what a producer sends, `Out` what a consumer or subscriber gets. */
 export interface Codec<In, Out = In> extends Encoder<In>, Decoder<Out> {}
 
 /** Bodies are strings, as UTF-8. A lone surrogate becomes U+FFFD. */
@@ -35,9 +38,9 @@ export const text: Codec<string> = {
 };
 
 /**
- * Bodies are bytes. What a consumer gets is its own to keep and to change, but `body.buffer` may be larger
- * than the body, as with Node's `Buffer`: mind `body.byteOffset`, and take `body.slice()` to transfer one. (In
- * Node and browsers bodies below 4 KiB share buffers of 8 KiB; one from 32 KiB may stay in the frame it came in.)
+ * Bodies are bytes. A received body may be kept and changed, but `body.buffer` may be larger than the body,
+ * as with Node's `Buffer`: mind `body.byteOffset`, and transfer `body.slice()`. (In Node and browsers
+ * bodies below 4 KiB share buffers of 8 KiB; one from 32 KiB may stay in the frame that it came in.)
  */
 export const bytes: Codec<Uint8Array> = {
   encode(body) {
@@ -47,7 +50,7 @@ export const bytes: Codec<Uint8Array> = {
   decode: (body) => body.copy(),
 };
 
-/** What tinyMQ needs of a validator (source: standardschema.dev, version 1). */
+/** A validator such as Zod's, Valibot's or ArkType's (source: standardschema.dev, version 1). */
 export interface StandardSchema<In = unknown, Out = In> {
   readonly "~standard": {
     readonly version: 1;
@@ -101,7 +104,7 @@ export function protobuf<T extends object>(type: IMessageType<T>): Codec<T> {
 function validate<Out>(schema: StandardSchema<unknown, Out>, value: unknown): Out {
   const result = schema["~standard"].validate(value);
   if (result instanceof Promise) {
-    // Its outcome is of no use to anyone.
+    // Nobody awaits it: its rejection must not count as unhandled.
     result.catch(() => {});
     throw new TinyMQError(
       "INVALID_ARGUMENT",

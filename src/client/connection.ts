@@ -1,43 +1,42 @@
 /**
- * A connection over all of its streams: opening, losing, coming back, closing.
+ * A connection over all of its streams: opening, reconnecting, closing.
  *
  * Always holds: at most one stream at a time; `owner.ended` is called at most once, and last.
  */
-import type { DuplexStreamingCall, RpcOptions } from "@protobuf-ts/runtime-rpc";
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
-import { TinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
-import { abortError } from "./abort.ts";
-import { deadConnection, initError, isPassing } from "./close-error.ts";
-import type { ConnectionSettings, ConnectionState } from "./connection-options.ts";
+import type { Limits } from "../gen/tinymq/v1/queue.ts";
+import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
+import type { ConnectionSettings, ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
-import { Stream, type StreamTimes } from "./stream.ts";
-import { TinyMQTransport } from "./transport.ts";
+import { Stream } from "./stream.ts";
 
-/** Which RPC it is, and what its user does with it. `opened` and `receive` may throw: that is the end. */
-export interface ConnectionOwner<I extends object, O extends object> {
-  readonly heartbeat: I;
-  call(client: TinyMQClient, options: RpcOptions): DuplexStreamingCall<I, O>;
+/**
+ * What a connection needs of its user. `opened` and `receive` may throw: the stream then ends with that
+ * error.
+ */
+export interface ConnectionOwner {
+  readonly method: "Produce" | "Consume" | "Subscribe";
+  readonly heartbeat: Uint8Array<ArrayBuffer>;
   /** The open frame of the next stream. */
-  openFrame(): I;
-  /** The server's first frame, of the first stream or a later one. It may send at once. */
-  opened(response: O): { times: StreamTimes; state: "open" | "standby" };
-  receive(response: O): void;
-  /** The open stream is about to be closed by us: the last occasion to send. */
-  leaving(): void;
+  openFrame(): Uint8Array<ArrayBuffer>;
+  /** The server's first frame on each stream. The owner may send at once. */
+  opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" | "standby" };
+  receive(frame: Uint8Array): void;
+  /** The client is about to close the open stream: the last chance to send. */
+  leaving?(): void;
   /** The stream is lost; another will be opened. */
-  interrupted(): void;
-  /** The connection is dead: what waits rejects with `error`. Not called by `close()`. */
+  interrupted?(): void;
+  /** The connection is dead: pending calls reject with `error`. Not called by `close()`. */
   ended(error: TinyMQError): void;
 }
 
-export class Connection<I extends object, O extends object> {
+export class Connection {
   readonly #settings: ConnectionSettings;
-  readonly #owner: ConnectionOwner<I, O>;
-  readonly #client: TinyMQClient;
+  readonly #owner: ConnectionOwner;
   readonly #onAbort = () => this.fail(abortError(this.#settings.signal));
   #state: ConnectionState = "idle";
-  #stream: Stream<I, O> | undefined;
-  /** Why it is dead; undefined after `close()`. */
+  #stream: Stream | undefined;
+  /** Why it is dead; undefined if `close()` closed it. */
   #error: TinyMQError | undefined;
   /** Failed attempts in a row. */
   #failures = 0;
@@ -45,10 +44,9 @@ export class Connection<I extends object, O extends object> {
   #wait: { cancelTimer: () => void; done: () => void } | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(settings: ConnectionSettings, owner: ConnectionOwner<I, O>) {
+  constructor(settings: ConnectionSettings, owner: ConnectionOwner) {
     this.#settings = settings;
     this.#owner = owner;
-    this.#client = new TinyMQClient(new TinyMQTransport(settings));
   }
 
   get state(): ConnectionState {
@@ -60,12 +58,12 @@ export class Connection<I extends object, O extends object> {
     return this.#state === "open" || this.#state === "standby";
   }
 
-  /** Whether `close()` ended it, and no trouble did. */
+  /** Whether `close()` closed it, and no error did. */
   get isClosedWell(): boolean {
     return this.#state === "closed" && this.#error === undefined;
   }
 
-  /** What a call on a connection that is not in use throws; undefined if it is in use. */
+  /** What a call throws if the connection cannot be used now; undefined if it can. */
   get trouble(): TinyMQError | undefined {
     if (this.#state === "closed") return deadConnection(this.#error);
     if (this.isOpen || this.#state === "reconnecting") return undefined;
@@ -73,8 +71,8 @@ export class Connection<I extends object, O extends object> {
   }
 
   /**
-   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may then be
-   * called again.
+   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may
+   * then be called again.
    */
   async init(): Promise<void> {
     if (this.#state === "closed") throw deadConnection(this.#error);
@@ -91,26 +89,26 @@ export class Connection<I extends object, O extends object> {
       if (this.#is("connecting")) this.#setState("idle", error);
       throw initError(error);
     }
-    // Opened and lost in one breath, it may be on its way back: that is no failure.
+    // It may have been opened, lost, and be reconnecting already: that is no failure.
     if (this.#is("closed")) throw deadConnection(this.#error);
   }
 
-  /** Sends one request. MUST be called only while `isOpen`. */
-  send(request: I): void {
-    this.#stream?.send(request);
+  /** Sends one frame. MUST be called only while `isOpen`. */
+  send(frame: Uint8Array<ArrayBuffer>): void {
+    this.#stream?.send(frame);
   }
 
-  /** A standby became the holder. */
+  /** A standby holds the lock now. */
   promoted(): void {
     if (this.#state === "standby") this.#setState("open");
   }
 
-  /** Ends the connection for good, with `error`; the socket closes behind our back. */
+  /** Ends the connection for good, with `error`; the socket is closed in the background. */
   fail(error: TinyMQError): void {
     if (this.#state === "closed") return;
     const stream = this.#leave();
     this.#die(error);
-    // Well for the server: what was told to it before holds.
+    // With a closing handshake, so that the server takes what was sent before.
     if (stream !== undefined) void stream.close();
   }
 
@@ -128,8 +126,8 @@ export class Connection<I extends object, O extends object> {
     await stream?.close();
   }
 
-  #leave(): Stream<I, O> | undefined {
-    if (this.isOpen) this.#owner.leaving();
+  #leave(): Stream | undefined {
+    if (this.isOpen) this.#owner.leaving?.();
     const stream = this.#stream;
     this.#stream = undefined;
     return stream;
@@ -141,23 +139,26 @@ export class Connection<I extends object, O extends object> {
       try {
         this.#stream = this.#open(resolve);
       } catch (thrown) {
-        // An address that is none, for example.
+        // A malformed address, for example.
         resolve(toTinyMQError(thrown));
       }
     });
   }
 
-  #open(settled: (error: TinyMQError | undefined) => void): Stream<I, O> {
-    const stream: Stream<I, O> = new Stream(
-      (abort) => this.#owner.call(this.#client, { abort }),
-      { open: this.#owner.openFrame(), heartbeat: this.#owner.heartbeat },
+  #open(settled: (error: TinyMQError | undefined) => void): Stream {
+    const owner = this.#owner;
+    const stream: Stream = new Stream(
+      this.#settings,
+      `/tinymq.v1.TinyMQ/${owner.method}`,
       {
-        opened: (response) => {
-          const times = this.#opened(response);
+        openFrame: owner.openFrame(),
+        heartbeat: owner.heartbeat,
+        opened: (frame) => {
+          const limits = this.#opened(frame);
           settled(undefined);
-          return times;
+          return limits;
         },
-        message: (response) => this.#owner.receive(response),
+        receive: (frame) => owner.receive(frame),
         ended: (error, wasOpen) => {
           if (this.#stream !== stream) return settled(error);
           this.#stream = undefined;
@@ -171,15 +172,15 @@ export class Connection<I extends object, O extends object> {
     return stream;
   }
 
-  #opened(response: O): StreamTimes {
+  #opened(frame: Uint8Array): Limits | undefined {
     this.#openedAt = this.#settings.clock.now();
     const before = this.#state;
     // First, so that the owner may send what waits.
     this.#state = "open";
     try {
-      const { times, state } = this.#owner.opened(response);
+      const { limits, state } = this.#owner.opened(frame);
       this.#setState(state);
-      return times;
+      return limits;
     } catch (thrown) {
       this.#state = before;
       throw thrown;
@@ -189,14 +190,14 @@ export class Connection<I extends object, O extends object> {
   #lost(error: TinyMQError): void {
     const { reconnect, clock } = this.#settings;
     if (reconnect === undefined || reconnect.attempts === 0 || !isPassing(error)) return this.#die(error);
-    // A server that opens and drops us again and again is no success.
+    // Streams that the server opens and ends again at once do not count as success.
     if (clock.now() - this.#openedAt >= reconnect.maxDelay) this.#failures = 0;
-    this.#owner.interrupted();
+    this.#owner.interrupted?.();
     this.#setState("reconnecting", error);
-    this.#comeBack(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
+    this.#reconnect(error).catch((thrown) => this.fail(toTinyMQError(thrown)));
   }
 
-  async #comeBack(lost: TinyMQError): Promise<void> {
+  async #reconnect(lost: TinyMQError): Promise<void> {
     let error: TinyMQError | undefined = lost;
     while (error !== undefined && this.#is("reconnecting")) {
       if (!isPassing(error) || !(await this.#backOff())) break;
@@ -205,7 +206,7 @@ export class Connection<I extends object, O extends object> {
     if (error !== undefined && this.#is("reconnecting")) this.#die(error);
   }
 
-  /** Waits before the next attempt; false if there is none to come. */
+  /** Waits before the next attempt; false if there will be none. */
   async #backOff(): Promise<boolean> {
     const { reconnect, clock, random } = this.#settings;
     if (reconnect === undefined || this.#failures >= reconnect.attempts) return false;
@@ -241,7 +242,8 @@ export class Connection<I extends object, O extends object> {
   #setState(state: ConnectionState, error?: TinyMQError): void {
     this.#state = state;
     const listener = this.#settings.onStateChange;
-    // Later, so that what a listener throws is the program's own uncaught error and breaks nothing here.
+    // In a microtask, so that what a listener throws is the program's uncaught error and changes nothing
+    // here.
     if (listener !== undefined) queueMicrotask(() => listener(state, error));
   }
 }

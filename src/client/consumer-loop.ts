@@ -1,70 +1,55 @@
 /** `for await` over a consumer. */
-import type { TinyMQError } from "../errors.ts";
 import type { ConsumedMessage } from "./message.ts";
-import type { Intake } from "./receiver.ts";
+import type { Receiver } from "./receiver.ts";
 
-/** What a loop needs of its consumer. */
-export interface LoopSource<T> {
-  readonly intake: Intake;
-  readonly autoAck: boolean;
-  /** Why nothing will come any more. */
-  trouble(): TinyMQError | undefined;
-  /** Whether the reason is that the consumer was closed. */
-  isClosed(): boolean;
-  /** The message that the inbox stands on. Throws where its body cannot be decoded. */
-  take(): ConsumedMessage<T>;
-}
-
-/** One loop. Always holds: it counts among the intake's loops from its first step until it ended. */
+/** One loop. Always holds: it counts among `demand.loops` from its first step until it ended. */
 export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>> {
-  readonly #source: LoopSource<T>;
+  readonly #receiver: Receiver;
+  readonly #autoAck: boolean;
+  readonly #message: () => ConsumedMessage<T>;
   #state: "new" | "running" | "ended" = "new";
   #last: ConsumedMessage<T> | undefined;
 
-  constructor(source: LoopSource<T>) {
-    this.#source = source;
+  /** `message` makes the message that the inbox stands on. It throws where the body cannot be decoded. */
+  constructor(receiver: Receiver, autoAck: boolean, message: () => ConsumedMessage<T>) {
+    this.#receiver = receiver;
+    this.#autoAck = autoAck;
+    this.#message = message;
   }
 
   /** Acknowledges the last message of this loop, and gives the next. */
   next(): Promise<IteratorResult<ConsumedMessage<T>>> {
-    const { intake, autoAck } = this.#source;
-    if (autoAck && this.#last !== undefined) this.#last.ack();
+    const receiver = this.#receiver;
+    if (this.#autoAck && this.#last !== undefined) this.#last.ack();
     this.#last = undefined;
     if (this.#state === "ended") return Promise.resolve({ value: undefined, done: true });
     try {
       if (this.#state === "new") {
         this.#state = "running";
-        intake.loops += 1;
+        receiver.demand.loops += 1;
       }
-      if (intake.take()) return Promise.resolve(this.#hand());
+      if (receiver.take()) return Promise.resolve(this.#hand());
       // Nothing comes any more: it would wait for ever.
-      const trouble = this.#source.trouble();
+      const { trouble } = receiver.connection;
       if (trouble !== undefined) return this.#fail(trouble);
     } catch (thrown) {
       return this.#fail(thrown);
     }
-    return new Promise((resolve, reject) => {
-      intake.wait({
-        take: () => {
-          try {
-            resolve(this.#hand());
-          } catch (thrown) {
-            this.#end();
-            reject(thrown);
-          }
-        },
+    return new Promise((resolve) => {
+      receiver.demand.wait({
+        take: () => resolve(this.#hand()),
         empty: () => {},
-        fail: (error) => resolve(this.#fail(error)),
+        fail: (thrown) => resolve(this.#fail(thrown)),
         deadline: Number.POSITIVE_INFINITY,
         pullId: 0,
       });
     });
   }
 
-  /** The loop was left: tells what is acknowledged; the last message is not. */
+  /** The loop was left: sends what is acknowledged; the last message is not. */
   return(): Promise<IteratorResult<ConsumedMessage<T>>> {
     this.#end();
-    this.#source.intake.flush();
+    this.#receiver.flush();
     return Promise.resolve({ value: undefined, done: true });
   }
 
@@ -73,7 +58,7 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
   }
 
   #hand(): IteratorResult<ConsumedMessage<T>> {
-    const message = this.#source.take();
+    const message = this.#message();
     this.#last = message;
     return { value: message, done: false };
   }
@@ -81,12 +66,12 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
   /** Ends the loop with what was thrown, or quietly if the consumer was closed. */
   #fail(thrown: unknown): Promise<IteratorResult<ConsumedMessage<T>>> {
     this.#end();
-    if (this.#source.isClosed()) return Promise.resolve({ value: undefined, done: true });
+    if (this.#receiver.connection.isClosedWell) return Promise.resolve({ value: undefined, done: true });
     return Promise.reject(thrown);
   }
 
   #end(): void {
-    if (this.#state === "running") this.#source.intake.loops -= 1;
+    if (this.#state === "running") this.#receiver.demand.loops -= 1;
     this.#state = "ended";
     this.#last = undefined;
   }

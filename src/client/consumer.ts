@@ -1,60 +1,63 @@
 /** The consumer: takes messages from one topic. */
 import { TinyMQError } from "../errors.ts";
-import { ConsumeMode, type ConsumeRequest, type ConsumeResponse } from "../gen/tinymq/v1/queue.ts";
-import { deadConnection, unexpectedAnswer } from "./close-error.ts";
+import { ConsumeMode } from "../gen/tinymq/v1/queue.ts";
+import type { Clock } from "../wire/clock.ts";
+import { deadConnection } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
-import { Connection, type ConnectionOwner } from "./connection.ts";
-import {
-  type ConnectionSettings,
-  type ConnectionState,
-  connectionSettings,
-  milliseconds,
-  randomId,
-} from "./connection-options.ts";
+import type { Connection } from "./connection.ts";
 import { ConsumerLoop } from "./consumer-loop.ts";
-import { type ConsumerOptions, modeOf, type PollOptions, prefetchOf } from "./consumer-options.ts";
 import { ConsumedMessage } from "./message.ts";
-import type { Lease } from "./positions.ts";
-import { Intake } from "./receiver.ts";
-import type { Waiter } from "./waiters.ts";
+import {
+  type ConnectionState,
+  type ConsumerOptions,
+  connectionSettings,
+  countFrom1,
+  milliseconds,
+  modeOf,
+  type PollOptions,
+} from "./options.ts";
+import type { Positions } from "./positions.ts";
+import { Receiver } from "./receiver.ts";
+
+/** Enough to hide the way to the server and back behind the work on half of them. */
+const DEFAULT_PREFETCH = 2_048;
+/** Competing consumers share a backlog evenly only if none holds much of it. */
+const DEFAULT_SHARED_PREFETCH = 64;
 
 /** Takes messages from one topic of one server. `initConn()` first, `close()` last. */
 export class Consumer<T = string> {
-  readonly #settings: ConnectionSettings;
   readonly #codec: Decoder<T>;
-  readonly #mode: ConsumeMode;
   readonly #autoAck: boolean;
-  readonly #consumerId = randomId();
-  readonly #connection: Connection<ConsumeRequest, ConsumeResponse>;
-  readonly #intake: Intake;
+  readonly #clock: Clock;
+  readonly #receiver: Receiver;
+  readonly #connection: Connection;
   /** What polls returned since the last poll, and of which stream. */
   #polled: number[] = [];
-  #polledOf: Lease | undefined;
+  #polledOf: Positions | undefined;
 
-  /** Throws INVALID_ARGUMENT or `InvalidTopic` for what cannot be. */
+  /**
+   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
+   * characters.
+   */
   constructor(host: string, port: number, topic: string, options: ConsumerOptions<T> = {}) {
-    this.#settings = connectionSettings(host, port, topic, options);
+    const settings = connectionSettings(host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
-    this.#mode = modeOf(options.mode ?? "exclusive");
     this.#autoAck = options.autoAck ?? true;
-    this.#connection = new Connection(this.#settings, this.#owner());
-    const shared = this.#mode === ConsumeMode.SHARED;
-    this.#intake = new Intake(
-      this.#connection,
-      this.#settings.clock,
-      prefetchOf(options.prefetch, shared),
-      shared,
-    );
+    this.#clock = settings.clock;
+    const mode = modeOf(options.mode);
+    const prefetch = mode === ConsumeMode.SHARED ? DEFAULT_SHARED_PREFETCH : DEFAULT_PREFETCH;
+    this.#receiver = new Receiver(settings, mode, countFrom1(options.prefetch ?? prefetch, "prefetch"));
+    this.#connection = this.#receiver.connection;
   }
 
-  /** How the connection is; `standby` in line for the lock. */
+  /** The state of the connection; `standby` while it waits in line for the topic's lock. */
   get state(): ConnectionState {
     return this.#connection.state;
   }
 
   /**
-   * Connects; of a standby, resolves once it stands in line. Throws `ConnectionRefusedError`,
+   * Connects; a standby is connected once it stands in line. Throws `ConnectionRefusedError`,
    * `Unauthenticated`, `InvalidTopic`, or `InitFailed`, for example because another consumer holds the topic.
    */
   initConn(): Promise<void> {
@@ -68,56 +71,54 @@ export class Consumer<T = string> {
    * the dead-letter topic.
    */
   poll(options?: PollOptions): Promise<null | [id: number, body: T]> {
+    const receiver = this.#receiver;
     try {
-      const trouble = this.#connection.trouble;
+      const { trouble } = this.#connection;
       if (trouble !== undefined) throw trouble;
       if (this.#polled.length > 0) this.#ackPolled();
-      if (this.#intake.take()) return Promise.resolve(this.#takePolled());
+      if (receiver.take()) return Promise.resolve(this.#takePolled());
       const wait = options?.wait;
-      const deadline =
-        wait === undefined ? undefined : this.#settings.clock.now() + milliseconds(wait, "wait");
+      const deadline = wait === undefined ? undefined : this.#clock.now() + milliseconds(wait, "wait");
       return new Promise((resolve, reject) => {
-        const waiter: Waiter = {
-          take: () => attempt(() => resolve(this.#takePolled()), reject),
+        receiver.demand.wait({
+          take: () => resolve(this.#takePolled()),
           empty: () => resolve(null),
           fail: reject,
           deadline,
           pullId: 0,
-        };
-        this.#intake.wait(waiter);
+        });
       });
     } catch (thrown) {
       return Promise.reject(thrown);
     }
   }
 
-  /** Acknowledges all messages that were handed out. Throws `DeadConnectionUsed`. */
+  /** Acknowledges every message that polls and loops have returned. Throws `DeadConnectionUsed`. */
   ack(): void {
-    const trouble = this.#connection.trouble;
+    const { trouble } = this.#connection;
     if (trouble !== undefined) throw trouble;
     this.#polled = [];
-    this.#intake.doneAll();
+    this.#receiver.doneAll();
   }
 
   /**
-   * The messages, without end. Coming back for the next one acknowledges the last; leaving the loop does
-   * not. Several loops at once share the messages. Ends when the consumer is closed; throws what `poll()`
-   * rejects with.
+   * Loops over the messages, without end. The next step of the loop acknowledges the message before; leaving
+   * the loop does not. Loops that run at once share the messages. Ends when the consumer is closed; throws
+   * what `poll()` rejects with.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ConsumedMessage<T>> {
-    return new ConsumerLoop<T>({
-      intake: this.#intake,
-      autoAck: this.#autoAck,
-      trouble: () => this.#connection.trouble,
-      isClosed: () => this.#connection.isClosedWell,
-      take: () => this.#takeMessage(),
+    return new ConsumerLoop<T>(this.#receiver, this.#autoAck, () => {
+      return new ConsumedMessage(this.#receiver, this.#decode());
     });
   }
 
-  /** Tells what is acknowledged, adds nothing to it, and closes. Can be called twice, always finishes. */
+  /**
+   * Sends the acknowledgements made so far, and closes. Messages that are not acknowledged return to the
+   * topic. Can be called twice.
+   */
   close(): Promise<void> {
     const closed = this.#connection.close();
-    this.#intake.fail(deadConnection(undefined));
+    this.#receiver.fail(deadConnection(undefined));
     return closed;
   }
 
@@ -126,89 +127,33 @@ export class Consumer<T = string> {
   }
 
   #ackPolled(): void {
-    const lease = this.#polledOf!;
-    if (this.#autoAck) for (const position of this.#polled) this.#intake.done(lease, position);
+    const positions = this.#polledOf!;
+    if (this.#autoAck) for (const position of this.#polled) this.#receiver.done(positions, position);
     this.#polled.length = 0;
   }
 
-  /** Of the message that the inbox stands on. */
+  /** The message that the inbox stands on, for a poll. */
   #takePolled(): [id: number, body: T] {
-    const { inbox, lease } = this.#intake;
-    if (this.#polledOf !== lease) {
+    const { inbox, positions } = this.#receiver;
+    if (this.#polledOf !== positions) {
       this.#polled.length = 0;
-      this.#polledOf = lease;
+      this.#polledOf = positions;
     }
     const body = this.#decode();
     this.#polled.push(inbox.position);
     return [inbox.reader.id, body];
   }
 
-  #takeMessage(): ConsumedMessage<T> {
-    return new ConsumedMessage(this.#intake, this.#decode());
-  }
-
   #decode(): T {
-    const { reader, position } = this.#intake.inbox;
+    const { inbox, positions } = this.#receiver;
     try {
-      return this.#codec.decode(reader);
+      return this.#codec.decode(inbox.reader);
     } catch (thrown) {
       const why = `its body cannot be decoded: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
-      this.#intake.reject(this.#intake.lease, position, why);
-      throw new TinyMQError("DATA_LOSS", `message ${reader.id} goes to the dead-letter topic: ${why}`, {
+      this.#receiver.reject(positions, inbox.position, why);
+      throw new TinyMQError("DATA_LOSS", `message ${inbox.reader.id} goes to the dead-letter topic: ${why}`, {
         cause: thrown,
       });
     }
-  }
-
-  #owner(): ConnectionOwner<ConsumeRequest, ConsumeResponse> {
-    return {
-      heartbeat: { kind: { oneofKind: "heartbeat", heartbeat: {} } },
-      call: (client, options) => client.consume(options),
-      openFrame: () => {
-        const { topic, token } = this.#settings;
-        const open = { topic, token, mode: this.#mode, consumerId: this.#consumerId };
-        return { kind: { oneofKind: "open", open } };
-      },
-      opened: (response) => this.#opened(response),
-      receive: (response) => this.#receive(response),
-      leaving: () => this.#intake.flush(),
-      interrupted: () => this.#intake.reset(),
-      ended: (error) => this.#intake.fail(deadConnection(error)),
-    };
-  }
-
-  #opened(response: ConsumeResponse) {
-    if (response.kind.oneofKind !== "opened") throw unexpectedAnswer(response.kind.oneofKind);
-    const { limits, holder } = response.kind.opened;
-    // Not before the state says whether it holds the lock.
-    queueMicrotask(() => this.#intake.resume(limits?.maxInFlight ?? 0));
-    const { heartbeatMs = 0, deadAfterMs = 0 } = limits ?? {};
-    return { times: { heartbeatMs, deadAfterMs }, state: holder ? ("open" as const) : ("standby" as const) };
-  }
-
-  #receive({ kind }: ConsumeResponse): void {
-    switch (kind.oneofKind) {
-      case "delivered":
-        return this.#intake.delivered(kind.delivered);
-      case "empty":
-        return this.#intake.empty(kind.empty.pullId);
-      case "rewound":
-        return this.#intake.rewound();
-      case "promoted":
-        this.#connection.promoted();
-        return this.#intake.ask();
-      case "heartbeat":
-        return;
-      default:
-        throw unexpectedAnswer(kind.oneofKind);
-    }
-  }
-}
-
-function attempt(act: () => void, failed: (error: unknown) => void): void {
-  try {
-    act();
-  } catch (thrown) {
-    failed(thrown);
   }
 }

@@ -1,36 +1,35 @@
-/** Messages that were delivered and wait to be handed out, still encoded. */
+/** Messages that were delivered and wait for the program, still encoded. */
 import { TinyMQError } from "../errors.ts";
-import type { Run } from "../gen/tinymq/v1/queue.ts";
+import type { Delivered } from "../gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../wire/decode.ts";
 import { Fifo } from "../wire/fifo.ts";
 
-/** What is needed of a `Delivered` frame. */
-export interface EncodedDelivery {
-  readonly firstPosition: number;
-  readonly runs: readonly Run[];
-  readonly messages: Uint8Array;
-}
+type Delivery = Pick<Delivered, "firstPosition" | "runs" | "messages">;
 
-const NOTHING = new BatchReader(new Uint8Array(0));
+const NOTHING: Delivery = { firstPosition: 0, runs: [], messages: new Uint8Array(0) };
 
 export class Inbox {
   /** Messages that wait. */
   length = 0;
+  /** Bytes of the deliveries that they are in. */
+  bytes = 0;
   /** Of the message that `next()` stepped to. */
-  reader: BatchReader = NOTHING;
+  reader = new BatchReader(NOTHING.messages);
   position = -1;
   offset = 0;
   redelivered = false;
-  readonly #deliveries = new Fifo<EncodedDelivery>();
-  #runs: readonly Run[] = [];
-  /** Of `#runs`: the next one, and how many messages of the current one are left. */
+  readonly #deliveries = new Fifo<Delivery>();
+  /** The one that is being read. */
+  #current = NOTHING;
+  /** Its next run, and how many messages of the one before are left. */
   #nextRun = 0;
   #left = 0;
 
   /** Adds a delivery of `count` messages. */
-  push(delivery: EncodedDelivery, count: number): void {
+  push(delivery: Delivery, count: number): void {
     this.#deliveries.push(delivery);
     this.length += count;
+    this.bytes += delivery.messages.length;
   }
 
   /** Steps to the next message; false if none waits. Throws DATA_LOSS where a delivery is malformed. */
@@ -48,25 +47,25 @@ export class Inbox {
   /** Drops what waits. */
   clear(): void {
     this.#deliveries.drain();
-    this.reader = NOTHING;
     this.length = 0;
-    this.#runs = [];
+    this.bytes = 0;
+    this.reader = new BatchReader(NOTHING.messages);
+    this.#current = NOTHING;
     this.#nextRun = 0;
     this.#left = 0;
   }
 
   /** To the next run, in this delivery or the next. */
   #advance(): void {
-    let run = this.#runs[this.#nextRun];
-    if (run === undefined) {
+    if (this.#nextRun === this.#current.runs.length) {
       if (!this.reader.done) throw mismatch();
-      const delivery = this.#deliveries.shift()!;
-      this.reader = new BatchReader(delivery.messages);
-      this.position = delivery.firstPosition - 1;
-      this.#runs = delivery.runs;
+      this.bytes -= this.#current.messages.length;
+      this.#current = this.#deliveries.shift()!;
+      this.reader = new BatchReader(this.#current.messages);
+      this.position = this.#current.firstPosition - 1;
       this.#nextRun = 0;
-      run = delivery.runs[0]!;
     }
+    const run = this.#current.runs[this.#nextRun]!;
     this.#nextRun += 1;
     this.#left = run.count;
     this.offset = run.firstOffset - 1;

@@ -1,69 +1,60 @@
 /** A message as a loop over a consumer sees it. */
 import type { Headers } from "../wire/encode.ts";
-import type { Duration } from "../wire/units.ts";
-import { milliseconds } from "./connection-options.ts";
-import type { Lease } from "./positions.ts";
-import type { Intake } from "./receiver.ts";
-
-/** How a message is given back. */
-export interface RetryOptions {
-  /** Not delivered again before this much time is over. */
-  delay?: Duration;
-  /** Why; at most 1,024 bytes are kept. */
-  reason?: string;
-}
+import { milliseconds, type RetryOptions } from "./options.ts";
+import type { Positions } from "./positions.ts";
+import type { Receiver } from "./receiver.ts";
 
 /** Of a message without headers. */
 export const NO_HEADERS: Headers = Object.freeze(Object.create(null));
 
 /**
- * One message that this consumer was handed. It is settled once, by `ack`, `retry` or `reject`; after that,
- * and after the connection that delivered it is gone, the three do nothing.
+ * One message that a loop returned. It is settled once, by `ack`, `retry` or `reject`; after that, and after
+ * the connection that delivered it is lost or closed, the three do nothing.
  */
 export class ConsumedMessage<T> {
-  /** As its producer chose it. */
+  /** The producer's id: 0 to 2^53-1, not necessarily unique. */
   readonly id: number;
   readonly body: T;
   /** An object without a prototype. */
   readonly headers: Headers;
-  /** Its number in the topic: increasing, not dense. */
+  /** The message's number in its topic: strictly increasing, not dense. */
   readonly offset: number;
-  /** Whether it was delivered before, to anyone. */
+  /** Whether it was delivered before, to any consumer. */
   readonly redelivered: boolean;
-  readonly #intake: Intake;
-  readonly #lease: Lease;
+  readonly #receiver: Receiver;
+  readonly #positions: Positions;
   readonly #position: number;
 
-  /** Of the message that the intake's inbox stands on. */
-  constructor(intake: Intake, body: T) {
-    const { inbox } = intake;
+  /** @internal The message that the receiver's inbox stands on. */
+  constructor(receiver: Receiver, body: T) {
+    const { inbox } = receiver;
     this.id = inbox.reader.id;
     this.body = body;
     this.headers = inbox.reader.headers() ?? NO_HEADERS;
     this.offset = inbox.offset;
     this.redelivered = inbox.redelivered;
-    this.#intake = intake;
-    this.#lease = intake.lease;
+    this.#receiver = receiver;
+    this.#positions = receiver.positions;
     this.#position = inbox.position;
   }
 
-  /** It is consumed. The server hears of it within 50 ms. */
+  /** Acknowledges it: it is consumed. Sent to the server within 50 ms. */
   ack(): void {
-    this.#intake.done(this.#lease, this.#position);
+    this.#receiver.done(this.#positions, this.#position);
   }
 
   /**
-   * It is given back, and delivered again. In exclusive and standby mode order counts: what comes behind it
-   * comes behind it again; unless the program holds a later message, or the mode is shared: then it alone
-   * is given back.
+   * Gives it back, to be delivered again. In exclusive and standby mode the messages behind it are delivered
+   * again too, after it, so that order is kept; but if the program holds a later message, and in shared mode,
+   * it alone is given back.
    */
   retry(options: RetryOptions = {}): void {
     const delayMs = milliseconds(options.delay, "delay");
-    this.#intake.retry(this.#lease, this.#position, options.reason ?? "", delayMs);
+    this.#receiver.retry(this.#positions, this.#position, options.reason ?? "", delayMs);
   }
 
-  /** It goes to the dead-letter topic, with the reason; at most 1,024 bytes of it are kept. */
+  /** Moves it to the dead-letter topic, with the reason; at most 1,024 bytes of it are kept. */
   reject(reason: string): void {
-    this.#intake.reject(this.#lease, this.#position, reason);
+    this.#receiver.reject(this.#positions, this.#position, reason);
   }
 }

@@ -1,14 +1,15 @@
 /**
- * What a producer has not seen stored: the batch that is being filled, the batches that wait for room in
- * flight, and those in flight.
+ * A producer's side of the Produce protocol: the batch that is being filled, the batches that wait for room
+ * in flight, those in flight, and what the server answers. It knows nothing of codecs.
  *
  * Always holds: order is the order of `add`; a batch has a seq from the moment it is first sent, seqs in
  * flight are without gaps; each batch settles exactly once; `held` is the bytes of all batches not settled.
  */
 import { OutcomeUnknown, SendBufferFull, type TinyMQError, WrongAck } from "../errors.ts";
+import { type Delivery, type Limits, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import { BatchWriter, type Headers } from "../wire/encode.ts";
-import type { EncodedBatch } from "../wire/encoded-batch.ts";
 import { Fifo } from "../wire/fifo.ts";
+import { readAcked } from "../wire/frames.ts";
 import {
   FRAME_SLACK_BYTES,
   KiB,
@@ -16,48 +17,33 @@ import {
   MAX_BATCHES_IN_FLIGHT,
   MAX_MESSAGE_BYTES,
 } from "../wire/limits.ts";
-import { rejectionError } from "./close-error.ts";
+import { Batch } from "./batch.ts";
+import { deadConnection, rejectionError, unexpectedAnswer } from "./close-error.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
+import { decodeFrame, encodeFrame } from "./frame-codec.ts";
+import { type ConnectionSettings, randomId } from "./options.ts";
 
-/** A batch of this many bytes goes out at once. The server's frames have so much room beside a message. */
+/** A batch of this many bytes is sent at once. The server's frames have so much room beside a message. */
 const FLUSH_BYTES = 64 * KiB;
 
-/** Limits of the server; bytes. */
-export interface OutboxLimits {
-  readonly maxMessageBytes: number;
-  readonly maxFrameBytes: number;
-  readonly maxBatchMessages: number;
-  readonly maxInFlight: number;
-}
-
-/** Where frames go. */
-export interface OutboxLink {
-  readonly isOpen: boolean;
-  send(frame: Uint8Array<ArrayBuffer>): void;
-}
-
-/** One batch: what it holds, its options in ms, and who waits for it. */
-interface Batch {
-  readonly delayMs: number;
-  readonly ttlMs: number;
-  /** Settles when the server answered. Every send of the batch has a promise of its own behind it. */
-  readonly settled: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: TinyMQError) => void;
-  encoded: EncodedBatch | undefined;
-  /** 0 until it is first sent. */
-  seq: number;
-}
-
-export class Outbox {
-  readonly #link: OutboxLink;
+export class Outbox implements ConnectionOwner {
+  readonly method = "Produce";
+  readonly heartbeat = encodeFrame(ProduceRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } });
+  readonly connection: Connection;
+  /** Bytes that `add` takes before it throws. */
+  readonly maxHeld: number;
+  readonly #settings: ConnectionSettings;
+  readonly #delivery: Delivery;
   readonly #uniqueMs: number;
-  readonly #maxHeld: number;
+  readonly #producerId = randomId();
   readonly #writer = new BatchWriter(MAX_MESSAGE_BYTES);
   readonly #waiting = new Fifo<Batch>();
   readonly #inFlight = new Fifo<Batch>();
   #open: Batch | undefined;
   #held = 0;
   #nextSeq = 1;
+  /** Of the server that the last stream was opened with; "" before the first. */
+  #instance = "";
   #flushBytes = FLUSH_BYTES;
   #maxBatchMessages = MAX_BATCH_MESSAGES;
   #maxInFlight = MAX_BATCHES_IN_FLIGHT;
@@ -65,37 +51,17 @@ export class Outbox {
   #onSettled: (() => void)[] = [];
 
   /** `uniqueMs` holds for every batch; above `maxHeld` bytes `add` throws. */
-  constructor(link: OutboxLink, uniqueMs: number, maxHeld: number) {
-    this.#link = link;
+  constructor(settings: ConnectionSettings, delivery: Delivery, uniqueMs: number, maxHeld: number) {
+    this.#settings = settings;
+    this.#delivery = delivery;
     this.#uniqueMs = uniqueMs;
-    this.#maxHeld = maxHeld;
+    this.maxHeld = maxHeld;
+    this.connection = new Connection(settings, this);
   }
 
   /** Bytes that are not answered yet. */
   get held(): number {
     return this.#held;
-  }
-
-  /** The lowest seq that was not answered; the next one if all were. */
-  get firstSeq(): number {
-    return this.#inFlight.first()?.seq ?? this.#nextSeq;
-  }
-
-  /** Bytes that `add` takes before it throws. */
-  get maxHeld(): number {
-    return this.#maxHeld;
-  }
-
-  /** What the server allows from now on. */
-  limit(limits: OutboxLimits): void {
-    const { maxMessageBytes, maxFrameBytes } = limits;
-    this.#writer.maxMessageBytes = maxMessageBytes || MAX_MESSAGE_BYTES;
-    this.#maxBatchMessages = limits.maxBatchMessages || MAX_BATCH_MESSAGES;
-    this.#maxInFlight = limits.maxInFlight || MAX_BATCHES_IN_FLIGHT;
-    // What is below this and one more message must fit into a frame.
-    const room =
-      maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
-    this.#flushBytes = Math.max(1, Math.min(FLUSH_BYTES, room));
   }
 
   /**
@@ -109,8 +75,10 @@ export class Outbox {
     delayMs: number,
     ttlMs: number,
   ): Promise<void> {
-    if (this.#held >= this.#maxHeld) {
-      throw new SendBufferFull(`${this.#held} bytes are not acknowledged yet, ${this.#maxHeld} may be`);
+    if (this.#held >= this.maxHeld) {
+      throw new SendBufferFull(
+        `${this.#held} bytes are unacknowledged, the limit is ${this.maxHeld}: await earlier sends`,
+      );
     }
     let batch = this.#open;
     if (batch !== undefined && (batch.delayMs !== delayMs || batch.ttlMs !== ttlMs)) {
@@ -120,7 +88,7 @@ export class Outbox {
     }
     this.#held += this.#writer.add(id, body, headers);
     if (batch === undefined) {
-      batch = newBatch(delayMs, ttlMs);
+      batch = new Batch(delayMs, ttlMs);
       this.#open = batch;
       if (!this.#flushScheduled) {
         this.#flushScheduled = true;
@@ -132,46 +100,6 @@ export class Outbox {
       this.#pump();
     }
     return batch.settled;
-  }
-
-  /** After `limit`: sends again what is in flight, and then what waits. */
-  resume(): void {
-    for (const batch of this.#inFlight) this.#send(batch);
-    this.#pump();
-  }
-
-  /**
-   * The server forgot this producer and kept its messages: what was in flight may be stored or not, and is
-   * given up. What was never sent takes its seqs.
-   */
-  forget(): void {
-    this.#nextSeq = this.firstSeq;
-    const error = new OutcomeUnknown("the server forgot this producer: it cannot be known what it stored");
-    for (const batch of this.#inFlight.drain()) this.#settle(batch, error);
-  }
-
-  /** Every batch up to `seq` is stored. Throws `WrongAck` if none of them is in flight. */
-  acked(seq: number): void {
-    this.#expect(seq);
-    for (
-      let batch = this.#inFlight.first();
-      batch !== undefined && batch.seq <= seq;
-      batch = this.#inFlight.first()
-    ) {
-      this.#inFlight.shift();
-      this.#settle(batch, undefined);
-    }
-    this.#pump();
-  }
-
-  /** Batch `seq` was refused. Throws `WrongAck` if it is not the oldest in flight. */
-  rejected(seq: number, code: number, message: string): void {
-    this.#expect(seq);
-    if (seq !== this.#inFlight.first()!.seq) {
-      throw new WrongAck(`batch ${seq} was rejected before batch ${this.firstSeq} was answered`);
-    }
-    this.#settle(this.#inFlight.shift()!, rejectionError(code, message));
-    this.#pump();
   }
 
   /** Nothing more will be answered: everything rejects with `error`. */
@@ -186,6 +114,89 @@ export class Outbox {
     return new Promise((resolve) => this.#onSettled.push(resolve));
   }
 
+  openFrame(): Uint8Array<ArrayBuffer> {
+    const { topic, token } = this.#settings;
+    const open = {
+      topic,
+      token,
+      delivery: this.#delivery,
+      producerId: this.#producerId,
+      firstSeq: this.#inFlight.first()?.seq ?? this.#nextSeq,
+      instance: this.#instance,
+    };
+    return encodeFrame(ProduceRequest, { kind: { oneofKind: "open", open } });
+  }
+
+  /** Sends again what was in flight, unless its outcome cannot be known, and then what waits. */
+  opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" } {
+    const { kind } = decodeFrame(ProduceResponse, frame);
+    if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
+    const { instance, known, limits } = kind.opened;
+    // Only a server that kept its memory can have stored what it does not remember being sent.
+    if (this.#instance !== "" && !known && instance === this.#instance) this.#giveUp();
+    this.#instance = instance;
+    if (limits !== undefined) this.#limit(limits);
+    for (const batch of this.#inFlight) this.#send(batch);
+    this.#pump();
+    return { limits, state: "open" };
+  }
+
+  receive(frame: Uint8Array): void {
+    const { kind } = readAcked(frame) ?? decodeFrame(ProduceResponse, frame);
+    switch (kind.oneofKind) {
+      case "acked":
+        return this.#acked(kind.acked.seq);
+      case "rejected": {
+        const { seq, code, message } = kind.rejected;
+        return this.#rejected(seq, rejectionError(code, message));
+      }
+      case "heartbeat":
+        return;
+      default:
+        throw unexpectedAnswer(kind.oneofKind);
+    }
+  }
+
+  ended(error: TinyMQError): void {
+    this.fail(error instanceof WrongAck ? error : deadConnection(error));
+  }
+
+  /** What was in flight may be stored or not. What was never sent takes its seqs. */
+  #giveUp(): void {
+    const error = new OutcomeUnknown("the server forgot this producer: the message may be stored or not");
+    this.#nextSeq -= this.#inFlight.length;
+    for (const batch of this.#inFlight.drain()) this.#settle(batch, error);
+  }
+
+  /** What the server allows from now on; 0 stands for the default. */
+  #limit({ maxMessageBytes, maxFrameBytes, maxBatchMessages, maxInFlight }: Limits): void {
+    this.#writer.maxMessageBytes = maxMessageBytes || MAX_MESSAGE_BYTES;
+    this.#maxBatchMessages = maxBatchMessages || MAX_BATCH_MESSAGES;
+    this.#maxInFlight = maxInFlight || MAX_BATCHES_IN_FLIGHT;
+    // What is below this and one more message must fit into a frame.
+    const room =
+      maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
+    this.#flushBytes = Math.max(1, Math.min(FLUSH_BYTES, room));
+  }
+
+  /** Every batch up to `seq` is stored. Throws `WrongAck` if `seq` is not in flight. */
+  #acked(seq: number): void {
+    this.#expect(seq);
+    while (this.#inFlight.length > 0 && this.#inFlight.first()!.seq <= seq) {
+      this.#settle(this.#inFlight.shift()!, undefined);
+    }
+    this.#pump();
+  }
+
+  /** Batch `seq` was refused. Throws `WrongAck` if it is not the oldest in flight. */
+  #rejected(seq: number, error: TinyMQError): void {
+    this.#expect(seq);
+    const first = this.#inFlight.first()!.seq;
+    if (seq !== first) throw new WrongAck(`batch ${seq} was rejected before batch ${first} was answered`);
+    this.#settle(this.#inFlight.shift()!, error);
+    this.#pump();
+  }
+
   /** Sends what there is room for; the rest of the open batch may still grow. */
   readonly #flush = (): void => {
     this.#flushScheduled = false;
@@ -193,7 +204,7 @@ export class Outbox {
   };
 
   #pump(): void {
-    if (!this.#link.isOpen) return;
+    if (!this.connection.isOpen) return;
     while (this.#inFlight.length < this.#maxInFlight) {
       let batch = this.#waiting.shift();
       if (batch === undefined) {
@@ -209,7 +220,7 @@ export class Outbox {
   }
 
   #send(batch: Batch): void {
-    this.#link.send(batch.encoded!.frame(batch.seq, batch.delayMs, batch.ttlMs, this.#uniqueMs));
+    this.connection.send(batch.encoded!.frame(batch.seq, batch.delayMs, batch.ttlMs, this.#uniqueMs));
   }
 
   #seal(batch: Batch): void {
@@ -220,9 +231,7 @@ export class Outbox {
 
   #settle(batch: Batch, error: TinyMQError | undefined): void {
     this.#held -= batch.encoded!.size;
-    batch.encoded!.release();
-    if (error === undefined) batch.resolve();
-    else batch.reject(error);
+    batch.settle(error);
     if (this.#onSettled.length === 0) return;
     const listeners = this.#onSettled;
     this.#onSettled = [];
@@ -234,14 +243,4 @@ export class Outbox {
     if (first !== undefined && seq >= first && seq <= this.#inFlight.last()!.seq) return;
     throw new WrongAck(`the server answered batch ${seq}, which is not in flight`);
   }
-}
-
-function newBatch(delayMs: number, ttlMs: number): Batch {
-  let resolve!: () => void;
-  let reject!: (error: TinyMQError) => void;
-  const settled = new Promise<void>((done, failed) => {
-    resolve = done;
-    reject = failed;
-  });
-  return { delayMs, ttlMs, settled, resolve, reject, encoded: undefined, seq: 0 };
 }

@@ -1,28 +1,22 @@
 /**
- * What one consume stream was delivered, by position, and what became of it.
+ * What one consume stream was delivered, by position, and what of it is settled.
  *
  * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending
  * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`.
  */
 
 /** The positions from `from` on and below `to`. */
-interface Range {
+export interface Range {
   from: number;
   to: number;
 }
 
-/** Consecutive positions. */
-export interface PositionRange {
-  readonly position: number;
-  readonly count: number;
-}
-
-export class Lease {
+export class Positions {
   /** Positions below were received. */
   end = 0;
   /** Positions below were handed to the program, or discarded. */
   handed = 0;
-  /** The stream is gone: whatever is said of its messages now means nothing. */
+  /** The stream is gone: settling its messages does nothing any more. */
   ended = false;
   #floor = 0;
   /** The floor that the server was told. */
@@ -30,7 +24,10 @@ export class Lease {
   readonly #above: Range[] = [];
   /** Positions in `#above`. */
   #settledAbove = 0;
-  /** What is done and the server was not told; what of it is below the floor it need not be. */
+  /**
+   * Ranges above the floor that are done and that the server was not told of. The floor may have passed
+   * them since.
+   */
   #done: Range[] = [];
 
   /** Received and not settled. */
@@ -38,15 +35,13 @@ export class Lease {
     return this.end - this.#floor - this.#settledAbove;
   }
 
-  /** Whether there is something to tell the server. */
+  /** Whether something is done that the server was not told. */
   get isDirty(): boolean {
     return this.#floor > this.#told || this.#done.length > 0;
   }
 
   isSettled(position: number): boolean {
-    if (position < this.#floor) return true;
-    const range = this.#above[this.#indexOf(position)];
-    return range !== undefined && range.from <= position;
+    return !this.hasUnsettled(position, position + 1);
   }
 
   /** Whether anything in [from, to) is not settled. */
@@ -63,20 +58,14 @@ export class Lease {
   /** `position` is done; a second time changes nothing. */
   done(position: number): void {
     if (position === this.#floor) {
+      // In order: the hot case.
       this.#floor = position + 1;
       this.#raise();
       return;
     }
-    const newest = this.#above[this.#above.length - 1];
-    if (newest !== undefined && newest.to === position) {
-      // In order, behind a message that stays unsettled: the hot case of the rest.
-      newest.to += 1;
-      this.#settledAbove += 1;
-    } else {
-      if (this.isSettled(position)) return;
-      this.#insert(position, position + 1);
-    }
-    const last = this.#done[this.#done.length - 1];
+    if (this.isSettled(position)) return;
+    this.#insert(position, position + 1);
+    const last = this.#done.at(-1);
     if (last !== undefined && last.to === position) last.to += 1;
     else this.#done.push({ from: position, to: position + 1 });
   }
@@ -96,20 +85,22 @@ export class Lease {
     this.#raise();
   }
 
-  /** What to tell the server, which then counts as told: everything below `count`, and ranges above it. */
-  take(): { count: number | undefined; ranges: PositionRange[] } {
+  /**
+   * What the server was not told yet, and then counts as told: all below `count` is done, and so are the
+   * ranges.
+   */
+  take(): { count: number | undefined; ranges: Range[] } {
     const count = this.#floor > this.#told ? this.#floor : undefined;
     this.#told = this.#floor;
-    if (this.#done.length === 0) return { count, ranges: [] };
     const done = this.#done.sort((a, b) => a.from - b.from);
-    this.#done = [];
-    const ranges: { position: number; count: number }[] = [];
-    for (const { from, to } of done) {
-      const position = Math.max(from, this.#floor);
-      if (position >= to) continue;
+    if (done.length > 0) this.#done = [];
+    const ranges: Range[] = [];
+    for (const range of done) {
+      const from = Math.max(range.from, this.#floor);
       const last = ranges.at(-1);
-      if (last !== undefined && last.position + last.count === position) last.count += to - position;
-      else ranges.push({ position, count: to - position });
+      if (from >= range.to) continue;
+      if (last?.to === from) last.to = range.to;
+      else ranges.push({ from, to: range.to });
     }
     return { count, ranges };
   }

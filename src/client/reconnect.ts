@@ -1,32 +1,26 @@
-/** When to come back after a lost connection: exponential back-off with jitter. */
+/** When to connect again after a lost connection: exponential back-off with jitter. */
 import { TinyMQError } from "../errors.ts";
 import { type Duration, parseDuration } from "../wire/units.ts";
 
-/** How to reconnect. */
+/** When to connect again after a lost connection. */
 export interface ReconnectOptions {
-  /** Before the first attempt; it doubles from there. Default 100 ms. */
+  /** Delay before the first attempt; it doubles with each failed one. Default 100 ms. */
   minDelay?: Duration;
-  /** The longest wait between two attempts. Default 10 s. */
+  /** Longest delay between two attempts. Default 10 s. */
   maxDelay?: Duration;
-  /** After so many failed attempts in a row the connection is dead. Default: no limit. */
+  /** The connection is dead after this many failed attempts in a row. Default: no limit. */
   attempts?: number;
-  /** How much of each delay is left to chance, 0 to 1. Default 0.5: half of it to all of it. */
+  /** Random share of each delay, 0 to 1. Default 0.5: each delay is between half and all of its length. */
   jitter?: number;
-  /** Whether `initConn()`, too, goes on trying. Default false: it fails at the first refusal. */
+  /** Whether `initConn()` tries again, too. Default false: it fails at the first refusal. */
   initial?: boolean;
 }
 
 /** `ReconnectOptions`, checked; delays in ms. */
-export interface ReconnectPolicy {
-  readonly minDelay: number;
-  readonly maxDelay: number;
-  readonly attempts: number;
-  readonly jitter: number;
-  readonly initial: boolean;
-}
+export type ReconnectPolicy = Readonly<NonNullable<ReturnType<typeof reconnectPolicy>>>;
 
 /** The policy of an option; undefined: do not reconnect. Throws INVALID_ARGUMENT. */
-export function reconnectPolicy(option: boolean | ReconnectOptions | undefined): ReconnectPolicy | undefined {
+export function reconnectPolicy(option: boolean | ReconnectOptions | undefined) {
   if (option === undefined || option === false) return undefined;
   const given = option === true ? {} : option;
   const policy = {

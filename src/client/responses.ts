@@ -1,12 +1,12 @@
 /**
- * The answers of one stream, as protobuf-ts wants them. Its own `RpcOutputStreamController` keeps every
+ * The responses of one call of a generated client. protobuf-ts's own `RpcOutputStreamController` keeps every
  * message for an iterator that may never come; this one keeps none once somebody listens, and a bounded
  * number before.
  */
 import type { RpcOutputStream } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
 
-/** Answers that wait for their iterator; beyond, the stream fails. */
+/** Responses that may wait for an iterator; beyond, the call fails. */
 const MAX_WAITING = 1_024;
 
 type Next<O> = (message: O | undefined, error: Error | undefined, complete: boolean) => void;
@@ -20,7 +20,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
   #end: { error: Error | undefined } | undefined;
   #listened = false;
 
-  /** `cancel` ends the call: nobody wants its answers any more, or they came too fast. */
+  /** `cancel` ends the call: its loop was left, or too many responses wait. */
   constructor(cancel: (error: TinyMQError) => void) {
     this.#cancel = cancel;
   }
@@ -46,7 +46,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
     return this.onNext((_message, _error, complete) => complete && callback());
   }
 
-  /** Hands on one answer. */
+  /** Passes on one response. */
   push(message: O): void {
     for (const listener of this.#listeners) listener(message, undefined, false);
     const iterator = this.#iterators.shift();
@@ -70,7 +70,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
     return {
       next: () => this.#next(),
       return: () => {
-        this.#cancel(new TinyMQError("CANCELLED", "the loop over the answers was left"));
+        this.#cancel(new TinyMQError("CANCELLED", "the loop over the responses was left"));
         return Promise.resolve({ value: undefined, done: true });
       },
     };
@@ -79,7 +79,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
   #keep(message: O): void {
     this.#waiting.push(message);
     if (this.#waiting.length <= MAX_WAITING) return;
-    this.#cancel(new TinyMQError("RESOURCE_EXHAUSTED", `${MAX_WAITING} answers wait, and nobody reads them`));
+    this.#cancel(new TinyMQError("RESOURCE_EXHAUSTED", `${MAX_WAITING} responses wait: read them faster`));
   }
 
   #next(): Promise<IteratorResult<O>> {

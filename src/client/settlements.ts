@@ -1,35 +1,31 @@
 /** Tells the server what became of its messages: acknowledgements together and soon, the rest at once. */
-import { type ConsumeRequest, Outcome, type Pull, type Settle } from "../gen/tinymq/v1/queue.ts";
+import { type Ack, ConsumeRequest, Outcome, type Settle } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
-import { Lease, type PositionRange } from "./positions.ts";
+import type { Connection } from "./connection.ts";
+import { encodeFrame } from "./frame-codec.ts";
+import { Positions } from "./positions.ts";
 
-/** Acknowledgements are told within 50 ms: this, and what a timer may be late. */
+/** Acknowledgements are sent within 50 ms: this, and what a timer may be late. */
 const ACK_DELAY_MS = 25;
 
-/** Where frames go. */
-export interface SettlementLink {
-  readonly isOpen: boolean;
-  send(request: ConsumeRequest): void;
-}
-
-/** Always holds: `lease` is of the current stream, and a timer runs where something is to be told. */
+/** Always holds: `positions` are of the current stream, and a timer runs where something is to be told. */
 export class Settlements {
   /** What the current stream delivered. */
-  lease = new Lease();
-  readonly #link: SettlementLink;
+  positions = new Positions();
+  readonly #connection: Connection;
   readonly #clock: Clock;
-  /** Calls the timer off; undefined: none runs. */
+  /** Cancels the timer; undefined: none runs. */
   #cancelTimer: (() => void) | undefined;
 
-  constructor(link: SettlementLink, clock: Clock) {
-    this.#link = link;
+  constructor(connection: Connection, clock: Clock) {
+    this.#connection = connection;
     this.#clock = clock;
   }
 
   /** The stream is gone, and all that it delivered with it. */
   reset(): void {
-    this.lease.ended = true;
-    this.lease = new Lease();
+    this.positions.ended = true;
+    this.positions = new Positions();
   }
 
   /** Nothing will be told any more. */
@@ -38,46 +34,51 @@ export class Settlements {
     this.#cancelTimer = undefined;
   }
 
-  /** `position` is done. A second time, or on a lease that ended, nothing happens. */
-  done(lease: Lease, position: number): void {
-    if (lease.ended) return;
-    lease.done(position);
+  /** `position` is done. A second time, or on a stream that ended, nothing happens. */
+  done(positions: Positions, position: number): void {
+    if (positions.ended) return;
+    positions.done(position);
     if (this.#cancelTimer === undefined) this.#tellSoon();
   }
 
-  /** Everything that was handed out is done. */
+  /** Everything that was handed to the program is done. */
   doneAll(): void {
-    this.lease.doneBelow(this.lease.handed);
+    this.positions.doneBelow(this.positions.handed);
     this.#tellSoon();
   }
 
-  /** Settles `position` of the current lease alone, otherwise than as done. */
+  /** Settles one position of the current stream, otherwise than as done. */
   settle(position: number, outcome: Outcome, reason: string, delayMs: number): void {
-    // Before the lease knows: an acknowledgement that covers the position must come behind it.
-    this.#link.send({
-      kind: { oneofKind: "settle", settle: { position, count: 1, outcome, reason, delayMs } },
-    });
-    this.lease.settled(position, position + 1);
+    // Sent before `positions` knows: an acknowledgement that covers the position must come behind it.
+    this.#send({ position, count: 1, outcome, reason, delayMs });
+    this.positions.settled(position, position + 1);
   }
 
-  /** Tells what is acknowledged, now. */
+  /** Sends what is acknowledged, now. */
   flush(): void {
-    if (!this.#link.isOpen || !this.lease.isDirty) return;
-    const { count, ranges } = this.lease.take();
-    if (count !== undefined) this.#link.send({ kind: { oneofKind: "ack", ack: { count } } });
-    for (const range of ranges) this.#link.send({ kind: { oneofKind: "settle", settle: doneRange(range) } });
+    if (!this.#connection.isOpen) return;
+    const { ack, settles } = this.take();
+    if (ack !== undefined) {
+      this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "ack", ack } }));
+    }
+    for (const settle of settles) this.#send(settle);
   }
 
-  /** Lets what is acknowledged ride on a pull. */
-  ride(pull: Pull): void {
-    if (!this.lease.isDirty) return;
-    const { count, ranges } = this.lease.take();
-    if (count !== undefined) pull.ack = { count };
-    pull.settles = ranges.map(doneRange);
+  /** What is acknowledged and was not told yet, to be told by a pull, and counts as told. */
+  take(): { ack: Ack | undefined; settles: Settle[] } {
+    if (!this.positions.isDirty) return { ack: undefined, settles: [] };
+    const { count, ranges } = this.positions.take();
+    const ack = count === undefined ? undefined : { count };
+    const done = { outcome: Outcome.DONE, reason: "", delayMs: 0 };
+    return { ack, settles: ranges.map(({ from, to }) => ({ position: from, count: to - from, ...done })) };
+  }
+
+  #send(settle: Settle): void {
+    this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "settle", settle } }));
   }
 
   #tellSoon(): void {
-    if (this.#cancelTimer !== undefined || !this.lease.isDirty) return;
+    if (this.#cancelTimer !== undefined || !this.positions.isDirty) return;
     this.#cancelTimer = this.#clock.after(ACK_DELAY_MS, this.#due);
   }
 
@@ -85,8 +86,4 @@ export class Settlements {
     this.#cancelTimer = undefined;
     this.flush();
   };
-}
-
-function doneRange(range: PositionRange): Settle {
-  return { ...range, outcome: Outcome.DONE, reason: "", delayMs: 0 };
 }

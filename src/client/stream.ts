@@ -1,12 +1,16 @@
 /**
- * One stream from its open frame to its end: the handshake, the heartbeats of both ends, the end.
+ * One stream from its open frame to its end: opening, the heartbeats of both ends, closing. It does not look
+ * into frames.
  *
  * Always holds: `ended` is called exactly once, and nothing is called after it. One timer a stream.
  */
-import type { DuplexStreamingCall } from "@protobuf-ts/runtime-rpc";
-import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { TinyMQError } from "../errors.ts";
+import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
+import { CLOSE_NORMAL } from "../wire/close.ts";
 import { DEAD_AFTER_HEARTBEATS, HEARTBEAT_MS } from "../wire/limits.ts";
+import { closeError } from "./close-error.ts";
+import { FrameStream, type ServerAddress } from "./frame-stream.ts";
 
 /**
  * A stream on which nothing came for too long gets this much more, in ms: when our own program was busy,
@@ -16,77 +20,62 @@ const LAST_CHANCE_MS = 50;
 /** How long the closing handshake may take, in ms, before the socket is dropped. */
 const CLOSE_LIMIT_MS = 2_000;
 
-/** The times that the server announces, in ms. 0 stands for the default. */
-export interface StreamTimes {
-  readonly heartbeatMs: number;
-  readonly deadAfterMs: number;
-}
-
-/** Who uses the stream. `message` and `opened` may throw: the stream then ends with that error. */
-export interface StreamUser<O> {
-  /** The server's first frame, which opens the stream. */
-  opened(response: O): StreamTimes;
+/** Who uses the stream. `opened` and `receive` may throw: the stream then ends with that error. */
+export interface StreamUser {
+  /** The first frame. */
+  readonly openFrame: Uint8Array<ArrayBuffer>;
+  /** Sent when nothing else was for the heartbeat interval. */
+  readonly heartbeat: Uint8Array<ArrayBuffer>;
+  /** The server's first frame, which opens the stream. Returns the limits that it states. */
+  opened(frame: Uint8Array): Limits | undefined;
   /** Every later frame. */
-  message(response: O): void;
+  receive(frame: Uint8Array): void;
   /** The end; `wasOpen` tells whether `opened` was called and returned. */
   ended(error: TinyMQError, wasOpen: boolean): void;
 }
 
-/** What the stream sends by itself. */
-export interface StreamFrames<I> {
-  readonly open: I;
-  readonly heartbeat: I;
-}
-
-export class Stream<I extends object, O extends object> {
-  readonly #call: DuplexStreamingCall<I, O>;
-  readonly #abort: AbortController;
-  readonly #frames: StreamFrames<I>;
-  readonly #user: StreamUser<O>;
+export class Stream {
+  readonly #frames: FrameStream;
+  readonly #user: StreamUser;
   readonly #clock: Clock;
   readonly #onEnd: (() => void)[] = [];
   #state: "connecting" | "open" | "closing" | "ended" = "connecting";
   #wasOpen = false;
-  #times: StreamTimes = { heartbeatMs: HEARTBEAT_MS, deadAfterMs: HEARTBEAT_MS * DEAD_AFTER_HEARTBEATS };
+  /** The heartbeat interval, and how long the server may be silent; ms. */
+  #heartbeatMs = HEARTBEAT_MS;
+  #deadAfterMs = HEARTBEAT_MS * DEAD_AFTER_HEARTBEATS;
   #cancelTimer: () => void;
   #lastChance = false;
   /** By the clock, when the last frame went out and came in. */
   #sentAt: number;
   #receivedAt: number;
 
-  /** `start` makes the call; its `abort` option must be the signal it is given. */
-  constructor(
-    start: (signal: AbortSignal) => DuplexStreamingCall<I, O>,
-    frames: StreamFrames<I>,
-    user: StreamUser<O>,
-    clock: Clock,
-    openLimitMs: number,
-  ) {
-    this.#frames = frames;
+  /** Connects to `path` of the server. Throws where the address is malformed. */
+  constructor(server: ServerAddress, path: string, user: StreamUser, clock: Clock, openLimitMs: number) {
     this.#user = user;
     this.#clock = clock;
     this.#sentAt = clock.now();
     this.#receivedAt = this.#sentAt;
-    this.#abort = new AbortController();
-    this.#call = start(this.#abort.signal);
-    this.#call.responses.onNext((message, error) => this.#next(message, error));
-    // A handshake that fails is told by `responses`.
-    this.#call.headers.then(
-      () => this.#sendOpen(),
-      () => {},
-    );
-    const tooLong = () =>
+    this.#frames = new FrameStream(server, path, {
+      opened: () => {
+        if (this.#state === "connecting") this.send(user.openFrame);
+      },
+      frame: (bytes) => this.#receive(bytes),
+      ended: (error) => this.#ended(error ?? closeError(CLOSE_NORMAL, "", "")),
+    });
+    this.#cancelTimer = clock.after(openLimitMs, () =>
       this.abort(
         new TinyMQError("UNAVAILABLE", `the server did not open the stream within ${openLimitMs} ms`),
-      );
-    this.#cancelTimer = clock.after(openLimitMs, tooLong);
+      ),
+    );
   }
 
-  /** Sends one request. MUST be called only while the stream is open; what it says is lost if it just ended. */
-  send(request: I): void {
+  /**
+   * Sends one frame. MUST be called only while the stream is open; on one that just ended it does nothing.
+   */
+  send(frame: Uint8Array<ArrayBuffer>): void {
     this.#sentAt = this.#clock.now();
-    // It rejects only when the stream has ended, which `ended` tells; our transport marks that as handled.
-    void this.#call.requests.send(request);
+    this.#frames.send(frame);
   }
 
   /** Closes well. Resolves when the server agreed, or after a time limit. */
@@ -98,72 +87,53 @@ export class Stream<I extends object, O extends object> {
       this.#cancelTimer();
       const hung = new TinyMQError("UNAVAILABLE", "the server did not answer the closing handshake");
       this.#cancelTimer = this.#clock.after(CLOSE_LIMIT_MS, () => this.abort(hung));
-      void this.#call.requests.complete();
+      this.#frames.close();
     }
     return ended;
   }
 
   /** Drops the connection; `ended` is called with `error` before this returns. */
   abort(error: TinyMQError): void {
-    if (this.#state === "ended") return;
-    this.#abort.abort(error);
-    this.#finish(error);
+    this.#frames.abort(error);
   }
 
-  #sendOpen(): void {
-    if (this.#state === "connecting") this.send(this.#frames.open);
-  }
-
-  #next(message: O | undefined, error: Error | undefined): void {
-    if (this.#state === "ended") return;
-    if (message === undefined) {
-      this.#finish(
-        error === undefined
-          ? new TinyMQError("UNAVAILABLE", "the server ended the stream (close code 1000)")
-          : toTinyMQError(error),
-      );
-      return;
-    }
+  #receive(frame: Uint8Array): void {
     this.#receivedAt = this.#clock.now();
     this.#lastChance = false;
-    try {
-      if (this.#state === "open") this.#user.message(message);
-      else if (this.#state === "connecting") this.#opened(message);
-    } catch (thrown) {
-      this.abort(toTinyMQError(thrown));
-    }
+    if (this.#state === "open") this.#user.receive(frame);
+    else if (this.#state === "connecting") this.#opened(frame);
   }
 
-  #opened(response: O): void {
+  #opened(frame: Uint8Array): void {
     // Before the user hears of it, so that it may send at once.
     this.#state = "open";
-    const times = this.#user.opened(response);
+    const limits = this.#user.opened(frame);
     this.#wasOpen = true;
-    const heartbeatMs = times.heartbeatMs || HEARTBEAT_MS;
-    this.#times = { heartbeatMs, deadAfterMs: times.deadAfterMs || heartbeatMs * DEAD_AFTER_HEARTBEATS };
+    this.#heartbeatMs = limits?.heartbeatMs || HEARTBEAT_MS;
+    this.#deadAfterMs = limits?.deadAfterMs || this.#heartbeatMs * DEAD_AFTER_HEARTBEATS;
+    // The user may have closed it.
+    if (this.#state !== "open") return;
     this.#cancelTimer();
-    if (this.#state === "open") this.#watch();
+    this.#watch();
   }
 
   /** Does what is due, and sets the timer for what is due next. */
   readonly #watch = (): void => {
     const now = this.#clock.now();
-    const deadAt = this.#receivedAt + this.#times.deadAfterMs;
+    const deadAt = this.#receivedAt + this.#deadAfterMs;
     if (now >= deadAt && this.#lastChance) {
       const silent = Math.round(now - this.#receivedAt);
       this.abort(new TinyMQError("UNAVAILABLE", `nothing came from the server for ${silent} ms`));
       return;
     }
     this.#lastChance = now >= deadAt;
-    if (now >= this.#sentAt + this.#times.heartbeatMs) this.send(this.#frames.heartbeat);
-    const next = Math.min(deadAt, this.#sentAt + this.#times.heartbeatMs);
+    if (now >= this.#sentAt + this.#heartbeatMs) this.send(this.#user.heartbeat);
+    const next = Math.min(deadAt, this.#sentAt + this.#heartbeatMs);
     const waitMs = this.#lastChance ? LAST_CHANCE_MS : Math.max(1, next - now);
     this.#cancelTimer = this.#clock.after(waitMs, this.#watch);
   };
 
-  #finish(error: TinyMQError): void {
-    // Aborting the call has told of the end already.
-    if (this.#state === "ended") return;
+  #ended(error: TinyMQError): void {
     this.#state = "ended";
     this.#cancelTimer();
     this.#user.ended(error, this.#wasOpen);

@@ -1,33 +1,27 @@
 /** The subscriber: sees what is sent to one topic, live, and consumes nothing. */
-import { TinyMQError } from "../errors.ts";
-import type { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
-import { BatchReader } from "../wire/decode.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { type Published, SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
+import type { BatchReader } from "../wire/decode.ts";
 import type { Headers } from "../wire/encode.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { MiB } from "../wire/limits.ts";
 import { deadConnection, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
+import { decodeFrame, encodeFrame } from "./frame-codec.ts";
+import { Inbox } from "./inbox.ts";
+import { NO_HEADERS } from "./message.ts";
 import {
-  type ConnectionOptions,
   type ConnectionSettings,
   type ConnectionState,
   connectionSettings,
-} from "./connection-options.ts";
-import { NO_HEADERS } from "./message.ts";
-import { MissedCounter } from "./missed.ts";
+  countFrom1,
+  type SubscriberOptions,
+} from "./options.ts";
 
 const DEFAULT_BUFFER = 10_000;
 /** Bytes that wait for a slow loop, whatever `buffer` says. */
 const BUFFER_BYTES = 64 * MiB;
-
-/** Options of a subscriber. */
-export interface SubscriberOptions<T = string> extends ConnectionOptions {
-  /** What bodies are. Default `text`: strings. */
-  codec?: Decoder<T>;
-  /** Messages that may wait here for a slow loop; beyond, the oldest are dropped and missed. Default 10,000. */
-  buffer?: number;
-}
 
 /** A message as a subscriber sees it. */
 export interface PublishedMessage<T> {
@@ -37,42 +31,32 @@ export interface PublishedMessage<T> {
   readonly headers: Headers;
 }
 
-interface Frame {
-  readonly reader: BatchReader;
-  readonly bytes: number;
-  left: number;
-}
-
-interface Waiter<T> {
-  resolve(result: IteratorResult<PublishedMessage<T>> | Promise<IteratorResult<PublishedMessage<T>>>): void;
-}
+type Step<T> = IteratorResult<PublishedMessage<T>>;
 
 /** Sees the messages of one topic, at most once each. `initConn()` first, `close()` last. */
 export class Subscriber<T = string> {
   readonly #settings: ConnectionSettings;
   readonly #codec: Decoder<T>;
   readonly #buffer: number;
-  readonly #connection: Connection<SubscribeRequest, SubscribeResponse>;
+  readonly #connection: Connection;
   readonly #missed = new MissedCounter();
-  readonly #frames = new Fifo<Frame>();
-  readonly #waiters = new Fifo<Waiter<T>>();
-  /** Of `#frames`. */
-  #waiting = 0;
-  #bytes = 0;
+  readonly #inbox = new Inbox();
+  /** Each resolves the step of a loop that waits. */
+  readonly #waiters = new Fifo<(step: Step<T> | Promise<Step<T>>) => void>();
 
-  /** Throws INVALID_ARGUMENT or `InvalidTopic` for what cannot be. */
+  /**
+   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
+   * characters.
+   */
   constructor(host: string, port: number, topic: string, options: SubscriberOptions<T> = {}) {
     this.#settings = connectionSettings(host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
-    this.#buffer = options.buffer ?? DEFAULT_BUFFER;
-    if (!Number.isSafeInteger(this.#buffer) || this.#buffer < 1) {
-      throw new TinyMQError("INVALID_ARGUMENT", `buffer is an integer from 1, not ${String(options.buffer)}`);
-    }
+    this.#buffer = countFrom1(options.buffer ?? DEFAULT_BUFFER, "buffer");
     this.#connection = new Connection(this.#settings, this.#owner());
   }
 
-  /** How the connection is. */
+  /** The state of the connection. */
   get state(): ConnectionState {
     return this.#connection.state;
   }
@@ -88,9 +72,9 @@ export class Subscriber<T = string> {
   }
 
   /**
-   * The messages from now on, without end. Messages wait in the buffer while nobody loops. Ends when the
-   * subscriber is closed. Throws `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the codec
-   * refuses; a new loop goes on behind it.
+   * Loops over the messages from now on, without end. Messages wait in the buffer while nobody loops. Ends
+   * when the subscriber is closed. Throws `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the
+   * codec refuses; a new loop goes on behind it.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<PublishedMessage<T>> {
     let ended = false;
@@ -105,7 +89,7 @@ export class Subscriber<T = string> {
     return loop;
   }
 
-  /** Closes. Can be called twice, always finishes. */
+  /** Closes. Can be called twice. */
   close(): Promise<void> {
     const closed = this.#connection.close();
     this.#end(undefined);
@@ -116,16 +100,16 @@ export class Subscriber<T = string> {
     return this.close();
   }
 
-  #next(): Promise<IteratorResult<PublishedMessage<T>>> {
-    if (this.#waiting > 0) return this.#take();
-    const trouble = this.#connection.trouble;
-    if (trouble === undefined) return new Promise((resolve) => this.#waiters.push({ resolve }));
+  #next(): Promise<Step<T>> {
+    if (this.#inbox.length > 0) return this.#take();
+    const { trouble } = this.#connection;
+    if (trouble === undefined) return new Promise((resolve) => this.#waiters.push(resolve));
     if (this.#connection.isClosedWell) return Promise.resolve({ value: undefined, done: true });
     return Promise.reject(trouble);
   }
 
   /** The oldest message that waits; there is one. */
-  #take(): Promise<IteratorResult<PublishedMessage<T>>> {
+  #take(): Promise<Step<T>> {
     try {
       const reader = this.#step();
       const message = {
@@ -142,77 +126,99 @@ export class Subscriber<T = string> {
     }
   }
 
-  /** Steps over the oldest message that waits. Throws DATA_LOSS, and drops the rest of a malformed frame. */
+  /** Steps over the oldest message that waits. Throws DATA_LOSS where it cannot be read, and ends the connection. */
   #step(): BatchReader {
-    const frame = this.#frames.first()!;
-    frame.left -= 1;
-    this.#waiting -= 1;
-    let fine = false;
     try {
-      fine = frame.reader.next();
-      if (!fine) throw new TinyMQError("DATA_LOSS", "a frame has fewer messages than it says");
-    } finally {
-      if (!fine) this.#waiting -= frame.left;
-      if (!fine || frame.left === 0) {
-        this.#frames.shift();
-        this.#bytes -= frame.bytes;
-      }
+      this.#inbox.next();
+      return this.#inbox.reader;
+    } catch (thrown) {
+      // What follows a frame that cannot be read cannot be trusted either.
+      this.#inbox.clear();
+      this.#connection.fail(toTinyMQError(thrown));
+      throw thrown;
     }
-    return frame.reader;
   }
 
-  #published(messages: Uint8Array, count: number): void {
+  #published({ messages, count }: Published): void {
     if (count === 0) return;
-    this.#frames.push({ reader: new BatchReader(messages), bytes: messages.length, left: count });
-    this.#waiting += count;
-    this.#bytes += messages.length;
-    while (this.#waiters.length > 0 && this.#waiting > 0) this.#waiters.shift()!.resolve(this.#take());
-    while (this.#waiting > this.#buffer || this.#bytes > BUFFER_BYTES) {
+    const inbox = this.#inbox;
+    inbox.push({ firstPosition: 0, runs: [{ firstOffset: 0, count, redelivered: false, deliveries: 0 }], messages }, count);
+    while (this.#waiters.length > 0 && inbox.length > 0) this.#waiters.shift()!(this.#take());
+    while (inbox.length > this.#buffer || (inbox.length > 0 && inbox.bytes > BUFFER_BYTES)) {
       this.#step();
       this.#missed.missed += 1;
     }
   }
 
   #end(error: TinyMQError | undefined): void {
-    for (const waiter of this.#waiters.drain()) {
-      waiter.resolve(error === undefined ? { value: undefined, done: true } : Promise.reject(error));
+    for (const resolve of this.#waiters.drain()) {
+      resolve(error === undefined ? { value: undefined, done: true } : Promise.reject(error));
     }
   }
 
-  #owner(): ConnectionOwner<SubscribeRequest, SubscribeResponse> {
+  #owner(): ConnectionOwner {
     return {
-      heartbeat: { kind: { oneofKind: "heartbeat", heartbeat: {} } },
-      call: (client, options) => client.subscribe(options),
+      method: "Subscribe",
+      heartbeat: encodeFrame(SubscribeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } }),
       openFrame: () => {
         const { topic, token } = this.#settings;
-        return { kind: { oneofKind: "open", open: { topic, token } } };
+        return encodeFrame(SubscribeRequest, { kind: { oneofKind: "open", open: { topic, token } } });
       },
-      opened: (response) => this.#opened(response),
-      receive: (response) => this.#receive(response),
-      leaving: () => {},
-      interrupted: () => {},
+      opened: (frame) => {
+        const { kind } = decodeFrame(SubscribeResponse, frame);
+        if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
+        const { epoch, published, limits } = kind.opened;
+        this.#missed.opened(epoch, published);
+        return { limits, state: "open" };
+      },
+      receive: (frame) => this.#receive(frame),
       ended: (error) => this.#end(deadConnection(error)),
     };
   }
 
-  #opened({ kind }: SubscribeResponse) {
-    if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
-    this.#missed.opened(kind.opened.epoch, kind.opened.published);
-    const { heartbeatMs = 0, deadAfterMs = 0 } = kind.opened.limits ?? {};
-    return { times: { heartbeatMs, deadAfterMs }, state: "open" as const };
-  }
-
-  #receive({ kind }: SubscribeResponse): void {
+  #receive(frame: Uint8Array): void {
+    const { kind } = decodeFrame(SubscribeResponse, frame);
     switch (kind.oneofKind) {
       case "published": {
-        const { epoch, published, count, messages } = kind.published;
+        const { epoch, published, count } = kind.published;
         this.#missed.seen(epoch, published, count);
-        return this.#published(messages, count);
+        return this.#published(kind.published);
       }
       case "count":
         return this.#missed.seen(kind.count.epoch, kind.count.published, 0);
       default:
         throw unexpectedAnswer(kind.oneofKind);
     }
+  }
+}
+
+/**
+ * How many messages a subscriber missed, told by the running counts that the server sends.
+ *
+ * Always holds: `#expected` is the running count after all that was seen or counted as missed, in `#epoch`.
+ */
+export class MissedCounter {
+  /** Published on the topic while we were subscribed, and not seen. */
+  missed = 0;
+  #epoch: string | undefined;
+  #expected = 0;
+
+  /** A stream is open. What was published between two streams was missed; before the first it was not. */
+  opened(epoch: string, published: number): void {
+    if (this.#epoch !== undefined) return this.seen(epoch, published, 0);
+    this.#epoch = epoch;
+    this.#expected = published;
+  }
+
+  /** `count` messages came, `published` ones were published before them in this epoch. */
+  seen(epoch: string, published: number, count: number): void {
+    if (epoch !== this.#epoch) {
+      // The topic was made anew. What the old one published last nobody can tell any more.
+      this.#epoch = epoch;
+      this.#expected = 0;
+    }
+    // A count from before a frame that was seen already tells nothing new.
+    if (published > this.#expected) this.missed += published - this.#expected;
+    this.#expected = Math.max(this.#expected, published + count);
   }
 }

@@ -5,31 +5,24 @@
  */
 import {
   type ClientStreamingCall,
-  DuplexStreamingCall,
+  type DuplexStreamingCall,
   type MethodInfo,
   mergeRpcOptions,
-  type RpcMetadata,
   type RpcOptions,
   type RpcTransport,
   type ServerStreamingCall,
   type UnaryCall,
 } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
-import { SUBPROTOCOL } from "../wire/limits.ts";
-import { runtimeSockets } from "./sockets/runtime.ts";
-import type { OpenSocket, TlsOptions } from "./sockets/socket.ts";
-import { StreamCall } from "./stream-call.ts";
+import { AdminClient } from "../gen/tinymq/v1/admin.client.ts";
+import { duplexCall } from "./duplex-call.ts";
+import { hostAndPort, type ServerAddress } from "./frame-stream.ts";
 import { unaryCall } from "./twirp.ts";
 
 /** Where the server is, and how to reach it. */
-export interface TransportOptions {
-  host: string;
-  port: number;
-  /** Goes in the header of unary calls; streams carry theirs in the open frame. */
+export interface TransportOptions extends ServerAddress {
+  /** The server's token, for unary calls. Streams carry theirs in the open frame. */
   token?: string;
-  tls?: boolean | TlsOptions;
-  /** Instead of the runtime's own sockets. */
-  openSocket?: OpenSocket;
 }
 
 export class TinyMQTransport implements RpcTransport {
@@ -39,8 +32,7 @@ export class TinyMQTransport implements RpcTransport {
 
   constructor(options: TransportOptions) {
     this.#options = options;
-    const bare = options.host.includes(":") && !options.host.startsWith("[");
-    this.address = `${bare ? `[${options.host}]` : options.host}:${options.port}`;
+    this.address = hostAndPort(options);
   }
 
   mergeOptions(options?: Partial<RpcOptions>): RpcOptions {
@@ -53,15 +45,7 @@ export class TinyMQTransport implements RpcTransport {
     input: I,
     options: RpcOptions,
   ): UnaryCall<I, O> {
-    const { tls, token } = this.#options;
-    return unaryCall(
-      `${tls ? "https" : "http"}://${this.address}`,
-      token,
-      this.#tls(),
-      method,
-      input,
-      options,
-    );
+    return unaryCall(this.#options, method, input, options, callSignal(options));
   }
 
   /**
@@ -72,36 +56,38 @@ export class TinyMQTransport implements RpcTransport {
     method: MethodInfo<I, O>,
     options: RpcOptions,
   ): DuplexStreamingCall<I, O> {
-    const path = `/${method.service.typeName}/${method.name}`;
-    const url = `${this.#options.tls ? "wss" : "ws"}://${this.address}${path}`;
-    const call = new StreamCall<I, O>(method, options, this.address, (events) =>
-      (this.#options.openSocket ?? runtimeSockets())(url, SUBPROTOCOL, this.#tls(), events),
-    );
-    const none: RpcMetadata = {};
-    const headers = call.opened.then(() => none);
-    const trailers = call.status.then(() => none);
-    // Whoever reads only `responses` learns of the end there: the rest must not count as unhandled.
-    for (const promise of [headers, trailers]) promise.catch(() => {});
-    const { responses, status } = call;
-    return new DuplexStreamingCall(method, options.meta ?? none, call, headers, responses, status, trailers);
+    return duplexCall(this.#options, method, options, callSignal(options));
   }
 
   serverStreaming<I extends object, O extends object>(method: MethodInfo<I, O>): ServerStreamingCall<I, O> {
-    throw noSuchKind(method);
+    throw oneWayOnly(method);
   }
 
   clientStreaming<I extends object, O extends object>(method: MethodInfo<I, O>): ClientStreamingCall<I, O> {
-    throw noSuchKind(method);
-  }
-
-  #tls(): TlsOptions | undefined {
-    return typeof this.#options.tls === "object" ? this.#options.tls : undefined;
+    throw oneWayOnly(method);
   }
 }
 
-function noSuchKind(method: MethodInfo): TinyMQError {
-  return new TinyMQError(
-    "UNIMPLEMENTED",
-    `${method.name} streams one way only, and tinyMQ has no such calls`,
-  );
+/**
+ * The generated client of the service `Admin` for the server at `host:port`. Its calls throw
+ * `TinyMQError`s.
+ */
+export function adminClient(
+  host: string,
+  port: number,
+  options: Omit<TransportOptions, "host" | "port"> = {},
+): AdminClient {
+  return new AdminClient(new TinyMQTransport({ ...options, host, port }));
+}
+
+/** The signal that aborts a call: its `abort`, its `timeout` (ms or a date), either, or none. */
+function callSignal({ abort, timeout }: RpcOptions): AbortSignal | undefined {
+  if (timeout === undefined) return abort;
+  const limitMs = typeof timeout === "number" ? timeout : Math.max(0, timeout.getTime() - Date.now());
+  const limit = AbortSignal.timeout(limitMs);
+  return abort === undefined ? limit : AbortSignal.any([abort, limit]);
+}
+
+function oneWayOnly(method: MethodInfo): TinyMQError {
+  return new TinyMQError("UNIMPLEMENTED", `${method.name} streams one way only; tinyMQ has no such calls`);
 }

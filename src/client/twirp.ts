@@ -1,30 +1,30 @@
 /** Unary calls: Twirp over HTTP (source: twitchtv.github.io/twirp, "Twirp Wire Protocol"). */
 import { type MethodInfo, type RpcMetadata, type RpcOptions, UnaryCall } from "@protobuf-ts/runtime-rpc";
 import { ConnectionRefusedError, TinyMQError } from "../errors.ts";
-import { abortError, callSignal } from "./abort.ts";
-import { twirpError } from "./close-error.ts";
-import type { TlsOptions } from "./sockets/socket.ts";
+import { abortError, twirpError } from "./close-error.ts";
+import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
 
 /**
- * Calls `method` of the server at `origin` (`http://host:port`). Rejects with `ConnectionRefusedError`,
- * with the error that the server told, or CANCELLED and DEADLINE_EXCEEDED by `options`.
+ * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error that the server
+ * answered, or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
  */
 export function unaryCall<I extends object, O extends object>(
-  origin: string,
-  token: string | undefined,
-  tls: TlsOptions | undefined,
+  server: ServerAddress & { token?: string },
   method: MethodInfo<I, O>,
   input: I,
   options: RpcOptions,
+  signal: AbortSignal | undefined,
 ): UnaryCall<I, O> {
   const none: RpcMetadata = {};
   const headers: Record<string, string> = { "content-type": "application/protobuf" };
-  if (token) headers.authorization = `Bearer ${token}`;
+  if (server.token) headers.authorization = `Bearer ${server.token}`;
+  const tls = tlsOptions(server);
+  const origin = `${server.tls ? "https" : "http"}://${hostAndPort(server)}`;
   const response = post(`${origin}/twirp/${method.service.typeName}/${method.name}`, {
     method: "POST",
     headers,
     body: method.I.toBinary(input, options.binaryOptions) as Uint8Array<ArrayBuffer>,
-    signal: callSignal(options) ?? null,
+    signal: signal ?? null,
     ...(tls === undefined ? {} : { tls }),
   }).then((bytes) => method.O.fromBinary(bytes, options.binaryOptions));
   const done = response.then(() => none);
@@ -43,16 +43,15 @@ async function post(url: string, init: RequestInit): Promise<Uint8Array> {
     if (init.signal?.aborted) throw abortError(init.signal);
     throw new ConnectionRefusedError(`cannot reach ${url}: ${(thrown as Error).message}`, { cause: thrown });
   }
-  const text = await response.text();
-  throw errorOfAnswer(response.status, text);
+  throw answeredError(response.status, await response.text());
 }
 
-function errorOfAnswer(status: number, text: string): TinyMQError {
+function answeredError(status: number, text: string): TinyMQError {
   try {
     const { code, msg } = JSON.parse(text) as { code?: unknown; msg?: unknown };
     if (typeof code === "string") return twirpError(code, typeof msg === "string" ? msg : code);
   } catch {
-    // Not Twirp's JSON: somebody between us and the server answered, and the status is all we know.
+    // Not Twirp's JSON: a proxy answered, for example. The status is all we know.
   }
   return new TinyMQError("UNKNOWN", `the server answered with HTTP status ${status}: ${text.slice(0, 200)}`);
 }

@@ -1,5 +1,5 @@
 /**
- * The client's way through an encoded `Batch`: one cursor, no object per message beside what is asked for.
+ * How the client reads an encoded `Batch`: one cursor, and no object per message but what is asked for.
  *
  * Always holds: nothing outside the given bytes is read; what is malformed is DATA_LOSS; fields that this
  * version does not know are skipped.
@@ -17,7 +17,10 @@ const SHARE_BUFFERS = !("Bun" in globalThis);
 /** Bodies below this length are copied together with what follows them, up to so many bytes. */
 const OWN_BYTES = 4_096;
 const SHARED_BYTES = 8_192;
-/** From this length on, a body that came alone in its frame is not copied: that would take longer than all else. */
+/**
+ * From this length on, a body that came alone in its frame is not copied: that would take longer than all
+ * else.
+ */
 const LARGE_BYTES = 32_768;
 
 /** A cursor over the messages of a batch: `next()`, then the getters tell of the message it stands on. */
@@ -167,6 +170,10 @@ export class BatchReader {
     return next;
   }
 
+  /**
+   * Not `readVarint`: keeping the place in a field is a third faster here (measured), and the error is
+   * DATA_LOSS.
+   */
   #varint(end: number): number {
     const bytes = this.#bytes;
     let at = this.#at;

@@ -1,24 +1,18 @@
 /**
- * The client's hot path: messages to the bytes of `Batch`, in slabs that are used again.
+ * The client's hot path: messages to the bytes of `Batch`.
  *
- * Always holds: the bytes equal those of the generated code (proven by property tests); a slab is written
- * again only after every batch in it was released.
+ * Always holds: the bytes equal those of the generated code (proven by property tests).
  */
 import { MessageTooLarge, TinyMQError } from "../errors.ts";
-import { EncodedBatch, HEADROOM, newSlab, type Slab } from "./encoded-batch.ts";
-import { KiB, MAX_ID, MiB } from "./limits.ts";
+import { EncodedBatch, HEADROOM, SEND_BUFFER_BYTES, SendBuffers } from "./encoded-batch.ts";
+import { KiB, MAX_ID } from "./limits.ts";
 import { textCoder } from "./text.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
 /** Text to text. Any own enumerable key is sent, `__proto__` included. */
 export type Headers = Readonly<Record<string, string>>;
 
-const FIRST_SLAB_BYTES = 16 * KiB;
-const SLAB_BYTES = 256 * KiB;
-/** What a fast producer has in flight. */
-const MAX_FREE_BYTES = 8 * MiB;
-/** Slabs of larger messages are multiples of this, so that they fit the next one of about that size. */
-const LARGE_STEP = 64 * KiB;
+const FIRST_BUFFER_BYTES = 16 * KiB;
 /** Up to this length a loop beats `set`. */
 const SHORT_BYTES = 24;
 
@@ -26,10 +20,8 @@ const SHORT_BYTES = 24;
 export class BatchWriter {
   /** Largest message, in bytes of body and headers as encoded; `add` refuses what is larger. */
   maxMessageBytes: number;
-  #slab: Slab = newSlab(FIRST_SLAB_BYTES);
-  /** Slabs that nobody uses, none smaller than SLAB_BYTES; the one that was used last is the last. */
-  readonly #free: Slab[] = [];
-  #freeBytes = 0;
+  readonly #buffers = new SendBuffers();
+  #buffer = this.#buffers.take(FIRST_BUFFER_BYTES);
   /** Where the open batch begins, and where its next entry goes. */
   #start = HEADROOM;
   #end = HEADROOM;
@@ -58,7 +50,7 @@ export class BatchWriter {
     if (!Number.isSafeInteger(id) || id < 0) throw wrongId(id);
     const idLength = id === 0 ? 0 : 1 + varintLength(id);
     const headersLength = headers === undefined ? 0 : encodedHeadersLength(headers);
-    // Not the end: the batch may move to another slab.
+    // Not the end: the batch may move to another buffer.
     const before = this.size;
     if (typeof body === "string") this.#addText(id, body, idLength, headersLength, headers);
     else if (body instanceof Uint8Array) this.#addBytes(id, body, idLength, headersLength, headers);
@@ -69,24 +61,11 @@ export class BatchWriter {
 
   /** Ends the open batch and begins the next. The batch keeps its bytes until it is released. */
   seal(): EncodedBatch {
-    const batch = new EncodedBatch(this, this.#slab, this.#start, this.#end, this.#count);
-    this.#slab.users += 1;
+    const batch = new EncodedBatch(this.#buffers, this.#buffer, this.#start, this.#end);
     this.#start = this.#end + HEADROOM;
     this.#end = this.#start;
     this.#count = 0;
     return batch;
-  }
-
-  /** Called by a batch, once: its bytes are not needed any more. */
-  reclaim(slab: Slab): void {
-    slab.users -= 1;
-    if (slab.users > 0) return;
-    if (slab !== this.#slab) {
-      this.#keep(slab);
-    } else if (this.#count === 0) {
-      this.#start = HEADROOM;
-      this.#end = HEADROOM;
-    }
   }
 
   #addText(id: number, body: string, idLength: number, headersLength: number, headers?: Headers): void {
@@ -94,14 +73,14 @@ export class BatchWriter {
     if (body.length > this.maxMessageBytes) throw tooLarge(body.length, this.maxMessageBytes);
     const bodyLength = textCoder.byteLength(body);
     const at = this.#place(id, bodyLength, idLength, headersLength);
-    textCoder.write(this.#slab.bytes, at, body, bodyLength);
+    textCoder.write(this.#buffer.bytes, at, body, bodyLength);
     this.#end = this.#writeHeaders(at + bodyLength, headers);
   }
 
   #addBytes(id: number, body: Uint8Array, idLength: number, headersLength: number, headers?: Headers): void {
     const length = body.length;
     const at = this.#place(id, length, idLength, headersLength);
-    const bytes = this.#slab.bytes;
+    const bytes = this.#buffer.bytes;
     if (length <= SHORT_BYTES) for (let index = 0; index < length; index++) bytes[at + index] = body[index]!;
     else bytes.set(body, at);
     this.#end = this.#writeHeaders(at + length, headers);
@@ -114,7 +93,7 @@ export class BatchWriter {
     if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
     // Tag and length of the entry are up to six bytes more.
     this.#reserve(messageLength + 6);
-    const bytes = this.#slab.bytes;
+    const bytes = this.#buffer.bytes;
     let at = this.#end;
     bytes[at++] = 0x0a;
     at = writeVarint(bytes, at, messageLength);
@@ -132,7 +111,7 @@ export class BatchWriter {
   #writeHeaders(start: number, headers: Headers | undefined): number {
     let at = start;
     if (headers === undefined) return at;
-    const bytes = this.#slab.bytes;
+    const bytes = this.#buffer.bytes;
     for (const key of Object.keys(headers)) {
       const value = headers[key]!;
       const keyLength = textCoder.byteLength(key);
@@ -151,35 +130,23 @@ export class BatchWriter {
     return at;
   }
 
-  /** Makes room for `needed` more bytes; the open batch moves to a new slab if the old one has none. */
+  /** Makes room for `needed` more bytes; the open batch moves to another buffer if this one has none. */
   #reserve(needed: number): void {
-    if (this.#end + needed <= this.#slab.bytes.length) return;
-    const size = this.#end - this.#start;
+    const buffer = this.#buffer;
+    if (this.#count === 0 && buffer.users === 1) {
+      // All batches in it were released.
+      this.#start = HEADROOM;
+      this.#end = HEADROOM;
+    }
+    if (this.#end + needed <= buffer.bytes.length) return;
+    const { size } = this;
     const wanted = HEADROOM + size + needed;
-    const next = this.#take(Math.max(Math.min(SLAB_BYTES, this.#slab.bytes.length * 2), wanted));
-    next.bytes.set(this.#slab.bytes.subarray(this.#start, this.#end), HEADROOM);
-    const old = this.#slab;
-    this.#slab = next;
+    const next = this.#buffers.take(Math.max(Math.min(SEND_BUFFER_BYTES, buffer.bytes.length * 2), wanted));
+    next.bytes.set(buffer.bytes.subarray(this.#start, this.#end), HEADROOM);
+    this.#buffer = next;
     this.#start = HEADROOM;
     this.#end = HEADROOM + size;
-    if (old.users === 0) this.#keep(old);
-  }
-
-  /** A slab of at least `wanted` bytes: fresh memory costs as much as writing it. */
-  #take(wanted: number): Slab {
-    if (wanted < SLAB_BYTES) return newSlab(wanted);
-    const bytes = SLAB_BYTES + LARGE_STEP * Math.ceil((wanted - SLAB_BYTES) / LARGE_STEP);
-    const found = this.#free.findLastIndex((slab) => slab.bytes.length === bytes);
-    if (found < 0) return newSlab(bytes);
-    this.#freeBytes -= bytes;
-    return this.#free.splice(found, 1)[0]!;
-  }
-
-  #keep(slab: Slab): void {
-    if (slab.bytes.length < SLAB_BYTES) return;
-    this.#free.push(slab);
-    this.#freeBytes += slab.bytes.length;
-    while (this.#freeBytes > MAX_FREE_BYTES) this.#freeBytes -= this.#free.shift()!.bytes.length;
+    this.#buffers.release(buffer);
   }
 }
 
@@ -188,7 +155,10 @@ function encodedHeadersLength(headers: Headers): number {
   for (const key of Object.keys(headers)) {
     const value: unknown = headers[key];
     if (typeof value !== "string") {
-      throw new TinyMQError("INVALID_ARGUMENT", `header ${JSON.stringify(key)} is text, not ${typeof value}`);
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `header ${JSON.stringify(key)} must be text, not ${typeof value}`,
+      );
     }
     const entry = encodedHeaderLength(textCoder.byteLength(key), textCoder.byteLength(value));
     length += 1 + varintLength(entry) + entry;

@@ -1,45 +1,73 @@
 /**
- * A batch that is encoded, and the frame that carries it to the server
- * (`ProduceRequest { batch: ProduceBatch }`), written before it in place.
+ * Batches that are encoded, and the buffers that they are written into. The frame that carries one to the
+ * server (`ProduceRequest { batch: ProduceBatch }`) is written around it, in place.
+ *
+ * Always holds: a buffer is written again only after every batch in it was released.
  */
 import { TinyMQError } from "../errors.ts";
+import { KiB, MiB } from "./limits.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
 /** Room before the messages for tags, seq, three options and two lengths (at most 50 bytes). */
 export const HEADROOM = 64;
 
-/** Bytes that batches are written into, and how many sealed batches still live in them. */
-export interface Slab {
+export const SEND_BUFFER_BYTES = 256 * KiB;
+/** What a fast producer has in flight. */
+const MAX_FREE_BYTES = 8 * MiB;
+/**
+ * Larger buffers, for larger messages, are multiples of this, so that they fit the next one of about that
+ * size.
+ */
+const LARGE_STEP = 64 * KiB;
+
+/** Bytes that batches are written into, one behind the other. */
+export interface SendBuffer {
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Batches in it that were not released, and one more as long as it is written to. */
   users: number;
 }
 
-/** A slab of `bytes` bytes that nobody uses. */
-export function newSlab(bytes: number): Slab {
-  return { bytes: new Uint8Array(bytes), users: 0 };
+/** Keeps buffers without users for the next ones: fresh memory costs as much as writing it. */
+export class SendBuffers {
+  /** None is smaller than SEND_BUFFER_BYTES; the one that was used last is the last. */
+  readonly #free: SendBuffer[] = [];
+  #freeBytes = 0;
+
+  /** A buffer of at least `wanted` bytes; whoever asks is its one user. */
+  take(wanted: number): SendBuffer {
+    if (wanted < SEND_BUFFER_BYTES) return { bytes: new Uint8Array(wanted), users: 1 };
+    const length = SEND_BUFFER_BYTES + LARGE_STEP * Math.ceil((wanted - SEND_BUFFER_BYTES) / LARGE_STEP);
+    const found = this.#free.findLastIndex((buffer) => buffer.bytes.length === length);
+    if (found < 0) return { bytes: new Uint8Array(length), users: 1 };
+    const [buffer] = this.#free.splice(found, 1);
+    this.#freeBytes -= length;
+    buffer!.users = 1;
+    return buffer!;
+  }
+
+  /** The buffer has one user less. */
+  release(buffer: SendBuffer): void {
+    buffer.users -= 1;
+    if (buffer.users > 0 || buffer.bytes.length < SEND_BUFFER_BYTES) return;
+    this.#free.push(buffer);
+    this.#freeBytes += buffer.bytes.length;
+    while (this.#freeBytes > MAX_FREE_BYTES) this.#freeBytes -= this.#free.shift()!.bytes.length;
+  }
 }
 
-/** Whoever wrote a batch and takes its bytes back. */
-export interface SlabOwner {
-  /** Called once for each sealed batch: its bytes are not needed any more. */
-  reclaim(slab: Slab): void;
-}
-
-/** A sealed batch: its bytes in a slab, with headroom for the frame's header before them. */
+/** A batch at `[start, end)` of a buffer, with HEADROOM before it, until it is released. */
 export class EncodedBatch {
-  /** Messages in it. */
-  readonly count: number;
-  readonly #owner: SlabOwner;
+  readonly #buffers: SendBuffers;
   readonly #start: number;
   readonly #end: number;
-  #slab: Slab | undefined;
+  #buffer: SendBuffer | undefined;
 
-  constructor(owner: SlabOwner, slab: Slab, start: number, end: number, count: number) {
-    this.#owner = owner;
-    this.#slab = slab;
+  constructor(buffers: SendBuffers, buffer: SendBuffer, start: number, end: number) {
+    this.#buffers = buffers;
+    this.#buffer = buffer;
     this.#start = start;
     this.#end = end;
-    this.count = count;
+    buffer.users += 1;
   }
 
   /** Bytes of the messages. */
@@ -77,17 +105,16 @@ export class EncodedBatch {
     return bytes.subarray(first, this.#end);
   }
 
-  /** Gives the bytes back to their owner; the views are not good any more. Twice does nothing. */
+  /** Gives the bytes back: the views are not good any more. Twice does nothing. */
   release(): void {
-    const slab = this.#slab;
-    if (slab === undefined) return;
-    this.#slab = undefined;
-    this.#owner.reclaim(slab);
+    if (this.#buffer === undefined) return;
+    this.#buffers.release(this.#buffer);
+    this.#buffer = undefined;
   }
 
   #bytes(): Uint8Array<ArrayBuffer> {
-    if (this.#slab === undefined) throw new TinyMQError("INTERNAL", "a released batch was used");
-    return this.#slab.bytes;
+    if (this.#buffer === undefined) throw new TinyMQError("INTERNAL", "a released batch was used");
+    return this.#buffer.bytes;
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { TinyMQError } from "../errors.ts";
 import type { ProduceBatch, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
-import { endOfVarint, readVarint } from "./scan.ts";
+import { readVarint, varintEnd, varintLength, writeVarint } from "./varint.ts";
 
 /** What describes a delivery; the messages follow as they are. */
 export interface DeliveredHead {
@@ -140,24 +140,16 @@ export class FrameWriter {
   }
 
   #varint(value: number): void {
-    let rest = value;
-    while (rest >= 0x80) {
-      this.#bytes[this.#at++] = (rest % 0x80) + 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
-    this.#bytes[this.#at++] = rest;
+    this.#at = writeVarint(this.#bytes, this.#at, value);
   }
 
   /** What stands behind `start`, with tag and length written directly before it; `more` bytes are to follow. */
   #prefixed(tag: number, start: number, more = 0): Uint8Array {
     const end = this.#at;
     const length = end - start + more;
-    let lengthBytes = 1;
-    for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 0x80)) lengthBytes += 1;
-    const from = start - lengthBytes - 1;
-    this.#at = from;
-    this.#bytes[this.#at++] = tag;
-    this.#varint(length);
+    const from = start - varintLength(length) - 1;
+    this.#bytes[from] = tag;
+    writeVarint(this.#bytes, from + 1, length);
     return this.#bytes.subarray(from, end);
   }
 
@@ -185,7 +177,7 @@ const SHORT_VIEW_BYTES = 512;
 export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
   if (frame[0] !== BATCH_TAG) return null;
   const length = readVarint(frame, 1, frame.length);
-  let at = endOfVarint();
+  let at = varintEnd;
   if (at + length !== frame.length) return null;
   const batch: ProduceBatch = { seq: 0, delayMs: 0, ttlMs: 0, uniqueMs: 0, messages: NO_BYTES };
   while (at < frame.length) {
@@ -193,7 +185,7 @@ export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
     const value = readVarint(frame, at + 1, frame.length);
     // Not exact: the generated code refuses it in its own words.
     if (value > Number.MAX_SAFE_INTEGER) return null;
-    at = endOfVarint();
+    at = varintEnd;
     if (tag === 0x08) batch.seq = value;
     else if (tag === 0x10) batch.delayMs = value;
     else if (tag === 0x18) batch.ttlMs = value;
@@ -214,9 +206,12 @@ export function readProduceBatch(frame: Uint8Array): ProduceBatch | null {
  * awaited sends).
  */
 export function readAcked(frame: Uint8Array): ProduceResponse | null {
-  if (frame[0] !== ACKED_TAG || frame[1] !== frame.length - 2 || frame[2] !== 0x08) return null;
-  const seq = readVarint(frame, 3, frame.length);
-  if (endOfVarint() !== frame.length || !Number.isSafeInteger(seq)) return null;
+  const { length } = frame;
+  if (frame[0] !== ACKED_TAG || frame[1] !== length - 2 || frame[2] !== 0x08) return null;
+  // Longer than a number can be, or cut off.
+  if (length > 13 || frame[length - 1]! >= 0x80) return null;
+  const seq = readVarint(frame, 3, length);
+  if (varintEnd !== length || !Number.isSafeInteger(seq)) return null;
   return { kind: { oneofKind: "acked", acked: { seq } } };
 }
 

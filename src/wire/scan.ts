@@ -5,6 +5,7 @@
  * other functions without a bounds check of their own. Source of the encoding: protobuf.dev, "Encoding".
  */
 import { TinyMQError } from "../errors.ts";
+import { readVarint, varintEnd } from "./varint.ts";
 
 /** The tag of `Batch.messages`. */
 export const ENTRY_TAG = 0x0a;
@@ -200,30 +201,8 @@ function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   }
 }
 
-/** Where the varint that `readVarint` read last ends. A module's variable saves an object a field. */
-let varintEnd = 0;
+/** Where the length that was read last ends, as `varintEnd`. */
 let lengthEnd = 0;
-
-/** The varint at `at`; `varintEnd` is behind it. Above 2^53 it is not exact, and above 2^53-1. */
-export function readVarint(bytes: Uint8Array, at: number, end: number): number {
-  let value = 0;
-  let factor = 1;
-  for (let position = at; position < end && position < at + 10; position++) {
-    const byte = bytes[position]!;
-    value += (byte & 0x7f) * factor;
-    if (byte < 0x80) {
-      varintEnd = position + 1;
-      return value;
-    }
-    factor *= 128;
-  }
-  throw malformed("a number is cut off or longer than ten bytes");
-}
-
-/** Behind the varint that was read last. */
-export function endOfVarint(): number {
-  return varintEnd;
-}
 
 function readLength(bytes: Uint8Array, at: number, end: number): number {
   const length = readVarint(bytes, at, end);

@@ -1,4 +1,5 @@
 /** Numbers and lengths as Protocol Buffers write them. Integers from 0 to 2^53-1. */
+import { TinyMQError } from "../errors.ts";
 
 /** Bytes of the shortest varint of `value`. */
 export function varintLength(value: number): number {
@@ -26,4 +27,26 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
   }
   bytes[position] = rest;
   return position + 1;
+}
+
+/** Where the varint that was read last ends. A module's variable saves an object a field. */
+export let varintEnd = 0;
+
+/**
+ * The varint at `at`; `varintEnd` is then behind it. From 2^53 on it is not exact, but never below 2^53.
+ * Throws INVALID_ARGUMENT if it is longer than ten bytes or does not end before `end`.
+ */
+export function readVarint(bytes: Uint8Array, at: number, end: number): number {
+  let value = 0;
+  let factor = 1;
+  for (let position = at; position < end && position < at + 10; position++) {
+    const byte = bytes[position]!;
+    value += (byte & 0x7f) * factor;
+    if (byte < 0x80) {
+      varintEnd = position + 1;
+      return value;
+    }
+    factor *= 128;
+  }
+  throw new TinyMQError("INVALID_ARGUMENT", "malformed batch: a number is cut off or longer than ten bytes");
 }

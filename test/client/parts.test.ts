@@ -1,10 +1,10 @@
 /** The small parts, each alone. */
 import { expect, test } from "bun:test";
 import { bytes, type Codec, json, protobuf, type StandardSchema, text } from "../../src/client/codecs.ts";
-import { milliseconds } from "../../src/client/connection-options.ts";
 import { Inbox } from "../../src/client/inbox.ts";
-import { MissedCounter } from "../../src/client/missed.ts";
+import { milliseconds } from "../../src/client/options.ts";
 import { delayBefore, reconnectPolicy } from "../../src/client/reconnect.ts";
+import { MissedCounter } from "../../src/client/subscriber.ts";
 import { Limits } from "../../src/gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../../src/wire/decode.ts";
 import { BatchWriter } from "../../src/wire/encode.ts";

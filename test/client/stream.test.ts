@@ -1,18 +1,22 @@
 /** One stream, on a socket without a network and a clock that the test moves. */
 import { expect, test } from "bun:test";
+import { decodeFrame } from "../../src/client/frame-codec.ts";
 import type { ClientSocket, SocketEvents } from "../../src/client/sockets/socket.ts";
 import { Stream } from "../../src/client/stream.ts";
-import { TinyMQTransport } from "../../src/client/transport.ts";
 import type { TinyMQError } from "../../src/errors.ts";
-import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
 import { ConsumeRequest, ConsumeResponse } from "../../src/gen/tinymq/v1/queue.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { LIMITS } from "./fake-server.ts";
 
-const HEARTBEAT: ConsumeRequest = { kind: { oneofKind: "heartbeat", heartbeat: {} } };
-const OPEN: ConsumeRequest = {
-  kind: { oneofKind: "open", open: { topic: "t", token: "", mode: 0, consumerId: new Uint8Array(0) } },
-};
+const HEARTBEAT = frame({ oneofKind: "heartbeat", heartbeat: {} });
+const OPEN = frame({
+  oneofKind: "open",
+  open: { topic: "t", token: "", mode: 0, consumerId: new Uint8Array(0) },
+});
+
+function frame(kind: ConsumeRequest["kind"]): Uint8Array<ArrayBuffer> {
+  return ConsumeRequest.toBinary({ kind }) as Uint8Array<ArrayBuffer>;
+}
 
 function harness(openLimitMs = 1_000) {
   let events!: SocketEvents;
@@ -23,28 +27,27 @@ function harness(openLimitMs = 1_000) {
     close: (code) => sent.push(`close ${code}`),
     terminate: () => sent.push("terminate"),
   };
-  const transport = new TinyMQTransport({
-    host: "::1",
-    port: 9,
-    openSocket: (url, protocol, _tls, given) => {
-      sent.push(`${protocol} ${url}`);
-      events = given;
-      return socket;
-    },
-  });
   const clock = new FakeClock();
   let error: TinyMQError | undefined;
-  const stream = new Stream<ConsumeRequest, ConsumeResponse>(
-    (abort) => new TinyMQClient(transport).consume({ abort }),
-    { open: OPEN, heartbeat: HEARTBEAT },
+  const stream = new Stream(
     {
-      opened: (response) => {
-        calls.push(`opened ${response.kind.oneofKind}`);
-        return { heartbeatMs: 100, deadAfterMs: 300 };
+      host: "::1",
+      port: 9,
+      openSocket: (url, protocol, _tls, given) => {
+        sent.push(`${protocol} ${url}`);
+        events = given;
+        return socket;
       },
-      message: (response) => {
-        calls.push(response.kind.oneofKind!);
+    },
+    "/tinymq.v1.TinyMQ/Consume",
+    {
+      openFrame: OPEN,
+      heartbeat: HEARTBEAT,
+      opened: (frame) => {
+        calls.push(`opened ${kindOf(frame)}`);
+        return { ...LIMITS, heartbeatMs: 100, deadAfterMs: 300 };
       },
+      receive: (frame) => calls.push(kindOf(frame)),
       ended: (thrown, wasOpen) => {
         error = thrown;
         calls.push(`ended ${wasOpen}`);
@@ -54,19 +57,18 @@ function harness(openLimitMs = 1_000) {
     openLimitMs,
   );
   const receive = (kind: ConsumeResponse["kind"]) => events.frame(ConsumeResponse.toBinary({ kind }));
-  const open = async () => {
+  const open = () => {
     events.open();
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
     receive({ oneofKind: "opened", opened: { instance: "a", holder: true, limits: LIMITS } });
   };
   return { stream, clock, sent, calls, open, receive, events: () => events, error: () => error };
 }
 
+const kindOf = (frame: Uint8Array) => decodeFrame(ConsumeResponse, frame).kind.oneofKind!;
+
 test("open frame first, then heartbeats whenever nothing else was sent", async () => {
   const { stream, clock, sent, calls, open, receive } = harness();
-  await open();
+  open();
   expect(sent).toEqual(["tinymq.v1 ws://[::1]:9/tinymq.v1.TinyMQ/Consume", "open"]);
   expect(calls).toEqual(["opened opened"]);
   const beat = () => receive({ oneofKind: "heartbeat", heartbeat: {} });
@@ -87,7 +89,7 @@ test("open frame first, then heartbeats whenever nothing else was sent", async (
 
 test("silence is the end, after one last look", async () => {
   const { clock, sent, calls, open, receive, error } = harness();
-  await open();
+  open();
   clock.advance(299);
   receive({ oneofKind: "heartbeat", heartbeat: {} });
   clock.advance(299);
@@ -114,7 +116,7 @@ test("opening has a time limit", async () => {
 
 test("close waits for the server, but not for ever; nothing is told after the end", async () => {
   const { stream, clock, calls, sent, open, receive, events } = harness();
-  await open();
+  open();
   const closed = stream.close();
   expect(sent.at(-1)).toBe("close 1000");
   receive({ oneofKind: "heartbeat", heartbeat: {} });
@@ -129,7 +131,7 @@ test("close waits for the server, but not for ever; nothing is told after the en
 
 test("a frame that is none is DATA_LOSS", async () => {
   const { calls, open, events, error } = harness();
-  await open();
+  open();
   events().frame(Uint8Array.of(0x0a, 0x05, 1));
   expect(calls.at(-1)).toBe("ended true");
   expect(error()).toMatchObject({ code: "DATA_LOSS" });

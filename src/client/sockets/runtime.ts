@@ -1,15 +1,15 @@
-/** Which sockets this runtime uses. The entry for Node sets it; everywhere else it is the global one. */
+/** Which WebSocket this runtime uses: the global one, unless the entry for Node has set another. */
 import type { OpenSocket } from "./socket.ts";
 import { openWebSocket } from "./socket-web.ts";
 
 let open: OpenSocket = openWebSocket;
 
-/** Makes every connection from now on open its sockets so. */
+/** Sets how every later connection opens its socket. */
 export function useSockets(openSocket: OpenSocket): void {
   open = openSocket;
 }
 
-/** What opens sockets in this runtime. */
+/** How this runtime opens a socket. */
 export function runtimeSockets(): OpenSocket {
   return open;
 }

@@ -3,7 +3,7 @@ import { WebSocket } from "ws";
 import { CLOSE_ABNORMAL, closeCodeOf } from "../../wire/close.ts";
 import type { ClientSocket, OpenSocket, TlsOptions } from "./socket.ts";
 
-/** What `localhost` may mean, where the system's table of hosts names only one of them. */
+/** The addresses of `localhost`: the system may resolve it to only one of them. */
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
 /** Opens a `ws` socket. For `localhost` it tries the name and then both loopback addresses. */

@@ -1,23 +1,27 @@
-/** What the client needs of a WebSocket, whatever runtime it comes from. */
+/** What the client needs of a WebSocket in every runtime. */
 
-/** TLS settings. `true` trusts what the runtime trusts. Browsers know only that. */
+/** TLS settings. Browsers ignore them: they trust what they trust. */
 export interface TlsOptions {
-  /** Certificates to trust, PEM. */
+  /** Certificates of the authorities to trust, PEM. Default: those of the runtime. */
   ca?: string | readonly string[];
-  /** The client's own certificate and key, PEM. */
+  /** The client's own certificate, PEM. */
   cert?: string;
+  /** The key of `cert`, PEM. */
   key?: string;
   /** false: do not check the server's certificate. Only for tests. */
   rejectUnauthorized?: boolean;
 }
 
-/** What a socket tells. Called from the event loop, never from within a call of the socket's methods. */
+/** Called from the event loop, never from within a call of the socket's methods. */
 export interface SocketEvents {
   /** The handshake is done. At most once. */
   open(): void;
   /** A binary frame. The bytes belong to the receiver. */
   frame(bytes: Uint8Array): void;
-  /** The end, exactly once unless `terminate()` was called: close code, reason, the runtime's own words. */
+  /**
+   * The end, exactly once unless `terminate()` was called. `detail` is the runtime's own error message, or
+   * "".
+   */
   close(code: number, reason: string, detail: string): void;
 }
 

@@ -1,7 +1,7 @@
-/** A lease beside one that notes every position. */
+/** Positions beside a class that notes each one. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Lease } from "../../src/client/positions.ts";
+import { Positions } from "../../src/client/positions.ts";
 
 interface Step {
   readonly kind: "receive" | "done" | "below" | "settled" | "take";
@@ -13,50 +13,50 @@ interface Step {
 const span = (from: number, to: number) =>
   Array.from({ length: Math.max(0, to - from) }, (_, index) => from + index);
 
-class NaiveLease {
+class NaivePositions {
   end = 0;
   readonly settled = new Set<number>();
   /** What the server knows to be settled. */
   readonly told = new Set<number>();
 
   /** Does one step to both. */
-  step(lease: Lease, { kind, at, length }: Step): void {
+  step(positions: Positions, { kind, at, length }: Step): void {
     const to = Math.min(this.end, at + length);
     switch (kind) {
       case "receive":
         this.end += length;
-        lease.end += length;
+        positions.end += length;
         return;
       case "done":
         if (at >= this.end) return;
-        lease.done(at);
+        positions.done(at);
         this.settled.add(at);
         return;
       case "below":
         if (at > this.end) return;
-        lease.doneBelow(at);
+        positions.doneBelow(at);
         for (const position of span(0, at)) this.settled.add(position);
         return;
       case "settled":
-        lease.settled(at, to);
+        positions.settled(at, to);
         for (const position of span(at, to)) {
           this.settled.add(position);
           this.told.add(position);
         }
         return;
       case "take":
-        this.take(lease);
+        this.take(positions);
     }
   }
 
-  take(lease: Lease): void {
-    const { count = 0, ranges } = lease.take();
+  take(positions: Positions): void {
+    const { count = 0, ranges } = positions.take();
     for (const position of span(0, count)) this.told.add(position);
     for (const range of ranges) {
-      for (const position of span(range.position, range.position + range.count)) this.told.add(position);
+      for (const position of span(range.from, range.to)) this.told.add(position);
     }
     expect(this.told).toEqual(this.settled);
-    expect(lease.isDirty).toBe(false);
+    expect(positions.isDirty).toBe(false);
   }
 }
 
@@ -66,20 +66,20 @@ const step: fc.Arbitrary<Step> = fc.record({
   length: fc.integer({ min: 1, max: 6 }),
 });
 
-test("a lease equals a naive one, whatever is settled in whatever order", () => {
+test("positions equal those of a naive class, whatever is settled in whatever order", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const lease = new Lease();
-      const naive = new NaiveLease();
+      const positions = new Positions();
+      const naive = new NaivePositions();
       for (const next of steps) {
-        naive.step(lease, next);
+        naive.step(positions, next);
         for (const position of span(0, naive.end)) {
-          expect(lease.isSettled(position)).toBe(naive.settled.has(position));
+          expect(positions.isSettled(position)).toBe(naive.settled.has(position));
         }
-        expect(lease.unsettled).toBe(naive.end - naive.settled.size);
+        expect(positions.unsettled).toBe(naive.end - naive.settled.size);
         const to = Math.min(naive.end, next.at + next.length);
         const anyUnsettled = span(next.at, to).some((position) => !naive.settled.has(position));
-        expect(lease.hasUnsettled(next.at, to)).toBe(anyUnsettled);
+        expect(positions.hasUnsettled(next.at, to)).toBe(anyUnsettled);
       }
     }),
     { numRuns: 500 },
