@@ -142,7 +142,10 @@ export class Subscriber<T = string> {
   #published({ messages, count }: Published): void {
     if (count === 0) return;
     const inbox = this.#inbox;
-    inbox.push({ firstPosition: 0, runs: [{ firstOffset: 0, count, redelivered: false, deliveries: 0 }], messages }, count);
+    inbox.push(
+      { firstPosition: 0, runs: [{ firstOffset: 0, count, redelivered: false, deliveries: 0 }], messages },
+      count,
+    );
     while (this.#waiters.length > 0 && inbox.length > 0) this.#waiters.shift()!(this.#take());
     while (inbox.length > this.#buffer || (inbox.length > 0 && inbox.bytes > BUFFER_BYTES)) {
       this.#step();
