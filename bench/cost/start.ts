@@ -66,7 +66,7 @@ export const bare: CostMeasurement = {
   async measure({ settings, progress }) {
     const series = new Series();
     const control = await bunProgram("control/server.ts", "server.js");
-    const tinymq = shipped("daemon.js");
+    const tinymq = shipped("cli/daemon/daemon.js");
     for (let run = 0; run < settings.runs * STARTS_PER_RUN; run++) {
       progress.step(`process start and idle memory, start ${run + 1}`);
       const look = run % STARTS_PER_RUN === 0;

@@ -1,7 +1,7 @@
 /** tinyMQ as a subject: the server process that `tmqserver start` leaves behind, and the shipped client. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Handover } from "../../cli/serve.ts";
+import type { Handover } from "../../cli/daemon/serve.ts";
 import { shipped } from "../harness/bundles.ts";
 import { profileFlags } from "../harness/profile.ts";
 import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/server-process.ts";
@@ -40,7 +40,7 @@ export async function startTinymq(): Promise<RunningServer> {
   const port = await freePort();
   const folder = temporaryFolder();
   const server = new ServerProcess(
-    [process.execPath, "--no-env-file", ...profileFlags(), shipped("daemon.js")],
+    [process.execPath, "--no-env-file", ...profileFlags(), shipped("cli/daemon/daemon.js")],
     {
       cwd: folder.path,
       stdin: handover(folder.path, port),

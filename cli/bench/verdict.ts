@@ -1,5 +1,5 @@
 /** What is to be thought of a measurement: whether all came as it should, and what kept it from being faster. */
-import { formatCount } from "../format.ts";
+import { formatCount } from "../io/count.ts";
 import type { BenchPlan, CpuUse, Faults, Measured } from "./measured.ts";
 
 /** What a run could not go beyond; "none" if the clients and the server all had time left, or nobody knows. */

@@ -1,6 +1,6 @@
 /** A thread of a bench, with its producers or its consumers. Does what the main thread asks for. */
 import { bytes, Consumer, Producer, toTinyMQError } from "../../src/index.ts";
-import { clientOptions } from "../client-options.ts";
+import { clientOptions } from "../target.ts";
 import { Board } from "./board.ts";
 import { Body, stampDecoder } from "./body.ts";
 import { nowMicros } from "./clock.ts";

@@ -12,7 +12,6 @@ import { checkBind, readToken, tokenChecker } from "./access.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
-import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
@@ -68,7 +67,7 @@ export class TinyMQServer {
     this.#state = "starting";
     try {
       const { tokenFile } = this.options;
-      // No wait that need not be: see cli/serve.ts.
+      // No wait that need not be: see cli/daemon/serve.ts.
       const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authorize = tokenChecker(token);
@@ -81,6 +80,7 @@ export class TinyMQServer {
       throw error;
     }
     this.#state = "running";
+    this.#loadSoon();
     this.#logger.info(
       `listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`,
     );
@@ -118,9 +118,20 @@ export class TinyMQServer {
     this.#logger.info("stopped");
   }
 
+  /**
+   * Loads the core in a later turn: the start need not wait for it, and once it is here the files of the
+   * package may be replaced by an upgrade.
+   */
+  #loadSoon(): void {
+    setTimeout(() => {
+      if (this.#state !== "running") return;
+      this.#load().catch((error) => this.#logger.error(`loading failed: ${String(error)}`));
+    }, 0);
+  }
+
   /** The core; the first call loads it. */
   #load(): Promise<Core> {
-    this.#loading ??= loadCore().then((module) => {
+    this.#loading ??= import("./core.ts").then((module) => {
       this.#core = new module.Core({
         options: this.options,
         logger: this.#logger,
@@ -138,7 +149,7 @@ export class TinyMQServer {
 
   async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { checkWritable, readSnapshot, retireSnapshot } = await loadSnapshotFile();
+    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     checkWritable(path);
     const restored = await readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
@@ -151,7 +162,7 @@ export class TinyMQServer {
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const { writeSnapshot } = await loadSnapshotFile();
+    const { writeSnapshot } = await import("./snapshot-file.ts");
     const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
