@@ -7,6 +7,7 @@ import { describeFaults } from "../bench/verdict.ts";
 import { command, LARGEST_MESSAGE, parseCount, parseValue } from "../command.ts";
 import { watchSignals } from "../daemon/signals.ts";
 import { PROGRAM } from "../help.ts";
+import { ProgressBar } from "../io/progress-bar.ts";
 import { bold, print } from "../io/talk.ts";
 import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
@@ -81,9 +82,7 @@ function newTopic(): string {
 
 /** With a progress bar, if it is wanted. A first signal ends the bench early, a second one at once. */
 async function measure(plan: BenchPlan, wantsBar: boolean): Promise<Measured> {
-  // What draws it is of no use to those who cannot see it.
-  const bar =
-    wantsBar && process.stderr.isTTY ? new (await import("../bench/progress.ts")).ProgressBar() : null;
+  const bar = wantsBar && process.stderr.isTTY ? new ProgressBar() : null;
   const interruption = new AbortController();
   const signals = watchSignals([], () => bar?.end());
   void signals.first.then(() => interruption.abort());
