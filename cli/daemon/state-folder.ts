@@ -5,7 +5,7 @@
 import { lstatSync, mkdirSync, type Stats } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { TinyMQError } from "../src/errors.ts";
+import { TinyMQError } from "../../src/errors.ts";
 
 /** Where the folder is: $TINYMQ_HOME, else $XDG_STATE_HOME/tinymq, else ~/.local/state/tinymq. */
 export function stateFolder(environment: Record<string, string | undefined> = process.env): string {
