@@ -37,8 +37,6 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
-/** How long a topic is passed over that had nothing to drop. */
-const LOOK_AGAIN_MS = 100;
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
 
@@ -54,9 +52,6 @@ export class Broker implements TopicHost {
   #compactedAt = Number.NEGATIVE_INFINITY;
   /** Drop from this one, as long as it holds more than its share: looking for it takes a look at every topic. */
   #victim: Topic | null = null;
-  /** Those that had nothing to drop when they were looked at last. */
-  readonly #exhausted = new Set<Topic>();
-  #exhaustedSince = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(parts: BrokerParts) {
@@ -225,33 +220,23 @@ export class Broker implements TopicHost {
     // Nothing is dropped for a batch that would find no room in an empty server or topic either.
     const { maxMemory, maxTopicMemory } = this.limits;
     if (byteLength > maxMemory || (maxTopicMemory > 0 && byteLength > maxTopicMemory)) return false;
-    for (let drops = 0; !this.hasRoom(topic, log, byteLength); drops++) {
+    for (let drops = 1; !this.hasRoom(topic, log, byteLength); drops++) {
       const victim = this.#isOverTopicLimit(topic, log, byteLength) ? topic : this.#largest();
-      if (victim === null) return false;
-      if (!victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) {
-        victim.compact();
-        if (this.hasRoom(topic, log, byteLength)) return true;
-        if (victim === topic && this.#isOverTopicLimit(topic, log, byteLength)) return false;
-        this.#exhausted.add(victim);
-      }
-      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
+      if (victim === null || !victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) return false;
+      // One message that somebody holds may pin the memory of all that were dropped around it.
+      if (victim.isDrained || drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
     }
     return true;
   }
 
   /** The topic that holds most, of those that have something to drop; null if there is none. */
   #largest(): Topic | null {
-    const now = this.clock.now();
-    if (now - this.#exhaustedSince >= LOOK_AGAIN_MS) {
-      this.#exhaustedSince = now;
-      this.#exhausted.clear();
-    }
     const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
     const last = this.#victim;
-    if (last !== null && last.memory > share && !this.#exhausted.has(last)) return last;
+    if (last !== null && !last.isDrained && last.memory > share) return last;
     this.#victim = null;
     for (const topic of this.#topics.values()) {
-      if (this.#exhausted.has(topic) || topic.isDrained) continue;
+      if (topic.isDrained) continue;
       if (this.#victim === null || topic.memory > this.#victim.memory) this.#victim = topic;
     }
     return this.#victim;
