@@ -146,12 +146,20 @@ export class Backlog {
   /** Drops what has expired at `now`, and readies what was held back until then, some at a time. */
   runDue(now: number): void {
     this.dropExpired(now);
-    const first = this.returned.first();
-    if (first !== undefined && first.heldUntil <= now) first.heldUntil = 0;
+    this.#endHold(now);
     for (let readied = 0; readied < DUE_AT_ONCE; readied++) {
       const due = this.heldBack?.takeDue(now);
       if (due === undefined) return;
       for (const range of due) this.returned.add(range.first, range.end, range.deliveries);
+    }
+  }
+
+  /** The first that was given back may be delivered, if its time has come. */
+  #endHold(now: number): void {
+    const first = this.returned.first();
+    if (first === undefined || first.heldUntil === 0 || first.heldUntil > now) return;
+    for (const range of this.returned.remove(first.first, first.end)) {
+      this.returned.add(range.first, range.end, range.deliveries);
     }
   }
 
