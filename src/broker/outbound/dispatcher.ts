@@ -238,8 +238,10 @@ export class Dispatcher {
   }
 
   #charge(consumer: TopicConsumer): void {
-    this.memory += consumer.lease.memory - consumer.charged;
-    consumer.charged = consumer.lease.memory;
+    const change = consumer.lease.memory - consumer.charged;
+    if (change === 0) return;
+    consumer.charged += change;
+    this.memory += change;
     this.#topic.changed();
   }
 
