@@ -5,7 +5,7 @@
  * Always holds: after every change `memory` is what its parts hold, and that is charged; the timer is armed
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
-import { toTinyMQError } from "../errors.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Chunk } from "../log/chunk.ts";
 import type { Log } from "../log/log.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
@@ -207,35 +207,46 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
       this.backlog.done(firstOffset, count);
     } else {
       this.deaths ??= new Deaths();
-      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason });
-      this.#bury();
+      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason }, this.now());
     }
     this.changed();
   }
 
   /** Moves messages to the dead-letter topic, some at a time; those for which there is no room wait. */
-  #bury(): void {
-    const { deaths, backlog } = this;
-    if (deaths === null) return;
-    let buried = 0;
+  bury(): void {
+    const { deaths } = this;
+    const now = this.now();
+    if (deaths === null || deaths.nextDue > now) return;
+    let messages = 0;
+    let bytes = 0;
     for (let dying = deaths.first(); dying !== undefined; dying = deaths.first()) {
-      if (buried >= BURIED_AT_ONCE) {
-        deaths.nextDue = this.now();
-        return;
+      if (messages >= BURIED_AT_ONCE || bytes >= BURIED_BYTES) break;
+      const moved = this.#moveToDeadLetters(dying, BURIED_AT_ONCE - messages);
+      if (moved === null) {
+        deaths.nextDue = now + NO_ROOM_MS;
+        break;
       }
-      const chunk = backlog.log.read(dying.first, BURIED_AT_ONCE, BURIED_BYTES, dying.end);
-      if (chunk !== null && !this.#moveToDeadLetters(dying, chunk)) {
-        deaths.nextDue = this.now() + NO_ROOM_MS;
-        return;
-      }
-      if (chunk === null || chunk.nextOffset >= dying.end) deaths.shift();
-      else dying.first = chunk.nextOffset;
-      buried += chunk?.count ?? 0;
+      messages += moved.count;
+      bytes += moved.byteLength;
+      if (moved.nextOffset >= dying.end) deaths.shift();
+      else dying.first = moved.nextOffset;
     }
+    this.changed();
+  }
+
+  /** Moves some of them, at most `most`: what there is room for. Null: there is none. */
+  #moveToDeadLetters(dying: Dying, most: number): Chunk | null {
+    for (let some = most; some >= 1; ) {
+      const chunk = this.backlog.log.read(dying.first, some, BURIED_BYTES, dying.end);
+      if (chunk === null) throw new TinyMQError("INTERNAL", `offset ${dying.first} died and is not there`);
+      if (this.#moveChunk(dying, chunk)) return chunk;
+      some = Math.floor(chunk.count / 2);
+    }
+    return null;
   }
 
   /** False if there is no room for them. */
-  #moveToDeadLetters({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
+  #moveChunk({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
     const time = this.#shared.timers.clock.wall();
     const letters = withDeathHeaders(chunk.parts, { topic: this.name, reason, time, deliveries });
     try {
@@ -249,6 +260,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     }
     this.tally.count("deadLettered", chunk.count);
     this.backlog.done(first, chunk.count);
+    this.changed();
     return true;
   }
 
@@ -263,19 +275,18 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   restoreDying(dying: Dying): void {
     this.backlog.leased += dying.end - dying.first;
     this.deaths ??= new Deaths();
-    this.deaths.add(dying);
-    this.deaths.nextDue = this.now();
+    this.deaths.add(dying, this.now());
   }
 
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
-    this.acceptor.forgetUnique(this.backlog.unheld());
-    const delayed = this.acceptor.delays?.clear() ?? 0;
-    this.tally.count("purged", delayed);
     for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
       // Back to those that nobody holds, which go now.
       this.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
     }
+    this.acceptor.forgetUnique(this.backlog.unheld());
+    const delayed = this.acceptor.delays?.clear() ?? 0;
+    this.tally.count("purged", delayed);
     const purged = delayed + this.backlog.purge();
     this.changed();
     this.dispatcher.pump();
@@ -330,7 +341,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
     for (let moved = 0; moved < MOVED_AT_ONCE && this.acceptor.moveDue(now); moved++) this.dispatcher.pump();
-    if ((this.deaths?.nextDue ?? Infinity) <= now) this.#bury();
+    this.bury();
     this.changed();
     this.dispatcher.pump();
   }

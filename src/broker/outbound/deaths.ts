@@ -29,7 +29,9 @@ export class Deaths {
     return this.#dying.first();
   }
 
-  add(dying: Dying): void {
+  /** It moves at once, or once there is room for those before it. */
+  add(dying: Dying, now: number): void {
+    if (this.#dying.length === 0) this.nextDue = now;
     this.#dying.push(dying);
     this.#reasonBytes += 2 * dying.reason.length;
   }

@@ -30,6 +30,8 @@ export interface DispatchedTopic extends LeasedTopic {
   usersChanged(): void;
   /** What the dispatcher holds has changed. */
   changed(): void;
+  /** Moves what was rejected, or delivered too often, to the dead letters: called once all of it is. */
+  bury(): void;
 }
 
 export class Dispatcher {
@@ -85,6 +87,7 @@ export class Dispatcher {
     for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
     this.#charge(consumer);
+    this.#topic.bury();
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
     if (this.#holder === consumer) this.#holder = null;
@@ -131,6 +134,7 @@ export class Dispatcher {
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
   leaseChanged(consumer: TopicConsumer): void {
     this.#charge(consumer);
+    this.#topic.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);
