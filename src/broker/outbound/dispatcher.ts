@@ -14,7 +14,7 @@ import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from ".
 
 /**
  * Runs that a consumer may hold unsettled: pieces of offsets that do not follow each other. A consumer in order
- * has one; beyond, its pulls wait until it has settled some.
+ * has one; beyond, its pulls wait until it has settled some, or their wait is over.
  */
 const MOST_LEASE_RUNS = 16_384;
 /** Runs that are delivered in one turn. */
@@ -24,6 +24,8 @@ const WORK_A_TURN = 4_096;
 export interface DispatchedTopic extends LeasedTopic {
   /** Messages that a consumer could get now. */
   readonly ready: number;
+  /** Whether what is ready is not known yet: it will be in a later turn, and `pump` is called then. */
+  readonly isSweeping: boolean;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
   /** A consumer came or went. */
@@ -142,7 +144,7 @@ export class Dispatcher {
 
   /** Answers waiting pulls as long as there are messages for them, and no longer than a turn may take. */
   pump(): void {
-    if (this.#pumping || this.#waiting.length === 0) return;
+    if (this.#pumping || (this.#waiting.length === 0 && this.#impatient.length === 0)) return;
     this.#pumping = true;
     let work = 0;
     try {
@@ -151,7 +153,7 @@ export class Dispatcher {
       this.#pumping = false;
     }
     if (work >= WORK_A_TURN) this.#continueLater();
-    else this.#answerImpatient();
+    else if (!this.#topic.isSweeping) this.#answerImpatient();
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -259,7 +261,7 @@ export class Dispatcher {
     const impatient = this.#impatient;
     this.#impatient = [];
     // Those that are not in the heap were answered, or wait for their consumer to read.
-    for (const pull of impatient) if (pull.slot >= 0) this.#answerEmpty(pull);
+    for (const pull of impatient) if (pull.slot >= 0 || pull.consumer.isStalled) this.#answerEmpty(pull);
   }
 
   #answerEmpty(pull: Pull): void {
