@@ -32,12 +32,9 @@ export function bodyText(message: Message): string {
 /** The frames that a session sent on one link since the last look. */
 abstract class Inbox<T> {
   readonly link: Link;
-  readonly #world: World;
   readonly #decode: (frame: Uint8Array) => T;
-  #seen = 0;
 
-  constructor(world: World, link: Link, decode: (frame: Uint8Array) => T) {
-    this.#world = world;
+  constructor(link: Link, decode: (frame: Uint8Array) => T) {
     this.link = link;
     this.#decode = decode;
   }
@@ -57,13 +54,7 @@ abstract class Inbox<T> {
 
   /** What came since the last call. */
   take(): T[] {
-    const { events } = this.#world;
-    const taken: T[] = [];
-    for (; this.#seen < events.length; this.#seen++) {
-      const event = events[this.#seen]!;
-      if (event.socket === this.link.socket && event.kind === "sent") taken.push(this.#decode(event.frame));
-    }
-    return taken;
+    return this.link.socket.unread.splice(0).map((frame) => this.#decode(frame));
   }
 }
 
@@ -87,7 +78,7 @@ export class TestProducer extends Inbox<ProduceEvent> {
     broadcast = false,
     instance = "",
   ) {
-    super(world, world.connect("Produce"), (frame) => ProduceResponse.fromBinary(frame).kind);
+    super(world.connect("Produce"), (frame) => ProduceResponse.fromBinary(frame).kind);
     this.seq = firstSeq - 1;
     const delivery = broadcast ? Delivery.BROADCAST : Delivery.QUEUE;
     const open = { topic, token: "", delivery, producerId: idBytes(id), firstSeq, instance };
@@ -170,7 +161,7 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
   pulls = 0;
 
   constructor(world: World, topic: string, mode: keyof typeof MODES = "exclusive", id: Partial16 = null) {
-    super(world, world.connect("Consume"), (frame) => ConsumeResponse.fromBinary(frame).kind);
+    super(world.connect("Consume"), (frame) => ConsumeResponse.fromBinary(frame).kind);
     const open = { topic, token: "", mode: MODES[mode], consumerId: idBytes(id) };
     this.request({ oneofKind: "open", open });
   }
@@ -243,7 +234,7 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
 
 export class TestSubscriber extends Inbox<SubscribeResponse["kind"]> {
   constructor(world: World, topic: string) {
-    super(world, world.connect("Subscribe"), (frame) => SubscribeResponse.fromBinary(frame).kind);
+    super(world.connect("Subscribe"), (frame) => SubscribeResponse.fromBinary(frame).kind);
     this.request({ oneofKind: "open", open: { topic, token: "" } });
   }
 

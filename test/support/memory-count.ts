@@ -21,7 +21,7 @@ export const PRICES = {
   late: 64,
   /** A stretch of consecutive positions and offsets that a consumer holds. */
   leased: 72,
-  /** A stretch of rejected messages on its way to the dead letters; and for each character of the reason. */
+  /** A stretch of rejected messages on its way to the dead letters; and each character of a reason of its own. */
   dying: 96,
   dyingReason: 2,
   /** An id of `unique`; and its time, in an array that grows by doubling and shrinks by quarters. */
@@ -69,7 +69,11 @@ function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => voi
   // Those of one time may have come together, and those that touch are one stretch.
   count(PRICES.heldTime * new Set(held.map(({ due }) => due)).size, PRICES.heldTime * held.length);
   count(PRICES.held * Math.min(1, held.length), PRICES.held * held.length);
-  for (const { reason } of deaths ?? []) count(PRICES.dying + PRICES.dyingReason * reason.length);
+  let said = "";
+  for (const { reason } of deaths ?? []) {
+    count(PRICES.dying + (reason === said ? 0 : PRICES.dyingReason * reason.length));
+    said = reason;
+  }
   if (unique === null) return;
   const ids = [...unique.items()].length;
   const times = uniqueTimes(ids);
