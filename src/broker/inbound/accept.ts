@@ -21,6 +21,8 @@ export interface AcceptingTopic {
   /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
   store(batch: Uint8Array, count: number, expires: number): void;
   publish(batch: Uint8Array, count: number): void;
+  /** What it holds has changed: until it is told, room is reckoned without that. */
+  changed(): void;
 }
 
 export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
@@ -60,7 +62,11 @@ export class Acceptor {
       return null;
     } catch (thrown) {
       if (!(thrown instanceof QueueFull)) throw thrown;
-      return { error: thrown, messages: count === 1 ? [] : this.#takeWhatFits(batch, count, options) };
+      if (count === 1) return { error: thrown, messages: [] };
+      const refused = this.#takeWhatFits(batch, count, options);
+      if (refused.length === 0) return null;
+      // None of it: said shortly.
+      return { error: thrown, messages: refused[0]!.count === count ? [] : refused };
     }
   }
 
@@ -77,13 +83,13 @@ export class Acceptor {
       }
       at = end;
     }
-    // None of it: said shortly.
-    return refused[0]?.count === count ? [] : refused;
+    return refused;
   }
 
   #tryOne(message: Uint8Array, options: BatchOptions): boolean {
     try {
       this.#take(message, 1, options);
+      this.#topic.changed();
       return true;
     } catch (thrown) {
       if (thrown instanceof QueueFull) return false;
@@ -116,18 +122,18 @@ export class Acceptor {
     this.#topic.publish(batch, count);
   }
 
-  /** Moves one batch that is due at `now` to where it is delivered from; false if none is. */
-  moveDue(now: number): boolean {
+  /** Moves one batch that is due at `now` to where it is delivered from; returns its bytes. Null: none is due. */
+  moveDue(now: number): number | null {
     const due = this.delays?.takeDue(now);
-    if (due === undefined) return false;
+    if (due === undefined) return null;
     if (due.expires <= now) {
       this.#topic.tally.count("expired", due.count);
-      return true;
+    } else {
+      // No room is asked for: the messages were charged when they came.
+      this.#topic.store(due.batch, due.count, due.expires);
+      this.#topic.publish(due.batch, due.count);
     }
-    // No room is asked for: the messages were charged when they came.
-    this.#topic.store(due.batch, due.count, due.expires);
-    this.#topic.publish(due.batch, due.count);
-    return true;
+    return due.batch.length;
   }
 
   /** Keeps messages that are not due yet. */
