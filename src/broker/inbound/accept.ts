@@ -21,6 +21,8 @@ export interface AcceptingTopic {
   /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
   store(batch: Uint8Array, count: number, expires: number): void;
   publish(batch: Uint8Array, count: number): void;
+  /** What it holds has changed: until it is told, room is reckoned without that. */
+  changed(): void;
 }
 
 export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
@@ -60,7 +62,11 @@ export class Acceptor {
       return null;
     } catch (thrown) {
       if (!(thrown instanceof QueueFull)) throw thrown;
-      return { error: thrown, messages: count === 1 ? [] : this.#takeWhatFits(batch, count, options) };
+      if (count === 1) return { error: thrown, messages: [] };
+      const refused = this.#takeWhatFits(batch, count, options);
+      if (refused.length === 0) return null;
+      // None of it: said shortly.
+      return { error: thrown, messages: refused[0]!.count === count ? [] : refused };
     }
   }
 
@@ -77,13 +83,13 @@ export class Acceptor {
       }
       at = end;
     }
-    // None of it: said shortly.
-    return refused[0]?.count === count ? [] : refused;
+    return refused;
   }
 
   #tryOne(message: Uint8Array, options: BatchOptions): boolean {
     try {
       this.#take(message, 1, options);
+      this.#topic.changed();
       return true;
     } catch (thrown) {
       if (thrown instanceof QueueFull) return false;
