@@ -158,9 +158,12 @@ describe("cuts, lost answers, silences, restarts with and without a snapshot, in
   for (const seed of [1, 2, 3, 4]) {
     test(`nothing is stored twice, and what is said is so: seed ${seed}`, async () => {
       const folder = mkdtempSync(join(tmpdir(), "tinymq-known-"));
+      const path = await Path.begin(seed, join(folder, "queue"));
       try {
-        await wander(new Random(seed), join(folder, "queue"));
+        for (let step = 0; step < STEPS; step++) await path.step();
+        await path.finish();
       } finally {
+        await path.server.stop();
         rmSync(folder, { recursive: true });
       }
     });
@@ -169,53 +172,76 @@ describe("cuts, lost answers, silences, restarts with and without a snapshot, in
 
 const STEPS = 80;
 
-async function wander(random: Random, snapshot: string): Promise<void> {
-  const producer = new PageProducer("t");
-  let server = await startServer({ snapshot });
-  /** Ids sent, and what this memory of the server has held; an id that is stored in two memories is no double. */
-  let sent = 0;
-  let held: number[] = [];
-  const check = async () => {
-    held.push(...(await drain(server)));
-    expect(held.length).toBe(new Set(held).size);
-  };
-  /** Stored in a memory that is gone. */
-  const lost = new Set<number>();
-  const restart = async (keep: boolean) => {
-    if (!keep) {
-      await check();
-      for (const id of held) lost.add(id);
-      held = [];
-    }
-    await server.stop();
-    producer.lost();
-    if (!keep) rmSync(snapshot);
-    server = await startServer({ snapshot });
-  };
-  try {
-    for (let step = 0; step < STEPS; step++) {
-      if (!producer.connected) {
-        if (random.chance(0.2)) server.clock.advance(FORGOTTEN_MS);
-        else if (random.chance(0.15)) await restart(random.chance(0.6));
-        else if (random.chance(0.4)) await producer.connectAndLoseAnswer(server);
-        else await producer.connect(server);
-      } else {
-        for (let more = random.below(4); more > 0; more--) producer.send(++sent);
-        if (random.chance(0.5)) await producer.cut(server);
-        else if (random.chance(0.1)) await restart(random.chance(0.6));
-        else await producer.answers();
-        if (producer.connected && random.chance(0.2)) await producer.close(server, random.chance(0.5));
-      }
-    }
-    if (!producer.connected) await producer.connect(server);
+/** A producer, a server that comes and goes, and chance. */
+class Path {
+  readonly #random: Random;
+  readonly #snapshot: string;
+  readonly #producer = new PageProducer("t");
+  server: TestServer;
+  #sent = 0;
+  /** Ids that this memory of the server has held: none of them twice. */
+  #held: number[] = [];
+  /** Ids that were held by memories that are gone. */
+  readonly #lost = new Set<number>();
+
+  private constructor(random: Random, snapshot: string, server: TestServer) {
+    this.#random = random;
+    this.#snapshot = snapshot;
+    this.server = server;
+  }
+
+  static async begin(seed: number, snapshot: string): Promise<Path> {
+    return new Path(new Random(seed), snapshot, await startServer({ snapshot }));
+  }
+
+  step(): Promise<unknown> {
+    return this.#producer.connected ? this.#stepConnected() : this.#stepAway();
+  }
+
+  /** Compares what the producer was told with what the topic held. */
+  async finish(): Promise<void> {
+    const producer = this.#producer;
+    if (!producer.connected) await producer.connect(this.server);
     await producer.answers();
-    await check();
+    await this.#drain();
+    expect(producer.fates.size).toBe(this.#sent);
     for (const [id, fate] of producer.fates) {
-      if (fate === "stored") expect(held.includes(id) || lost.has(id), `${id} was stored`).toBe(true);
-      if (fate === "rejected") expect(held).not.toContain(id);
+      if (fate === "stored") expect(this.#held.includes(id) || this.#lost.has(id), `${id}`).toBe(true);
+      if (fate === "rejected") expect(this.#held).not.toContain(id);
     }
-    expect(producer.fates.size).toBe(sent);
-  } finally {
-    await server.stop();
+  }
+
+  async #stepAway(): Promise<unknown> {
+    const { server } = this;
+    if (this.#random.chance(0.2)) return server.clock.advance(FORGOTTEN_MS);
+    if (this.#random.chance(0.15)) return this.#restart();
+    if (this.#random.chance(0.4)) return this.#producer.connectAndLoseAnswer(server);
+    return this.#producer.connect(server);
+  }
+
+  async #stepConnected(): Promise<unknown> {
+    for (let more = this.#random.below(4); more > 0; more--) this.#producer.send(++this.#sent);
+    if (this.#random.chance(0.5)) return this.#producer.cut(this.server);
+    if (this.#random.chance(0.1)) return this.#restart();
+    await this.#producer.answers();
+    if (this.#random.chance(0.2)) await this.#producer.close(this.server, this.#random.chance(0.5));
+  }
+
+  /** With its memory, or without. */
+  async #restart(): Promise<void> {
+    const keeps = this.#random.chance(0.6);
+    if (!keeps) {
+      await this.#drain();
+      for (const id of this.#held.splice(0)) this.#lost.add(id);
+    }
+    await this.server.stop();
+    this.#producer.lost();
+    if (!keeps) rmSync(this.#snapshot);
+    this.server = await startServer({ snapshot: this.#snapshot });
+  }
+
+  async #drain(): Promise<void> {
+    this.#held.push(...(await drain(this.server)));
+    expect(this.#held.length).toBe(new Set(this.#held).size);
   }
 }
