@@ -2,6 +2,7 @@
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
 import { parseDuration, parseSize } from "../wire/units.ts";
+import type { Batch, Group } from "./batch.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
@@ -31,8 +32,6 @@ export class Producer<T = string> {
   readonly #outbox: Outbox;
   readonly #connection: Connection;
   #nextId = 0;
-  /** Of the batch that the last `send()` went in. */
-  #batchSettled: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -81,13 +80,7 @@ export class Producer<T = string> {
   send(message: T, id?: number, options?: SendOptions): Promise<void> {
     try {
       this.#check();
-      const settled = this.#add(message, id, options?.headers, options);
-      // Each send has a promise of its own: `then()` makes one for less than a pair of settling functions
-      // costs. The first of a batch gets the batch's, so that a loop which awaits every send saves a
-      // microtask.
-      if (settled === this.#batchSettled) return settled.then();
-      this.#batchSettled = settled;
-      return settled;
+      return this.#add(message, id, options?.headers, options, undefined).sent();
     } catch (thrown) {
       return Promise.reject(thrown);
     }
@@ -99,22 +92,21 @@ export class Producer<T = string> {
    * one may be stored. `options.headers` are for messages that have none of their own.
    */
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
-    const batches = new Set<Promise<void>>();
-    let failure: { error: unknown } | undefined;
+    const group: Group = { failure: undefined };
+    const batches = new Set<Batch>();
     for (const { body, id, headers } of messages) {
       while (this.#outbox.held * 2 >= this.#outbox.maxHeld && this.#connection.trouble === undefined) {
         await this.#outbox.nextSettled();
       }
-      if (failure !== undefined) break;
+      if (group.failure !== undefined) break;
       this.#check();
-      const settled = this.#add(body, id, headers ?? options?.headers, options);
-      if (batches.has(settled)) continue;
-      batches.add(settled);
-      settled.catch((error) => {
-        failure ??= { error };
-      });
+      batches.add(this.#add(body, id, headers ?? options?.headers, options, group));
     }
-    await Promise.all(batches);
+    for (const batch of batches) {
+      if (group.failure !== undefined) throw group.failure;
+      await batch.settled;
+    }
+    if (group.failure !== undefined) throw group.failure;
   }
 
   /**
@@ -152,12 +144,18 @@ export class Producer<T = string> {
     if (this.#closing !== undefined) throw deadConnection(undefined);
   }
 
-  #add(message: T, id: number | undefined, headers?: Headers, options?: SendOptions): Promise<void> {
+  #add(
+    message: T,
+    id: number | undefined,
+    headers: Headers | undefined,
+    options: SendOptions | undefined,
+    group: Group | undefined,
+  ): Batch {
     const delayMs = options === undefined ? 0 : milliseconds(options.delay, "delay");
     const ttlMs = options === undefined ? 0 : milliseconds(options.ttl, "ttl");
     const body = this.#codec.encode(message);
-    const settled = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs);
+    const batch = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs, group);
     if (id === undefined) this.#nextId += 1;
-    return settled;
+    return batch;
   }
 }

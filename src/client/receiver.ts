@@ -26,6 +26,7 @@ import { Settlements } from "./settlements.ts";
 export class Receiver implements ConnectionOwner {
   readonly method = "Consume";
   readonly heartbeat = encodeFrame(ConsumeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } });
+  readonly finish = encodeFrame(ConsumeRequest, { kind: { oneofKind: "finish", finish: {} } });
   readonly connection: Connection;
   readonly demand: Demand;
   readonly inbox = new Inbox();

@@ -163,6 +163,7 @@ export class Subscriber<T = string> {
     return {
       method: "Subscribe",
       heartbeat: encodeFrame(SubscribeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } }),
+      finish: encodeFrame(SubscribeRequest, { kind: { oneofKind: "finish", finish: {} } }),
       openFrame: () => {
         const { topic, token } = this.#settings;
         return encodeFrame(SubscribeRequest, { kind: { oneofKind: "open", open: { topic, token } } });
