@@ -6,8 +6,9 @@
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
-import type { ConnectionSettings, ConnectionState } from "./options.ts";
+import type { ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
+import type { ConnectionSettings } from "./settings.ts";
 import { Stream } from "./stream.ts";
 
 /**

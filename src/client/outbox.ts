@@ -27,7 +27,7 @@ import { Batch, type Group } from "./batch.ts";
 import { deadConnection, rejectionError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
-import { type ConnectionSettings, randomId } from "./options.ts";
+import { type ConnectionSettings, randomId } from "./settings.ts";
 
 /** A batch of this many bytes is sent at once. The server's frames have so much room beside a message. */
 const FLUSH_BYTES = 64 * KiB;

@@ -1,22 +1,25 @@
 /** The producer: sends messages to one topic. */
+import { TinyMQError } from "../errors.ts";
+import { didYouMean } from "../wire/did-you-mean.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
-import { parseDuration, parseSize } from "../wire/units.ts";
+import { parseDuration } from "../wire/units.ts";
 import type { Batch, Group } from "./batch.ts";
+import { describe, invalid } from "./check.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
+import type { ConnectionState, OutgoingMessage, ProducerOptions, SendOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
 import {
   type ConnectionSettings,
-  type ConnectionState,
+  checkSendOptions,
   connectionSettings,
   deliveryOf,
   milliseconds,
-  type OutgoingMessage,
-  type ProducerOptions,
-  type SendOptions,
-} from "./options.ts";
-import { Outbox } from "./outbox.ts";
+  millisecondsFrom1,
+  sizeFrom1,
+} from "./settings.ts";
 
 const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
@@ -29,6 +32,8 @@ export class Producer<T = string> {
   readonly #settings: ConnectionSettings;
   readonly #codec: Encoder<T>;
   readonly #closeTimeoutMs: number;
+  /** With `unique`: numbers of its own would begin anew with each producer, and what they name be dropped. */
+  readonly #needsIds: boolean;
   readonly #outbox: Outbox;
   readonly #connection: Connection;
   #nextId = 0;
@@ -39,15 +44,17 @@ export class Producer<T = string> {
    * characters.
    */
   constructor(host: string, port: number, topic: string, options: ProducerOptions<T> = {}) {
-    this.#settings = connectionSettings(host, port, topic, options);
+    this.#settings = connectionSettings("producer", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Encoder<T>);
     this.#closeTimeoutMs = parseDuration(options.closeTimeout ?? DEFAULT_CLOSE_TIMEOUT_MS, "closeTimeout");
+    const uniqueMs = millisecondsFrom1(options.unique, "unique");
+    this.#needsIds = uniqueMs > 0;
     this.#outbox = new Outbox(
       this.#settings,
       deliveryOf(options.delivery),
-      milliseconds(options.unique, "unique"),
-      parseSize(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
+      uniqueMs,
+      sizeFrom1(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
     );
     this.#connection = this.#outbox.connection;
   }
@@ -80,6 +87,7 @@ export class Producer<T = string> {
   send(message: T, id?: number, options?: SendOptions): Promise<void> {
     try {
       this.#check();
+      if (options !== undefined) checkSendOptions(options);
       return this.#add(message, id, options?.headers, options, undefined).sent();
     } catch (thrown) {
       return Promise.reject(thrown);
@@ -94,7 +102,10 @@ export class Producer<T = string> {
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
     const group: Group = { failure: undefined };
     const batches = new Set<Batch>();
-    for (const { body, id, headers } of messages) {
+    checkSendOptions(options);
+    checkMessages(messages);
+    for (const message of messages) {
+      const { body, id, headers } = checkMessage(message);
       while (this.#outbox.held * 2 >= this.#outbox.maxHeld && this.#connection.trouble === undefined) {
         await this.#outbox.nextSettled();
       }
@@ -152,10 +163,42 @@ export class Producer<T = string> {
     group: Group | undefined,
   ): Batch {
     const delayMs = options === undefined ? 0 : milliseconds(options.delay, "delay");
-    const ttlMs = options === undefined ? 0 : milliseconds(options.ttl, "ttl");
-    const body = this.#codec.encode(message);
+    const ttlMs = options === undefined ? 0 : millisecondsFrom1(options.ttl, "ttl");
+    if (id === undefined && this.#needsIds) throw invalid("with `unique` every message needs an id");
+    const body = this.#encode(message);
     const batch = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs, group);
     if (id === undefined) this.#nextId += 1;
     return batch;
   }
+  #encode(message: T): string | Uint8Array {
+    try {
+      return this.#codec.encode(message);
+    } catch (thrown) {
+      if (thrown instanceof TinyMQError) throw thrown;
+      throw invalid(`the codec cannot encode the body: ${(thrown as Error | undefined)?.message}`, thrown);
+    }
+  }
+}
+
+const MESSAGE_KEYS = ["body", "id", "headers"];
+
+/** Throws INVALID_ARGUMENT unless it can be looped over. */
+function checkMessages(messages: unknown): void {
+  if (typeof messages === "object" && messages !== null && Symbol.iterator in messages) return;
+  throw invalid(
+    `sendBatch() takes an array or other iterable of { body, id, headers }, not ${describe(messages)}`,
+  );
+}
+
+/** One message of `sendBatch`. Throws INVALID_ARGUMENT unless it has a body, and nothing unknown instead. */
+function checkMessage<T>(message: OutgoingMessage<T>): OutgoingMessage<T> {
+  if (typeof message !== "object" || message === null || !("body" in message)) {
+    throw invalid(`a message of sendBatch() is { body, id, headers }, not ${describe(message)}`);
+  }
+  for (const key in message) {
+    if (key !== "body" && key !== "id" && key !== "headers") {
+      throw invalid(`a message of sendBatch() has no ${JSON.stringify(key)}${didYouMean(key, MESSAGE_KEYS)}`);
+    }
+  }
+  return message;
 }

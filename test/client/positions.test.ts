@@ -38,7 +38,7 @@ class NaivePositions {
         for (const position of span(0, at)) this.settled.add(position);
         return;
       case "settled":
-        positions.settled(at, to);
+        positions.gone(at, to);
         for (const position of span(at, to)) {
           this.settled.add(position);
           this.told.add(position);

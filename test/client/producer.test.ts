@@ -71,11 +71,11 @@ test("without an id the producer numbers from 0", async () => {
 test("a batch is split where options differ, and order is kept", async () => {
   const { producer, stream } = await connected({ unique: "10m" });
   const sent = [
-    producer.send("a"),
+    producer.send("a", 0),
     producer.send("b", 1, { delay: "1s" }),
     producer.send("c", 2, { delay: 1_000 }),
     producer.send("d", 3, { ttl: "2s" }),
-    producer.send("e"),
+    producer.send("e", 4),
   ];
   const batches = [];
   for (let count = 0; count < 4; count++) batches.push(await stream.expect("batch"));
@@ -404,7 +404,6 @@ test("what cannot be is refused at once", async () => {
   expect(await failure(producer.send("a"))).toMatchObject({
     message: "not connected: await initConn() first",
   });
-  expect(await failure(new Producer("not a host", 1, "t").initConn())).toBeInstanceOf(TinyMQError);
 });
 
 test("close waits for what is in flight; a second close is the first", async () => {
