@@ -121,7 +121,7 @@ export class Demand {
   delivered(pullId: number, count: number, bytes: number, rewinding: boolean): void {
     const asked = this.#answered(pullId);
     if (count === 1) this.#largest = Math.max(this.#largest, bytes);
-    if (count >= asked || bytes >= PULL_BYTES / 2) this.window?.filled();
+    if (count >= asked || bytes >= PULL_BYTES / 2) this.window?.filled(asked);
     if (!rewinding) this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch.messages) >>> 1;
   }
 
@@ -172,7 +172,7 @@ export class Demand {
 
   /** What one pull asks for: half of what may be here, so that one is under way while another is used up. */
   get #batch(): number {
-    return Math.max(1, (this.window?.size ?? this.#prefetch.messages) >>> 1);
+    return this.window?.batch ?? Math.max(1, this.#prefetch.messages >>> 1);
   }
 
   /** How many messages may be asked for now, beside those that were. */
