@@ -154,7 +154,7 @@ describe("with a server", () => {
     expect(parts.hand * size).toBeLessThanOrEqual(16 * 1024 * 1024);
     expect(parts.hand).toBeGreaterThanOrEqual(12);
     while (parts.hand < 60) {
-      hand.pop()?.ack();
+      if (hand.length > 10) hand.pop()!.ack();
       await Bun.sleep(1);
     }
     await consumer.close();
@@ -254,7 +254,7 @@ describe("on the wire", () => {
         next = loop.next();
       }
     };
-    for (let count = 0; count < 40; count++) await round(0.001);
+    for (let count = 0; count < 80; count++) await round(0.001);
     expect(asked.slice(0, 2)).toEqual([1, 1]);
     expect(Math.max(...asked)).toBe(1_024);
     for (let count = 0; count < 30; count++) await round(15);
