@@ -11,13 +11,8 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
 import { Inbox } from "./inbox.ts";
 import { NO_HEADERS } from "./message.ts";
-import {
-  type ConnectionSettings,
-  type ConnectionState,
-  connectionSettings,
-  countFrom1,
-  type SubscriberOptions,
-} from "./options.ts";
+import type { ConnectionState, SubscriberOptions } from "./options.ts";
+import { type ConnectionSettings, connectionSettings, countFrom1 } from "./settings.ts";
 
 const DEFAULT_BUFFER = 10_000;
 /** Bytes that wait for a slow loop, whatever `buffer` says. */
@@ -49,7 +44,7 @@ export class Subscriber<T = string> {
    * characters.
    */
   constructor(host: string, port: number, topic: string, options: SubscriberOptions<T> = {}) {
-    this.#settings = connectionSettings(host, port, topic, options);
+    this.#settings = connectionSettings("subscriber", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
     this.#buffer = countFrom1(options.buffer ?? DEFAULT_BUFFER, "buffer");
@@ -163,6 +158,7 @@ export class Subscriber<T = string> {
     return {
       method: "Subscribe",
       heartbeat: encodeFrame(SubscribeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } }),
+      finish: encodeFrame(SubscribeRequest, { kind: { oneofKind: "finish", finish: {} } }),
       openFrame: () => {
         const { topic, token } = this.#settings;
         return encodeFrame(SubscribeRequest, { kind: { oneofKind: "open", open: { topic, token } } });
