@@ -1,7 +1,7 @@
 /** The program `tmqserver`. Only here an error is printed, and only here the process exits. */
 import { runCommand } from "citty";
 import manifest from "../package.json" with { type: "json" };
-import { TinyMQError } from "../src/errors.ts";
+import { CODE_NUMBERS } from "../src/errors.ts";
 import { UsageError } from "./command.ts";
 import { MisusedCommand, readCommandLine } from "./command-line.ts";
 import { helpText, PROGRAM } from "./help.ts";
@@ -60,6 +60,8 @@ function explain(error: unknown): number {
 /** Errors of the system and of tinyMQ explain themselves; any other comes with its stack trace. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const isExpected = error instanceof TinyMQError ? error.code !== "INTERNAL" : "syscall" in error;
-  return isExpected ? error.message : (error.stack ?? error.message);
+  const { code } = error as { code?: unknown };
+  // By its code, not its class: the server in the foreground comes from a bundle of its own.
+  const isOurs = typeof code === "string" && Object.hasOwn(CODE_NUMBERS, code) && code !== "INTERNAL";
+  return isOurs || "syscall" in error ? error.message : (error.stack ?? error.message);
 }

@@ -1,12 +1,13 @@
 /** Which server a command talks to, and how. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
 import type { ConnectionOptions } from "../src/index.ts";
 import { resolveOptions } from "../src/server/index.ts";
 import { parseCount } from "./command.ts";
 import { PidFile } from "./daemon/pid-file.ts";
 import type { ServerRecord } from "./daemon/server-record.ts";
-import { checkStateFolder, PID_FILE, stateFolder } from "./daemon/state-folder.ts";
+import { checkStateFolder, PID_FILE } from "./daemon/state-folder.ts";
 
 /** Where a server is, and how it is talked to. */
 export interface Target {
@@ -87,6 +88,15 @@ export function targetOf(record: ServerRecord, tokenFile?: string, environment =
 export function clientOptions({ tls, own, token }: Target): Pick<ConnectionOptions, "token" | "tls"> {
   // The own server's certificate names the host that others use; its PID file proves who it is.
   return { token, tls: tls && own ? { rejectUnauthorized: false } : tls };
+}
+
+/** Where the folder is: $TINYMQ_HOME, else $XDG_STATE_HOME/tinymq, else ~/.local/state/tinymq. */
+export function stateFolder(environment: Record<string, string | undefined> = process.env): string {
+  if (environment.TINYMQ_HOME) return resolve(environment.TINYMQ_HOME);
+  const xdg = environment.XDG_STATE_HOME;
+  // A relative one is to be ignored (source: XDG Base Directory Specification).
+  if (xdg && isAbsolute(xdg)) return join(xdg, "tinymq");
+  return join(environment.HOME || homedir(), ".local", "state", "tinymq");
 }
 
 /** The live server of the state folder, or null. Makes no folder. */

@@ -3,16 +3,16 @@ import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { TinyMQError } from "../../src/errors.ts";
 import { command } from "../command.ts";
-import { startInBackground } from "../daemon/background.ts";
+import { daemonEntry, startInBackground } from "../daemon/background.ts";
 import type { Handover } from "../daemon/serve.ts";
 import { alreadyRunning, type ServerRecord, serverUrl } from "../daemon/server-record.ts";
 import { watchSignals } from "../daemon/signals.ts";
-import { LOG_FILE, makeStateFolder, stateFolder } from "../daemon/state-folder.ts";
+import { LOG_FILE, makeStateFolder } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
 import { table } from "../io/table.ts";
 import { print, talk } from "../io/talk.ts";
 import { readLogOptions, readServerOptions, serverArguments } from "../server-arguments.ts";
-import { runningServer, targetOf } from "../target.ts";
+import { runningServer, stateFolder, targetOf } from "../target.ts";
 
 /** After this long (ms) without a server, the user is told that we wait. */
 const NOTICE_MS = 3_000;
@@ -46,8 +46,8 @@ export const start = command({
     const running = runningServer();
     if (running !== null) throw alreadyRunning(running);
     if (!args.foreground) return announce(await leaveInBackground(handover));
-    const { serve } = await import("../daemon/serve.ts");
-    await serve(handover);
+    const daemon: typeof import("../daemon/daemon.ts") = await import(daemonEntry());
+    await daemon.serve(handover);
   },
 });
 

@@ -6,9 +6,10 @@ import { formatDuration } from "../../src/server/index.ts";
 import { command, parseValue } from "../command.ts";
 import { PidFile } from "../daemon/pid-file.ts";
 import { isLive, type ServerRecord } from "../daemon/server-record.ts";
-import { checkStateFolder, PID_FILE, STOP_ERROR_FILE, stateFolder } from "../daemon/state-folder.ts";
+import { checkStateFolder, PID_FILE, STOP_ERROR_FILE } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
 import { print, talk } from "../io/talk.ts";
+import { stateFolder } from "../target.ts";
 
 const LOOK_MS = 5;
 /** How long the system takes to remove a process that was killed, in ms. */

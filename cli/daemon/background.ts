@@ -43,7 +43,7 @@ export async function startInBackground(
 }
 
 /** The program `daemon`: below the bundled programs, or beside this file. */
-function daemonEntry(): string {
+export function daemonEntry(): string {
   const bundled = fileURLToPath(new URL("./daemon/daemon.js", import.meta.url));
   return existsSync(bundled) ? bundled : fileURLToPath(new URL("./daemon.ts", import.meta.url));
 }

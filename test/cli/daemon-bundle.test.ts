@@ -1,17 +1,12 @@
-/** The daemon as it is shipped: what a start loads, and that the rest is there when it is needed. */
+/** The daemon as it is shipped: one file that holds all it needs, and that an upgrade may take away. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { buildPrograms } from "../../cli/build/programs.ts";
 import { Consumer, Producer } from "../../src/index.ts";
 import { makeState, willEnd } from "./support.ts";
 
 const HOST = "127.0.0.1";
-/** What a server needs only after it listens. */
-const CORE = /node_modules\/|src\/(gen|session|log|broker)\/|server\/(core|admin|snapshot)/;
-/** What the command line needs and a server does not. */
-const COMMAND_LINE = /node_modules\/citty|cli\/(commands|command|main|help|target)/;
-const CORE_IS_LOADED = "the core is loaded";
 
 const state = makeState();
 const dist = join(state.folder, "dist");
@@ -34,60 +29,43 @@ async function startDaemon(snapshot: string) {
     log: "",
   };
   const child = Bun.spawn([process.execPath, "--no-env-file", daemon], {
-    stdio: [new TextEncoder().encode(JSON.stringify(handover)), "pipe", "ignore", "pipe"],
+    stdio: [new TextEncoder().encode(JSON.stringify(handover)), "ignore", "ignore", "pipe"],
   });
   willEnd(child);
   const report = JSON.parse(await Bun.file(child.stdio[3] as number).text());
   return { child, report };
 }
 
-/** The source files that are in a bundled file and, if `all`, in those that it imports. */
-function sourcesOf(file: string, all: boolean, seen = new Set<string>()): string[] {
-  if (seen.has(file)) return [];
-  seen.add(file);
-  const code = readFileSync(file, "utf8");
-  const own = [...code.matchAll(/^\/\/ (\S+\.\w+)$/gm)].map(([, path]) => path!);
-  if (!all) return own;
-  const imports = [...code.matchAll(/\bfrom "(\.[^"]+)"/g)].map(([, path]) => join(dirname(file), path!));
-  return [...own, ...imports.flatMap((path) => sourcesOf(path, true, seen))];
-}
-
-function chunk(name: string): string {
-  return join(programs, readdirSync(programs).find((file) => file.startsWith(`${name}-`))!);
+/** The source files that are in a bundled file. */
+function sourcesOf(file: string): string[] {
+  const names = readFileSync(file, "utf8").matchAll(/^\/\/ (\S+\.\w+)$/gm);
+  return [...new Set([...names].map(([, name]) => name!))];
 }
 
 describe("the bundle", () => {
-  test("has the core in a file of its own, which no start waits for", () => {
-    const loaded = sourcesOf(daemon, true);
-    expect(loaded).toContain("cli/daemon/daemon.ts");
-    expect(loaded).toContain("src/server/server.ts");
-    expect(loaded.filter((path) => CORE.test(path))).toEqual([]);
-    expect(sourcesOf(chunk("core"), false)).toContain("src/server/core.ts");
-    expect(sourcesOf(chunk("snapshot-file"), false)).toContain("src/server/snapshot-file.ts");
+  test("is one file with all of the server and nothing of the command line", () => {
+    expect(readdirSync(join(programs, "daemon"))).toEqual(["daemon.js"]);
+    expect(readFileSync(daemon, "utf8")).not.toMatch(/\b(?:from|import)\s*\(?\s*["'`]\./);
+    const sources = sourcesOf(daemon);
+    expect(sources).toContain("src/server/core.ts");
+    expect(sources).toContain("src/server/snapshot-file.ts");
+    const commandLine = /node_modules\/citty|cli\/(commands|command|main|help|target)|src\/client/;
+    expect(sources.filter((source) => commandLine.test(source))).toEqual([]);
   });
 
-  test("has nothing of the command line", () => {
-    const loaded = [daemon, chunk("core"), chunk("snapshot-file")].flatMap((file) => sourcesOf(file, true));
-    expect(loaded.filter((path) => COMMAND_LINE.test(path))).toEqual([]);
-  });
-
-  test("has every source file once: an error's class is the same everywhere", () => {
-    const files = readdirSync(programs, { recursive: true, encoding: "utf8" }).filter((file) =>
-      file.endsWith(".js"),
-    );
-    const sources = files.flatMap((file) => [...new Set(sourcesOf(join(programs, file), false))]);
+  test("of the command line has every source file once: an error's class is the same in all of them", () => {
+    const files = readdirSync(programs, { recursive: true, encoding: "utf8" })
+      .map((file) => join(programs, file))
+      .filter((file) => file.endsWith(".js") && file !== daemon);
+    const sources = files.flatMap(sourcesOf);
     expect(sources).toContain("src/errors.ts");
-    expect(sources.filter((path, index) => sources.indexOf(path) !== index)).toEqual([]);
+    expect(sources.filter((source, index) => sources.indexOf(source) !== index)).toEqual([]);
   });
 });
 
 describe("the daemon", () => {
   test("serves its first client though its program's folder is gone by then", async () => {
-    appendFileSync(chunk("core"), `\nprocess.stdout.write(${JSON.stringify(CORE_IS_LOADED)});\n`);
     const { child, report } = await startDaemon("");
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      if (text.includes(CORE_IS_LOADED)) break;
-    }
     renameSync(dist, `${dist}-replaced`);
     const producer = new Producer(HOST, report.ready.port, "greetings");
     await producer.initConn();
