@@ -3,7 +3,7 @@ import { DeadConnectionUsed, OutcomeUnknown, TinyMQError } from "../errors.ts";
 import { ConsumeMode } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
 import { MiB } from "../wire/limits.ts";
-import { deadConnection } from "./close-error.ts";
+import { deadConnection, undecodable } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
 import { ConsumerLoop, type LoopOwner } from "./consumer-loop.ts";
@@ -235,15 +235,14 @@ export class Consumer<T = string> {
       this.#body = this.#codec.decode(reader);
       return undefined;
     } catch (thrown) {
-      const why = `its body cannot be decoded: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
       const onInvalid = this.#onInvalid;
+      const error = undecodable(reader.id, thrown);
       if (onInvalid !== undefined) {
-        const error = new TinyMQError("DATA_LOSS", `message ${reader.id}: ${why}`, { cause: thrown });
         const message = { id: reader.id, headers: reader.headers() ?? NO_HEADERS };
         // In a microtask, so that what it throws is the program's uncaught error and changes nothing here.
         queueMicrotask(() => onInvalid(error, message));
       }
-      return why;
+      return error.message;
     }
   }
 }
