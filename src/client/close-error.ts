@@ -114,3 +114,9 @@ export function noAnswer(isOpen: boolean): TinyMQError {
     : "the connection is lost, and trying again takes its time";
   return new TinyMQError("DEADLINE_EXCEEDED", `nobody can tell now whether there is a message: ${why}`);
 }
+
+/** DATA_LOSS: the codec refused the body of message `id`. */
+export function undecodable(id: number, cause: unknown): TinyMQError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TinyMQError("DATA_LOSS", `message ${id}: its body cannot be decoded: ${why}`, { cause });
+}

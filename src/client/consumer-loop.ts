@@ -13,7 +13,7 @@ export interface LoopOwner<T> {
   /** Loops that run. */
   readonly loops: Set<ConsumerLoop<T>>;
   /** Loops end at their next step. */
-  readonly stopping: boolean;
+  stopping: boolean;
   /** The message that the inbox stands on. */
   message(): ConsumedMessage<T>;
 }
@@ -46,7 +46,7 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
   next(): Promise<Step<T>> {
     if (this.#step !== undefined) return this.#step;
     const { receiver, autoAck, stopping } = this.#owner;
-    if (autoAck && this.#positions !== undefined) receiver.done(this.#positions, this.#position);
+    if (autoAck && this.#positions !== undefined) receiver.doneBeforeTake(this.#positions, this.#position);
     this.#positions = undefined;
     if (stopping) this.#end();
     if (this.#state === "ended") return Promise.resolve(DONE);

@@ -3,7 +3,7 @@ import { DeadConnectionUsed, OutcomeUnknown, TinyMQError } from "../errors.ts";
 import { ConsumeMode } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
 import { MiB } from "../wire/limits.ts";
-import { deadConnection } from "./close-error.ts";
+import { deadConnection, undecodable } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
 import { ConsumerLoop, type LoopOwner } from "./consumer-loop.ts";
@@ -36,7 +36,7 @@ export class Consumer<T = string> {
   readonly #clock: Clock;
   readonly #receiver: Receiver;
   readonly #connection: Connection;
-  readonly #loops = new Set<ConsumerLoop<T>>();
+  readonly #loopOwner: LoopOwner<T>;
   /** Of the message that the inbox stands on. */
   #body!: T;
   /** What polls returned since the last poll, and of which stream. */
@@ -63,6 +63,13 @@ export class Consumer<T = string> {
     };
     this.#receiver = new Receiver(settings, mode, prefetch, () => this.#decode());
     this.#connection = this.#receiver.connection;
+    this.#loopOwner = {
+      receiver: this.#receiver,
+      autoAck: this.#autoAck,
+      loops: new Set(),
+      stopping: false,
+      message: () => new ConsumedMessage(this.#receiver, this.#body),
+    };
   }
 
   /** The state of the connection; `standby` while it waits in line for the topic's lock. */
@@ -128,7 +135,7 @@ export class Consumer<T = string> {
    * is stopped or closed; throws `DeadConnectionUsed` or CANCELLED.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ConsumedMessage<T>> {
-    return new ConsumerLoop<T>(this.#loopOwner());
+    return new ConsumerLoop<T>(this.#loopOwner);
   }
 
   /**
@@ -165,6 +172,7 @@ export class Consumer<T = string> {
   async #stop(timeoutMs: number): Promise<void> {
     const receiver = this.#receiver;
     if (this.#connection.trouble !== undefined) return this.close();
+    this.#loopOwner.stopping = true;
     receiver.demand.stop();
     const limit = new TimeLimit(this.#clock, timeoutMs);
     try {
@@ -191,7 +199,7 @@ export class Consumer<T = string> {
 
   /** Whether the program works on a message that it may still acknowledge. */
   #isWorking(): boolean {
-    for (const loop of this.#loops) if (loop.isWorking) return true;
+    for (const loop of this.#loopOwner.loops) if (loop.isWorking) return true;
     const { positions } = this.#receiver;
     return !this.#autoAck && positions.hasUnsettled(0, positions.handed);
   }
@@ -201,19 +209,6 @@ export class Consumer<T = string> {
       `messages were in hand ${timeoutMs} ms after stop(), and return to the topic: settle them, or give a longer ` +
       "timeout; within a loop, leave the loop or do not await stop()"
     );
-  }
-
-  #loopOwner(): LoopOwner<T> {
-    const consumer = this;
-    return {
-      receiver: this.#receiver,
-      autoAck: this.#autoAck,
-      loops: this.#loops,
-      get stopping() {
-        return consumer.#stopping !== undefined;
-      },
-      message: () => new ConsumedMessage(this.#receiver, this.#body),
-    };
   }
 
   #ackPolled(): void {
@@ -240,15 +235,14 @@ export class Consumer<T = string> {
       this.#body = this.#codec.decode(reader);
       return undefined;
     } catch (thrown) {
-      const why = `its body cannot be decoded: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
       const onInvalid = this.#onInvalid;
+      const error = undecodable(reader.id, thrown);
       if (onInvalid !== undefined) {
-        const error = new TinyMQError("DATA_LOSS", `message ${reader.id}: ${why}`, { cause: thrown });
         const message = { id: reader.id, headers: reader.headers() ?? NO_HEADERS };
         // In a microtask, so that what it throws is the program's uncaught error and changes nothing here.
         queueMicrotask(() => onInvalid(error, message));
       }
-      return why;
+      return error.message;
     }
   }
 }

@@ -178,7 +178,7 @@ export class Demand {
   /** How many messages may be asked for now, beside those that were. */
   get #room(): number {
     const { positions } = this.#settlements;
-    const room = this.#prefetch.messages - positions.unsettled - this.#asked;
+    const room = this.#messageRoom;
     if (room <= 0) return 0;
     const pull = Math.max(this.#pullBytes, this.#largest);
     const bytes = positions.heldBytes + this.#pulls.size * pull;
@@ -187,6 +187,10 @@ export class Demand {
     // Who waits is asked for, however long the program takes.
     const here = Math.max(this.window.size - this.#inbox.length, this.#waiters.length);
     return Math.max(0, Math.min(room, here - this.#asked));
+  }
+
+  get #messageRoom(): number {
+    return this.#prefetch.messages - this.#settlements.positions.unsettled - this.#asked;
   }
 
   get #pullBytes(): number {
@@ -199,6 +203,8 @@ export class Demand {
    */
   #askForLoops(): void {
     const batch = this.#batch;
+    // At each message: most find that there is no room.
+    if (this.#messageRoom < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
     for (let room = this.#room; room > 0 && this.#pulls.size < this.#maxPulls; room = this.#room) {
       if (room < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
       this.#pull(Math.min(room, batch), PULL_WAIT_MS);

@@ -8,7 +8,9 @@ import { Fifo } from "../wire/fifo.ts";
 interface Share {
   readonly from: number;
   readonly to: number;
-  bytes: number;
+  /** Of each message; what that leaves over goes with the last. */
+  readonly each: number;
+  readonly rest: number;
   messages: number;
 }
 
@@ -19,37 +21,38 @@ export class HeldBytes {
 
   /** The positions from `from` on and below `to` came, in so many bytes. MUST be above all that came before. */
   add(from: number, to: number, bytes: number): void {
-    this.#shares.push({ from, to, bytes, messages: to - from });
+    const messages = to - from;
+    const each = Math.floor(bytes / messages);
+    this.#shares.push({ from, to, each, rest: bytes - each * messages, messages });
     this.bytes += bytes;
   }
 
   /** The positions from `from` on and below `to` are settled. MUST be called once for each. */
   release(from: number, to: number): void {
-    let index = this.#indexOf(from);
-    for (let position = from; position < to; index++) {
-      const share = this.#shares.at(index);
-      if (share === undefined) break;
-      const end = Math.min(to, share.to);
-      if (end > share.from) this.#take(share, end - Math.max(position, share.from));
-      position = share.to;
-    }
+    const first = this.#shares.first();
+    if (first !== undefined && to <= first.to) this.#take(first, to - from);
+    else this.#releaseFrom(from, to);
     while (this.#shares.first()?.messages === 0) this.#shares.shift();
   }
 
+  #releaseFrom(from: number, to: number): void {
+    let position = from;
+    for (let index = this.#indexOf(from); position < to; index++) {
+      const share = this.#shares.at(index)!;
+      this.#take(share, Math.min(to, share.to) - position);
+      position = share.to;
+    }
+  }
+
   #take(share: Share, messages: number): void {
-    const bytes =
-      messages === share.messages ? share.bytes : Math.floor((share.bytes * messages) / share.messages);
     share.messages -= messages;
-    share.bytes -= bytes;
-    this.bytes -= bytes;
+    this.bytes -= share.each * messages;
+    if (share.messages === 0) this.bytes -= share.rest;
   }
 
   /** The index of the first delivery that ends above `position`. */
   #indexOf(position: number): number {
-    const first = this.#shares.first();
-    // What is settled in order.
-    if (first === undefined || position < first.to) return 0;
-    let low = 1;
+    let low = 0;
     let high = this.#shares.length;
     while (low < high) {
       const middle = (low + high) >>> 1;

@@ -76,6 +76,11 @@ export class Receiver implements ConnectionOwner {
     this.#settled();
   }
 
+  /** `done` for who asks for the next message then, and so for what there is room for. */
+  doneBeforeTake(positions: Positions, position: number): void {
+    this.#settlements.done(positions, position);
+  }
+
   /** Everything that was handed out is done. */
   doneAll(): void {
     this.#settlements.doneAll();

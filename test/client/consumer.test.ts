@@ -352,7 +352,7 @@ test("a body that the codec refuses goes to the dead-letter topic, is told, and 
   expect(await poll).toEqual([1, { n: 1 }]);
   const settle = await stream.expect("settle");
   expect(settle).toMatchObject({ position: 0, count: 1, outcome: 2 });
-  expect(settle.reason).toStartWith("its body cannot be decoded");
+  expect(settle.reason).toStartWith("message 0: its body cannot be decoded");
   // Nothing but an invalid one is here: the poll asks for another.
   const second = consumer.poll();
   expect(await stream.expect("settle")).toMatchObject({ position: 2, outcome: 2 });
