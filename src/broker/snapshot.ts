@@ -60,6 +60,8 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
     yield record({ oneofKind: "delayed", delayed: { dueAt: at(due), expiresAt, count, batch } });
   }
   for (const producer of topic.producers.items()) {
+    // Restored it would be known: what it sent before it was forgotten would be stored a second time.
+    if (!producer.known) continue;
     yield record({ oneofKind: "producer", producer: producerRecord(producer) });
   }
   const ids = [...(topic.acceptor.unique?.items() ?? [])];
