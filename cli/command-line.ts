@@ -5,6 +5,7 @@
  * -- arguments`.
  */
 import type { ArgDef } from "citty";
+import { didYouMean } from "../src/wire/did-you-mean.ts";
 import { type Command, optionName, UsageError } from "./command.ts";
 
 /** What a command line asks for. `path` names the command: "topics purge"; "" is the program itself. */
@@ -137,26 +138,4 @@ function readOption(name: string, definition: ArgDef, word: string, next: string
   const isOption = equals === -1 && value !== undefined && /^-[^\d]/.test(value);
   if (value === undefined || value === "" || isOption) throw new UsageError(`option --${name} needs a value`);
   return `--${name}=${value}`;
-}
-
-function didYouMean(word: string, names: readonly string[]): string {
-  const close = names
-    .map((name) => ({ name, distance: editDistance(word, name) }))
-    .filter(({ name, distance }) => distance <= 2 && distance < name.length / 2)
-    .sort((one, other) => one.distance - other.distance);
-  return close[0] ? `; did you mean ${close[0].name}?` : "";
-}
-
-/** How many letters must be added, left out or changed (Levenshtein). */
-function editDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= one.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j += 1) {
-      const change = one[i - 1] === other[j - 1] ? 0 : 1;
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + change));
-    }
-    row = next;
-  }
-  return row[other.length]!;
 }

@@ -1,8 +1,7 @@
 /** What a command is: citty's definition, with examples for its help. */
 import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { TinyMQError } from "../src/errors.ts";
-import type { OptionSpec } from "../src/server/option-table.ts";
-import { parseOption } from "../src/server/server-options.ts";
+import { OPTIONS, type OptionSpec, parseOption } from "../src/server/index.ts";
 
 /** A command of the program. Subcommands are loaded when they are needed, and no sooner. */
 export interface Command {
@@ -28,15 +27,21 @@ export class UsageError extends TinyMQError {
   }
 }
 
+/** Bytes of the largest message that a server can be set to take. */
+export const LARGEST_MESSAGE = OPTIONS.find(({ key }) => key === "maxMessageSize")!.most!;
+
 /** What an option's value must be: of the options of a server, the part that is checked. */
 export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
 
-/** A value of the command line, checked as `spec` says. Throws a UsageError that names the option. */
-export function parseValue(spec: ValueSpec, value: string): unknown {
+/**
+ * A value of the command line, checked as `spec` says. Throws a UsageError that names the option, with `prefix`
+ * in front.
+ */
+export function parseValue(spec: ValueSpec, value: string, prefix = "--"): unknown {
   try {
     return parseOption(spec as OptionSpec, value);
   } catch (error) {
-    if (error instanceof TinyMQError) throw new UsageError(`--${error.message}`, { cause: error });
+    if (error instanceof TinyMQError) throw new UsageError(`${prefix}${error.message}`, { cause: error });
     throw error;
   }
 }

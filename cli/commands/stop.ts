@@ -2,13 +2,14 @@
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TinyMQError } from "../../src/errors.ts";
+import { formatDuration } from "../../src/server/index.ts";
 import { command, parseValue } from "../command.ts";
-import { formatDuration } from "../format.ts";
+import { PidFile } from "../daemon/pid-file.ts";
+import { isLive, type ServerRecord } from "../daemon/server-record.ts";
+import { checkStateFolder, PID_FILE, STOP_ERROR_FILE } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
-import { PidFile } from "../pid-file.ts";
-import { isLive, type ServerRecord } from "../server-record.ts";
-import { checkStateFolder, PID_FILE, STOP_ERROR_FILE, stateFolder } from "../state-folder.ts";
-import { print, talk } from "../talk.ts";
+import { print, talk } from "../io/talk.ts";
+import { stateFolder } from "../target.ts";
 
 const LOOK_MS = 5;
 /** How long the system takes to remove a process that was killed, in ms. */

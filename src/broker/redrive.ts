@@ -20,12 +20,14 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
   let moved = 0;
   while (left > 0) {
     const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB);
-    if (taken === null) break;
-    // No room is asked for: the messages were charged where they were.
-    topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
-    for (const run of taken.runs) dead.done(run.firstOffset, run.count);
-    moved += taken.count;
-    left -= taken.count;
+    if (taken === null && !dead.isSweeping) break;
+    if (taken !== null) {
+      // No room is asked for: the messages were charged where they were.
+      topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
+      for (const run of taken.runs) dead.done(run.firstOffset, run.count);
+      moved += taken.count;
+      left -= taken.count;
+    }
     // Others are served between two chunks.
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }

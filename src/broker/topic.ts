@@ -6,15 +6,14 @@
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
-import type { Chunk } from "../log/chunk.ts";
 import type { Log } from "../log/log.ts";
+import { MiB } from "../wire/limits.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
 import { Tally } from "./counters.ts";
-import { withDeathHeaders } from "./dead-letters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
-import { Deaths, type Dying } from "./outbound/deaths.ts";
+import { Deaths, type Dying, type DyingTopic } from "./outbound/deaths.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import type { Return } from "./outbound/topic-consumer.ts";
 import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
@@ -22,14 +21,9 @@ import type { Refusal } from "./refusal.ts";
 import type { Shared } from "./shared.ts";
 import type { Timer } from "./timers.ts";
 
-/** Delayed batches that are moved in one turn. */
+/** Delayed batches, and bytes of them, that are moved in one turn. */
 const MOVED_AT_ONCE = 1_024;
-/** Messages, and bytes, that become dead letters in one turn. */
-const BURIED_AT_ONCE = 1_024;
-const BURIED_BYTES = 256 * 1024;
-/** How long messages wait for room among the dead letters before it is looked for again, in ms. */
-const NO_ROOM_MS = 1_000;
-
+const MOVED_BYTES = 4 * MiB;
 /** Why a message became a dead letter when nobody gave a reason. */
 const TOO_MANY_DELIVERIES = "max-deliveries";
 const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
@@ -50,7 +44,7 @@ export interface TopicHost {
   remove(topic: Topic): void;
 }
 
-export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
+export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, DyingTopic {
   readonly name: string;
   readonly backlog: Backlog;
   readonly acceptor: Acceptor;
@@ -101,6 +95,11 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.backlog.log.count === this.backlog.leased;
   }
 
+  /** Whether what is ready is not known yet: what has expired goes some at a time. */
+  get isSweeping(): boolean {
+    return this.backlog.isSweeping(this.now());
+  }
+
   /** Messages queued: ready, delivered and not settled, held back, and not yet due. */
   get queued(): number {
     return this.backlog.log.count + (this.acceptor.delays?.count ?? 0);
@@ -111,9 +110,17 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.producers.connected + this.dispatcher.consumers + this.subscribers;
   }
 
+  get log(): Log {
+    return this.backlog.log;
+  }
+
   /** ms by the clock of all topics. */
   now(): number {
     return this.#shared.timers.clock.now();
+  }
+
+  wall(): number {
+    return this.#shared.timers.clock.wall();
   }
 
   /** The way of a producer's batch: see `ProducedTopic`. */
@@ -206,50 +213,27 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
       this.tally.count("dropped", count);
       this.backlog.done(firstOffset, count);
     } else {
-      this.deaths ??= new Deaths();
-      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason });
-      this.#bury();
+      this.deaths ??= new Deaths(this);
+      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason }, this.now());
     }
     this.changed();
   }
 
-  /** Moves messages to the dead-letter topic, some at a time; those for which there is no room wait. */
-  #bury(): void {
-    const { deaths, backlog } = this;
-    if (deaths === null) return;
-    let buried = 0;
-    for (let dying = deaths.first(); dying !== undefined; dying = deaths.first()) {
-      if (buried >= BURIED_AT_ONCE) {
-        deaths.nextDue = this.now();
-        return;
-      }
-      const chunk = backlog.log.read(dying.first, BURIED_AT_ONCE, BURIED_BYTES, dying.end);
-      if (chunk !== null && !this.#moveToDeadLetters(dying, chunk)) {
-        deaths.nextDue = this.now() + NO_ROOM_MS;
-        return;
-      }
-      if (chunk === null || chunk.nextOffset >= dying.end) deaths.shift();
-      else dying.first = chunk.nextOffset;
-      buried += chunk?.count ?? 0;
-    }
+  /** Moves messages that died to the dead-letter topic, some at a time. */
+  bury(): void {
+    if (this.deaths === null || this.deaths.nextDue > this.now()) return;
+    this.deaths.bury(this.now());
+    this.changed();
   }
 
-  /** False if there is no room for them. */
-  #moveToDeadLetters({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
-    const time = this.#shared.timers.clock.wall();
-    const letters = withDeathHeaders(chunk.parts, { topic: this.name, reason, time, deliveries });
-    try {
-      const dead = this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
-      // Their own bytes are charged already, and are free again once they have moved.
-      dead.makeRoom(letters.length - chunk.byteLength);
-      dead.moveIn(letters, chunk.count);
-    } catch (thrown) {
-      if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
-      return false;
-    }
-    this.tally.count("deadLettered", chunk.count);
-    this.backlog.done(first, chunk.count);
-    return true;
+  openDeadLetters(): Topic {
+    return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
+  }
+
+  buried(firstOffset: number, count: number): void {
+    this.tally.count("deadLettered", count);
+    this.backlog.done(firstOffset, count);
+    this.changed();
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
@@ -262,20 +246,19 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
   /** Leased messages of a snapshot that are on their way to the dead letters. */
   restoreDying(dying: Dying): void {
     this.backlog.leased += dying.end - dying.first;
-    this.deaths ??= new Deaths();
-    this.deaths.add(dying);
-    this.deaths.nextDue = this.now();
+    this.deaths ??= new Deaths(this);
+    this.deaths.add(dying, this.now());
   }
 
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
-    this.acceptor.forgetUnique(this.backlog.unheld());
-    const delayed = this.acceptor.delays?.clear() ?? 0;
-    this.tally.count("purged", delayed);
     for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
       // Back to those that nobody holds, which go now.
       this.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
     }
+    this.acceptor.forgetUnique(this.backlog.unheld());
+    const delayed = this.acceptor.delays?.clear() ?? 0;
+    this.tally.count("purged", delayed);
     const purged = delayed + this.backlog.purge();
     this.changed();
     this.dispatcher.pump();
@@ -329,10 +312,19 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     }
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
-    for (let moved = 0; moved < MOVED_AT_ONCE && this.acceptor.moveDue(now); moved++) this.dispatcher.pump();
-    if ((this.deaths?.nextDue ?? Infinity) <= now) this.#bury();
+    this.#moveDelayed(now);
+    this.bury();
     this.changed();
     this.dispatcher.pump();
+  }
+
+  #moveDelayed(now: number): void {
+    for (let batches = 0, bytes = 0; batches < MOVED_AT_ONCE && bytes < MOVED_BYTES; batches++) {
+      const moved = this.acceptor.moveDue(now);
+      if (moved === null) return;
+      bytes += moved;
+      this.dispatcher.pump();
+    }
   }
 
   #updateIdle(): void {

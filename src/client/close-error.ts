@@ -106,3 +106,17 @@ function errorOfCode(code: Code, message: string): TinyMQError {
   if (code === "UNAUTHENTICATED") return new Unauthenticated(message);
   return new TinyMQError(code, message);
 }
+
+/** DEADLINE_EXCEEDED: a poll that does not wait got no answer; `isOpen`: of a server that is connected. */
+export function noAnswer(isOpen: boolean): TinyMQError {
+  const why = isOpen
+    ? "the server does not answer"
+    : "the connection is lost, and trying again takes its time";
+  return new TinyMQError("DEADLINE_EXCEEDED", `nobody can tell now whether there is a message: ${why}`);
+}
+
+/** DATA_LOSS: the codec refused the body of message `id`. */
+export function undecodable(id: number, cause: unknown): TinyMQError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TinyMQError("DATA_LOSS", `message ${id}: its body cannot be decoded: ${why}`, { cause });
+}

@@ -26,6 +26,8 @@ export interface StreamUser {
   readonly openFrame: Uint8Array<ArrayBuffer>;
   /** Sent when nothing else was for the heartbeat interval. */
   readonly heartbeat: Uint8Array<ArrayBuffer>;
+  /** The last frame of a stream that ends well. */
+  readonly finish: Uint8Array<ArrayBuffer>;
   /** The server's first frame, which opens the stream. Returns the limits that it states. */
   opened(frame: Uint8Array): Limits | undefined;
   /** Every later frame. */
@@ -78,8 +80,11 @@ export class Stream {
     this.#frames.send(frame);
   }
 
-  /** Closes well. Resolves when the server agreed, or after a time limit. */
-  close(): Promise<void> {
+  /**
+   * Closes: well, behind the finish frame, or because of `error`, which the server is told. Resolves when the
+   * server agreed, and so has taken all that was sent before, or after a time limit.
+   */
+  close(error?: TinyMQError): Promise<void> {
     if (this.#state === "ended") return Promise.resolve();
     const ended = new Promise<void>((resolve) => this.#onEnd.push(resolve));
     if (this.#state !== "closing") {
@@ -87,7 +92,8 @@ export class Stream {
       this.#cancelTimer();
       const hung = new TinyMQError("UNAVAILABLE", "the server did not answer the closing handshake");
       this.#cancelTimer = this.#clock.after(CLOSE_LIMIT_MS, () => this.abort(hung));
-      this.#frames.close();
+      if (error === undefined) this.#frames.send(this.#user.finish);
+      this.#frames.close(error);
     }
     return ended;
   }

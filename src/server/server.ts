@@ -14,7 +14,6 @@ import { authenticator, readToken } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
-import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { type Logger, SILENT } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
@@ -70,7 +69,7 @@ export class TinyMQServer {
     this.#state = "starting";
     try {
       const { tokenFile } = this.options;
-      // No wait that need not be: see cli/serve.ts.
+      // No wait that need not be: see cli/daemon/serve.ts.
       const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);
@@ -134,7 +133,7 @@ export class TinyMQServer {
 
   /** The core; the first call loads it. */
   #load(): Promise<Core> {
-    this.#loading ??= loadCore().then((module) => {
+    this.#loading ??= import("./core.ts").then((module) => {
       this.#core = new module.Core({
         options: this.options,
         logger: this.#logger,
@@ -151,7 +150,7 @@ export class TinyMQServer {
 
   async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { checkWritable, readSnapshot, retireSnapshot } = await loadSnapshotFile();
+    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     checkWritable(path);
     const restored = readSnapshot(broker, path);
     this.#listeners = this.#listen(host, port);
@@ -164,8 +163,8 @@ export class TinyMQServer {
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const { writeSnapshot } = await loadSnapshotFile();
-    const bytes = writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
+    const { writeSnapshot } = await import("./snapshot-file.ts");
+    const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 

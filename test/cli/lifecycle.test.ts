@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { identifyProcess } from "../../cli/process-identity.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { finish, makeState, until } from "./support.ts";
 
 const LINUX = process.platform === "linux";

@@ -239,7 +239,7 @@ function fuzzWorld(random: Random, tally: Tally): void {
 /** When all connections ended and all times are over, nothing is left. */
 function checkGivenBack(world: World): void {
   expect(world.failures).toEqual([]);
-  expect(world.broker.memoryUsed).toBe(world.memoryHeld);
+  world.checkMemory();
   expect(world.broker.topics.size).toBeLessThanOrEqual(LIMITS.maxTopics * 2);
   for (const each of world.broker.topics.values()) {
     expect({ topic: each.name, leased: each.backlog.leased, users: each.users }).toEqual({

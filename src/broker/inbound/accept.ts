@@ -122,18 +122,18 @@ export class Acceptor {
     this.#topic.publish(batch, count);
   }
 
-  /** Moves one batch that is due at `now` to where it is delivered from; false if none is. */
-  moveDue(now: number): boolean {
+  /** Moves one batch that is due at `now` to where it is delivered from; returns its bytes. Null: none is due. */
+  moveDue(now: number): number | null {
     const due = this.delays?.takeDue(now);
-    if (due === undefined) return false;
+    if (due === undefined) return null;
     if (due.expires <= now) {
       this.#topic.tally.count("expired", due.count);
-      return true;
+    } else {
+      // No room is asked for: the messages were charged when they came.
+      this.#topic.store(due.batch, due.count, due.expires);
+      this.#topic.publish(due.batch, due.count);
     }
-    // No room is asked for: the messages were charged when they came.
-    this.#topic.store(due.batch, due.count, due.expires);
-    this.#topic.publish(due.batch, due.count);
-    return true;
+    return due.batch.length;
   }
 
   /** Keeps messages that are not due yet. */

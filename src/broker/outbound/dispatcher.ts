@@ -14,7 +14,7 @@ import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from ".
 
 /**
  * Runs that a consumer may hold unsettled: pieces of offsets that do not follow each other. A consumer in order
- * has one; beyond, its pulls wait until it has settled some.
+ * has one; beyond, its pulls wait until it has settled some, or their wait is over.
  */
 const MOST_LEASE_RUNS = 16_384;
 /** Runs that are delivered in one turn. */
@@ -24,12 +24,16 @@ const WORK_A_TURN = 4_096;
 export interface DispatchedTopic extends LeasedTopic {
   /** Messages that a consumer could get now. */
   readonly ready: number;
+  /** Whether what is ready is not known yet: it will be in a later turn, and `pump` is called then. */
+  readonly isSweeping: boolean;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
   /** A consumer came or went. */
   usersChanged(): void;
   /** What the dispatcher holds has changed. */
   changed(): void;
+  /** Moves what was rejected, or delivered too often, to the dead letters: called once all of it is. */
+  bury(): void;
 }
 
 export class Dispatcher {
@@ -85,6 +89,7 @@ export class Dispatcher {
     for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
     this.#charge(consumer);
+    this.#topic.bury();
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
     if (this.#holder === consumer) this.#holder = null;
@@ -131,6 +136,7 @@ export class Dispatcher {
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
   leaseChanged(consumer: TopicConsumer): void {
     this.#charge(consumer);
+    this.#topic.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);
@@ -138,7 +144,7 @@ export class Dispatcher {
 
   /** Answers waiting pulls as long as there are messages for them, and no longer than a turn may take. */
   pump(): void {
-    if (this.#pumping || this.#waiting.length === 0) return;
+    if (this.#pumping || (this.#waiting.length === 0 && this.#impatient.length === 0)) return;
     this.#pumping = true;
     let work = 0;
     try {
@@ -147,7 +153,7 @@ export class Dispatcher {
       this.#pumping = false;
     }
     if (work >= WORK_A_TURN) this.#continueLater();
-    else this.#answerImpatient();
+    else if (!this.#topic.isSweeping) this.#answerImpatient();
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -255,7 +261,7 @@ export class Dispatcher {
     const impatient = this.#impatient;
     this.#impatient = [];
     // Those that are not in the heap were answered, or wait for their consumer to read.
-    for (const pull of impatient) if (pull.slot >= 0) this.#answerEmpty(pull);
+    for (const pull of impatient) if (pull.slot >= 0 || pull.consumer.isStalled) this.#answerEmpty(pull);
   }
 
   #answerEmpty(pull: Pull): void {

@@ -5,6 +5,9 @@ import type { ConsumerPort } from "../ports.ts";
 import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
 
+/** All that a consumer holds may return in one turn: settling here and there must not make that a long one. */
+const MOST_PIECES = 32_768;
+
 export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";
 
@@ -126,7 +129,10 @@ export class TopicConsumer {
     this.#handed = Math.max(this.#handed, count);
   }
 
-  /** Settles what is unsettled of [position, position + count). */
+  /**
+   * Settles what is unsettled of [position, position + count). Throws RESOURCE_EXHAUSTED where what is left is in
+   * too many pieces.
+   */
   settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
     this.#checkDelivered(position + count);
     const runs = this.lease.take(position, position + count);
@@ -140,6 +146,12 @@ export class TopicConsumer {
         this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, { delayMs, alone: true, reason });
     }
     this.#leaseChanged();
+    if (this.lease.runs > MOST_PIECES) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `what this consumer holds unsettled is in more than ${MOST_PIECES} pieces: hold less, or settle more in order`,
+      );
+    }
     if (outcome === "retry") this.#dispatcher.pump();
   }
 

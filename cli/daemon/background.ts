@@ -1,12 +1,12 @@
-/** Starting the server's process from the command line's, and learning what became of it. */
+/** Starts the server's process from the command line's, and reads how the start went. */
 import { closeSync, constants, existsSync, fchmodSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { TinyMQError } from "../src/errors.ts";
+import { TinyMQError } from "../../src/errors.ts";
 import type { Report } from "./daemon.ts";
 import type { Handover } from "./serve.ts";
 import type { ServerRecord } from "./server-record.ts";
 
-/** What is left out of the server's environment: its options came from there, and so did the token. */
+/** Left out of the server's environment: its options, which it is handed, and the token. */
 const OWN_VARIABLES = /^TINYMQ_/;
 
 /**
@@ -15,13 +15,13 @@ const OWN_VARIABLES = /^TINYMQ_/;
  */
 export async function startInBackground(
   handover: Handover,
-  entry: string,
   signal?: AbortSignal,
+  entry = daemonEntry(),
 ): Promise<ServerRecord> {
   const log = openLog(handover.log);
   const child = Bun.spawn([process.execPath, "--no-env-file", entry], {
     detached: true,
-    // No folder is held that somebody may want to unmount; and no bunfig.toml is found there.
+    // The server keeps no folder busy that somebody may want to unmount, and reads no bunfig.toml.
     cwd: "/",
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !OWN_VARIABLES.test(name))),
     stdio: [new TextEncoder().encode(JSON.stringify(handover)), log, log, "pipe"],
@@ -42,16 +42,16 @@ export async function startInBackground(
   }
 }
 
-/** The program `daemon`, beside the running one: bundled, or as source. */
+/** The program `daemon`: below the bundled programs, or beside this file. */
 export function daemonEntry(): string {
-  const bundled = fileURLToPath(new URL("./daemon.js", import.meta.url));
+  const bundled = fileURLToPath(new URL("./daemon/daemon.js", import.meta.url));
   return existsSync(bundled) ? bundled : fileURLToPath(new URL("./daemon.ts", import.meta.url));
 }
 
 function readReport(report: Report, log: string): ServerRecord {
   if ("ready" in report) return report.ready;
   const { code, message } = report.failed;
-  // Of what nobody expected, the log has the stack.
+  // An unexpected error: the log has its stack trace.
   if (code === "INTERNAL")
     throw new TinyMQError("UNKNOWN", `the server did not start: ${message}; its log: ${log}`);
   throw new TinyMQError(code, message);
@@ -60,7 +60,7 @@ function readReport(report: Report, log: string): ServerRecord {
 function openLog(path: string): number {
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
   const descriptor = openSync(path, flags, 0o600);
-  // It may have been made by something else, with other rights.
+  // Another program may have made it, with wider rights.
   fchmodSync(descriptor, 0o600);
   return descriptor;
 }

@@ -1,6 +1,6 @@
-/** How a server process learns that it is to end. */
+/** How a process learns that it is to end: a server, or a command that would run for ever. */
 
-/** A key press reaches the program twice, from the terminal and through the launcher, within this (ms). */
+/** A key press reaches the program twice, from the terminal and through npx or bunx, within this (ms). */
 const SAME_SIGNAL_MS = 250;
 /** With their numbers, which are the same on every Unix. */
 const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
@@ -16,21 +16,21 @@ export interface SignalWatch {
 }
 
 /**
- * The first signal is told, for a graceful end; with the second the process calls `beforeExit` and exits
- * at once. `ignored` signals are neither.
+ * Reports the first signal, for a graceful end; at the second the process calls `beforeExit` and exits at
+ * once. `ignored` signals do nothing.
  */
-export function watchSignals(ignored: readonly Signal[], beforeExit: () => void): SignalWatch {
-  let tell: (signal: Signal) => void = () => {};
-  let toldAt = 0;
-  const first = new Promise<string>((resolve) => {
-    tell = resolve;
-  });
+export function watchSignals(
+  ignored: readonly Signal[] = [],
+  beforeExit: () => void = () => {},
+): SignalWatch {
+  const { promise: first, resolve } = Promise.withResolvers<string>();
+  let firstAt = 0;
   const onSignal = (signal: Signal): void => {
     if (ignored.includes(signal)) return;
-    if (toldAt === 0) {
-      toldAt = performance.now();
-      tell(signal);
-    } else if (performance.now() - toldAt > SAME_SIGNAL_MS) {
+    if (firstAt === 0) {
+      firstAt = performance.now();
+      resolve(signal);
+    } else if (performance.now() - firstAt > SAME_SIGNAL_MS) {
       beforeExit();
       process.exit(128 + SIGNALS[signal]);
     }

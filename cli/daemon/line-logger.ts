@@ -4,7 +4,7 @@
  * counted, and the count is told with the next line that can.
  */
 import { copyFileSync, fstatSync, ftruncateSync, writeSync } from "node:fs";
-import type { Logger } from "../src/server/logger.ts";
+import type { Logger } from "../../src/server/logger.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export const LOG_FORMATS = ["text", "json"] as const;

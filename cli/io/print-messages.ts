@@ -5,8 +5,8 @@ import type { MessageOutput } from "./standard-output.ts";
 export interface Printing<Message> {
   messages: AsyncIterator<Message>;
   output: MessageOutput<Message>;
-  /** Undefined: no limit. */
-  limit: number | undefined;
+  /** Messages to print at most. */
+  limit: number;
   encode(message: Message): Uint8Array;
   /** Called when all that has come is written and `next` is not there yet. True: the end. */
   isEnd(next: Promise<unknown>): Promise<boolean>;
@@ -14,8 +14,7 @@ export interface Printing<Message> {
 
 /** Prints messages until there are no more, the limit is reached, nobody reads any more, or `isEnd` says so. */
 export async function printMessages<Message>(printing: Printing<Message>): Promise<void> {
-  const { messages, output, encode, isEnd } = printing;
-  const limit = printing.limit ?? Number.POSITIVE_INFINITY;
+  const { messages, output, limit, encode, isEnd } = printing;
   while (output.written + output.waiting < limit) {
     if (output.isFull) await output.flush();
     if (output.closed) return;

@@ -1,6 +1,6 @@
 /** Messages as lines of JSON: what `consume --json` and `tail --json` write and `produce --json` reads. */
-import { TinyMQError } from "../src/errors.ts";
-import type { OutgoingMessage } from "../src/index.ts";
+import { TinyMQError } from "../../src/errors.ts";
+import type { OutgoingMessage } from "../../src/index.ts";
 
 const NEWLINE = 0x0a;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

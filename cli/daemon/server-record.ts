@@ -1,6 +1,6 @@
 /** What a server writes about itself for those who look for it, and how that is read back. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, type Stats } from "node:fs";
-import { TinyMQError } from "../src/errors.ts";
+import { TinyMQError } from "../../src/errors.ts";
 import { identifyProcess } from "./process-identity.ts";
 
 /** The content of a PID file. */
@@ -10,7 +10,7 @@ export interface ServerRecord {
   startTime: string;
   host: string;
   port: number;
-  /** Where it listens, as "127.0.0.1:9800". */
+  /** What it listens on, without the port: "127.0.0.1". */
   addresses: string[];
   tls: boolean;
   /** Absolute; "" if it has none. Clients of the same user find the token there. */
@@ -38,6 +38,11 @@ export function isSameServer(one: ServerRecord, other: ServerRecord): boolean {
 /** "pid 4711, ws://localhost:9800": how a server is named to people. */
 export function describeServer(record: ServerRecord): string {
   return `pid ${record.pid}, ${serverUrl(record)}`;
+}
+
+/** The error of a start where a server runs. */
+export function alreadyRunning(holder: ServerRecord): TinyMQError {
+  return new TinyMQError("ALREADY_EXISTS", `tinyMQ is already running: ${describeServer(holder)}`);
 }
 
 /** The address that clients are given. */

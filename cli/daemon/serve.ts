@@ -3,13 +3,12 @@
  * it is bound, a graceful stop on a signal, and no PID file afterwards.
  */
 import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { TinyMQError } from "../src/errors.ts";
-import type { Logger } from "../src/server/logger.ts";
-import type { ServerOptions } from "../src/server/server-options.ts";
+import { TinyMQError } from "../../src/errors.ts";
+import { type Logger, type ServerOptions, type ServerParts, TinyMQServer } from "../../src/server/index.ts";
 import { createLineLogger, type LogFormat, type LogLevel } from "./line-logger.ts";
 import { PidFile } from "./pid-file.ts";
 import { identifyThisProcess } from "./process-identity.ts";
-import { describeServer, type ServerRecord } from "./server-record.ts";
+import { alreadyRunning, type ServerRecord } from "./server-record.ts";
 import { watchSignals } from "./signals.ts";
 import { makeStateFolder, PID_FILE, STARTING_FILE, STOP_ERROR_FILE } from "./state-folder.ts";
 
@@ -24,19 +23,8 @@ export interface Handover {
   log: string;
 }
 
-/** What this file needs of a server. */
-export interface Server {
-  readonly host: string;
-  readonly port: number;
-  /** Empty before it listens; not empty when nothing can fail any more. */
-  readonly addresses: readonly string[];
-  start(): Promise<unknown>;
-  stop(): Promise<unknown>;
-}
-
-export type MakeServer = (
-  options: ServerOptions & { logger: Logger; onSnapshotProgress: () => void },
-) => Server;
+/** What the tests put another server in place of. */
+type Server = Pick<TinyMQServer, "host" | "port" | "addresses" | "start" | "stop">;
 
 /** A start of another process that takes longer than this (ms) is not waited for. */
 const OTHER_START_MS = 60_000;
@@ -47,8 +35,8 @@ const OTHER_START_MS = 60_000;
  */
 export async function serve(
   handover: Handover,
-  makeServer: MakeServer,
   onReady: (record: ServerRecord) => void = () => {},
+  makeServer = (options: ServerOptions & ServerParts): Server => new TinyMQServer(options),
 ): Promise<void> {
   const background = handover.log !== "";
   const logger = createLineLogger({
@@ -130,11 +118,6 @@ async function waitForTurn(own: ServerRecord, starting: PidFile, pidFile: PidFil
   if (running === null) return;
   starting.release(own);
   throw alreadyRunning(running);
-}
-
-/** The error of a start where a server runs. */
-export function alreadyRunning(holder: ServerRecord): TinyMQError {
-  return new TinyMQError("ALREADY_EXISTS", `tinyMQ is already running: ${describeServer(holder)}`);
 }
 
 function makeRecord(handover: Handover): ServerRecord {

@@ -17,7 +17,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { TinyMQError } from "../src/errors.ts";
+import { TinyMQError } from "../../src/errors.ts";
 import { isLive, isSameServer, readRecord, type ServerRecord } from "./server-record.ts";
 
 /** Files change hands within a few ms; after this long (ms) something is wrong. */

@@ -1,5 +1,5 @@
 /** Lines of an input that may be larger than memory. */
-import { TinyMQError } from "../src/errors.ts";
+import { TinyMQError } from "../../src/errors.ts";
 
 const NEWLINE = 0x0a;
 

@@ -3,18 +3,7 @@
  * so nobody but its owner may be able to write there.
  */
 import { lstatSync, mkdirSync, type Stats } from "node:fs";
-import { homedir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
-import { TinyMQError } from "../src/errors.ts";
-
-/** Where the folder is: $TINYMQ_HOME, else $XDG_STATE_HOME/tinymq, else ~/.local/state/tinymq. */
-export function stateFolder(environment: Record<string, string | undefined> = process.env): string {
-  if (environment.TINYMQ_HOME) return resolve(environment.TINYMQ_HOME);
-  const xdg = environment.XDG_STATE_HOME;
-  // A relative one is to be ignored (source: XDG Base Directory Specification).
-  if (xdg && isAbsolute(xdg)) return join(xdg, "tinymq");
-  return join(environment.HOME || homedir(), ".local", "state", "tinymq");
-}
+import { TinyMQError } from "../../src/errors.ts";
 
 /** Makes the folder, for its owner alone, if there is none, and checks it. Throws like `checkStateFolder`. */
 export function makeStateFolder(folder: string): void {

@@ -1,7 +1,7 @@
 /** Messages on their way to standard output: many a write, and no write while one is under way. */
 import { write } from "node:fs";
 
-/** Bytes that are written together at most. */
+/** Once so many bytes wait, they are written. */
 const BLOCK_BYTES = 64 * 1024;
 const STANDARD_OUTPUT = 1;
 /** How long a non-blocking output that is full is left alone, in ms. */
@@ -18,7 +18,10 @@ export class MessageOutput<Message> {
   #waiting: { message: Message; bytes: Uint8Array }[] = [];
   #bytes = 0;
 
-  /** At most `most` messages wait. `written` is called for each, in order, when its last byte is written. */
+  /**
+   * Once `most` messages wait, they are written. `written` is called for each, in order, when its last byte is
+   * written.
+   */
   constructor(most: number, written: (message: Message) => void) {
     this.#most = most;
     this.#written = written;
