@@ -138,7 +138,7 @@ export interface Counters {
      */
     rejected: number;
     /**
-     * Published to subscribers.
+     * Offered to subscribers, whether there were any or not.
      *
      * @generated from protobuf field: uint64 published = 9 [jstype = JS_NUMBER]
      */
@@ -218,13 +218,13 @@ export interface TopicInfo {
      */
     ready: number;
     /**
-     * Delivered and not settled.
+     * Delivered and not settled; and those on their way to the dead letters, for which there is no room yet.
      *
      * @generated from protobuf field: uint64 unacked = 3 [jstype = JS_NUMBER]
      */
     unacked: number;
     /**
-     * Not yet due.
+     * Not yet due, or retried alone with a delay.
      *
      * @generated from protobuf field: uint64 delayed = 4 [jstype = JS_NUMBER]
      */
@@ -288,7 +288,7 @@ export interface PurgeTopicResponse {
  */
 export interface RedriveTopicRequest {
     /**
-     * The topic that the messages go back to; they come from "<topic>.dead".
+     * The topic that the messages go back to, with or without ".dead"; they come from "<topic>.dead".
      *
      * @generated from protobuf field: string topic = 1
      */

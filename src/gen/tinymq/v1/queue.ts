@@ -88,7 +88,7 @@ export interface Limits {
      */
     maxBatchMessages: number;
     /**
-     * Most batches without an answer (Produce), or pulls without an answer (Consume).
+     * Most batches without an answer (Produce), or pulls without an answer (Consume); 0 on Subscribe.
      *
      * @generated from protobuf field: uint32 max_in_flight = 4
      */
@@ -116,7 +116,7 @@ export interface ProduceRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.ProduceOpen open = 1
          */
@@ -268,7 +268,7 @@ export interface ProduceOpened {
      */
     known: boolean;
     /**
-     * The last seq that the server answered for this producer; 0 for none.
+     * Of a known producer the last seq that the server answered; else first_seq - 1.
      *
      * @generated from protobuf field: uint64 last_seq = 4 [jstype = JS_NUMBER]
      */
@@ -337,7 +337,7 @@ export interface ConsumeRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.ConsumeOpen open = 1
          */
@@ -412,7 +412,7 @@ export interface ConsumeOpen {
     consumerId: Uint8Array;
 }
 /**
- * Asks for messages. Answered exactly once: by a Delivery or by an Empty that names pull_id.
+ * Asks for messages. Answered exactly once: by a Delivered or by an Empty that names pull_id.
  *
  * @generated from protobuf message tinymq.v1.Pull
  */
@@ -503,7 +503,7 @@ export interface Settle {
      */
     reason: string;
     /**
-     * With OUTCOME_RETRY: when it may be delivered again, in ms from now.
+     * With OUTCOME_RETRY: when it may be delivered again, in ms from now. What is behind it does not wait.
      *
      * @generated from protobuf field: uint64 delay_ms = 5 [jstype = JS_NUMBER]
      */
@@ -641,7 +641,7 @@ export interface Delivered {
 }
 /**
  * How many positions of this stream were settled so far, by acks and settles, each counted once; what a rewind
- * gave back is not among them. Sent after each turn in which some were.
+ * gave back is not among them. Sent some 5 ms after some were, if it is not what was sent last.
  *
  * @generated from protobuf message tinymq.v1.Settled
  */
@@ -715,7 +715,7 @@ export interface SubscribeRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.SubscribeOpen open = 1
          */
