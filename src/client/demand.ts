@@ -26,6 +26,9 @@ const PULL_BYTES = MiB;
 /** A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing. */
 const BACKLOG = 16;
 
+/** However many a server allows. */
+const MOST_PULLS = 1_024;
+
 /** What a consumer may hold unsettled. */
 export interface Prefetch {
   readonly messages: number;
@@ -151,7 +154,7 @@ export class Demand {
 
   /** A new stream is open; at most `maxPulls` pulls may wait on it, 0 for the default. */
   resume(maxPulls: number): void {
-    this.#maxPulls = maxPulls || MAX_PULLS_IN_FLIGHT;
+    this.#maxPulls = Math.min(maxPulls || MAX_PULLS_IN_FLIGHT, MOST_PULLS);
     this.ask();
   }
 
