@@ -69,7 +69,6 @@ export class TinyMQServer {
     this.#state = "starting";
     try {
       const { tokenFile } = this.options;
-      // No wait that need not be: see cli/daemon/serve.ts.
       const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);

@@ -125,7 +125,7 @@ describe("options", () => {
     writeFileSync(join(state.folder, "wrong.txt"), "another\n");
     const wrong = await state.run(["status", "--token-file", "wrong.txt"]);
     expect(wrong.code).toBe(1);
-    expect(wrong.stderr).toContain("but refuses to answer");
+    expect(wrong.stderr).toContain("but refused the request");
     await state.run(["stop"]);
   });
 

@@ -160,7 +160,7 @@ describe("stop", () => {
     const state = makeState();
     standIn(state, "unsaved");
     const { pid } = await until("the stand-in", () => state.record());
-    const message = `error: tinyMQ is stopped (pid ${pid}), but not well: the disk is full\n`;
+    const message = `error: tinyMQ is stopped (pid ${pid}), but with an error: the disk is full\n`;
     expect(await state.run(["stop"])).toEqual({ code: 1, stdout: "", stderr: message });
     expect(readdirSync(state.home)).toEqual([]);
   });
@@ -185,7 +185,7 @@ test("status of a server that is there and does not answer", async () => {
   writePidFile(state, silent.pid);
   const { code, stdout, stderr } = await state.run(["status"]);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toContain(`tinyMQ is there (pid ${silent.pid}, ws://localhost:1), but does not answer`);
+  expect(stderr).toContain(`tinyMQ is running (pid ${silent.pid}, ws://localhost:1), but does not answer`);
 });
 
 test("a mistake in one handler is logged, and costs nobody the server", async () => {
