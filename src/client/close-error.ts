@@ -15,8 +15,11 @@ import {
 import {
   CLOSE_ABNORMAL,
   CLOSE_GOING_AWAY,
+  CLOSE_MALFORMED,
   CLOSE_NORMAL,
+  CLOSE_NOT_UTF8,
   CLOSE_RESTART,
+  CLOSE_TOO_LARGE,
   closeCodeOf,
   codeOfClose,
 } from "../wire/close.ts";
@@ -25,10 +28,10 @@ import {
 const SOCKET_CODES: Record<number, [Code, string]> = {
   [CLOSE_NORMAL]: ["UNAVAILABLE", "the server ended the stream"],
   [CLOSE_GOING_AWAY]: ["UNAVAILABLE", "the server is stopping"],
-  1002: ["INTERNAL", "the server received a malformed WebSocket frame"],
+  [CLOSE_MALFORMED]: ["INTERNAL", "the server received a malformed WebSocket frame"],
   [CLOSE_ABNORMAL]: ["UNAVAILABLE", "the connection was lost"],
-  1007: ["INTERNAL", "the server received a text frame that is not UTF-8"],
-  1009: ["OUT_OF_RANGE", "the server received a frame above its size limit"],
+  [CLOSE_NOT_UTF8]: ["INTERNAL", "the server received a text frame that is not UTF-8"],
+  [CLOSE_TOO_LARGE]: ["OUT_OF_RANGE", "the server received a frame above its size limit"],
   [CLOSE_RESTART]: ["UNAVAILABLE", "the server restarts"],
 };
 

@@ -277,7 +277,7 @@ function checkGivenBack(world: World): void {
   for (const each of world.broker.topics.values()) {
     // Those that find no room among the dead letters are held by nobody, and delivered to nobody.
     let dying = 0;
-    for (const { first, end } of each.deaths ?? []) dying += end - first;
+    for (const { first, end } of each.returns.deaths ?? []) dying += end - first;
     const { leased } = each.backlog;
     expect({ topic: each.name, leased, users: each.users }).toEqual({
       topic: each.name,

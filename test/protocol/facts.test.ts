@@ -63,7 +63,7 @@ test("a consumer of 16,384 unsettled runs gets nothing more until it settles som
     runs += delivered.runs.length;
   }
   expect(runs).toBe(MOST_RUNS);
-  consumer.sendPull();
+  consumer.sendPull(0, 60_000);
   const other = await openShared(server);
   expect((await other.pull(1))?.runs).toHaveLength(1);
   expect(consumer.wire.frames).toEqual([]);
