@@ -5,7 +5,7 @@
  * -- arguments`.
  */
 import type { ArgDef } from "citty";
-import { didYouMean } from "../src/wire/did-you-mean.ts";
+import { didYouMean } from "../src/client/did-you-mean.ts";
 import { type Command, optionName, UsageError } from "./command.ts";
 
 /** What a command line asks for. `path` names the command: "topics purge"; "" is the program itself. */
