@@ -69,9 +69,8 @@ export function refusedError(host: string, address: string, detail: string): Con
   return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host)}`);
 }
 
-/** What somebody can do whose connection was refused. */
-export function whatToLookAt(host: string): string {
-  const origin = pageOrigin();
+/** What somebody can do whose connection was refused; `origin` is that of the page, where there is one. */
+export function whatToLookAt(host: string, origin = pageOrigin()): string {
   const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
   const running = local
     ? "is a server running there? `bunx tmqserver start` starts one"
@@ -82,8 +81,10 @@ export function whatToLookAt(host: string): string {
 
 /** The origin of the page that this runs in; undefined outside of browsers. */
 function pageOrigin(): string | undefined {
+  // A page, or a worker of one.
+  const isBrowser = "document" in globalThis || "importScripts" in globalThis;
   const { location } = globalThis as { location?: { origin?: string } };
-  return "Bun" in globalThis || "process" in globalThis ? undefined : location?.origin;
+  return isBrowser ? location?.origin : undefined;
 }
 
 /**
