@@ -16,7 +16,8 @@ import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
 import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
-import { type Logger, SILENT } from "./logger.ts";
+import { LogLimiter } from "./log-limiter.ts";
+import { type Logger, SILENT, stackOf } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./server-options.ts";
 
@@ -28,6 +29,8 @@ export class TinyMQServer {
   readonly #parts: ServerParts;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  /** Of what the Host and Origin rules refuse. */
+  readonly #refusals: LogLimiter;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #core: Core | null = null;
   #loading: Promise<Core> | null = null;
@@ -43,6 +46,7 @@ export class TinyMQServer {
     this.#parts = { onSnapshotProgress };
     this.#logger = logger ?? SILENT;
     this.#clock = clock ?? SYSTEM_CLOCK;
+    this.#refusals = new LogLimiter(this.#clock, (line) => this.#logger.warn(line));
   }
 
   /** The port it listens on; 0 before `start`. */
@@ -71,7 +75,7 @@ export class TinyMQServer {
     try {
       const { tokenFile } = this.options;
       // No wait that need not be: see cli/serve.ts.
-      const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
+      const token = tokenFile === "" ? this.options.token : readToken(tokenFile);
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);
       this.#startedAt = this.#clock.now();
@@ -183,6 +187,7 @@ export class TinyMQServer {
             loadCore: () => this.#load(),
             allowOrigin: this.options.allowOrigin,
             authenticate: this.#authenticate,
+            refused: (why) => this.#refusals.log(why),
             get stopping() {
               return server.#state !== "running" && server.#state !== "starting";
             },
@@ -190,11 +195,13 @@ export class TinyMQServer {
           request,
           listener,
         ),
+      failed: (error) => this.#logger.error(`a request failed: ${stackOf(error)}`),
       websocket: {
         // No WebSocket is there before the core was loaded for its handshake.
         open: (socket) => handlers().open(socket),
         message: (socket, message) => handlers().message(socket, message),
         drain: (socket) => handlers().drain(socket),
+        ping: (socket) => handlers().ping(socket),
         pong: (socket) => handlers().pong(socket),
         close: (socket, code, reason) => handlers().close(socket, code, reason),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,

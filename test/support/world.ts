@@ -71,17 +71,20 @@ export class World {
       publisher: {
         publish: (topic, epoch, before, count, batch) => {
           const frame = published.published(utf8.encode(epoch), before, count, batch);
-          for (const { socket } of this.links) {
-            if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
-          }
-          this.sendBuffers.published(frame.length);
+          this.sendBuffers.publish(topic, frame, () => {
+            for (const { socket } of this.links) {
+              if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
+            }
+          });
         },
       },
       failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
     });
-    this.sendBuffers = new SendBuffers(sendBytes ?? this.broker.limits.maxMemory / 4, (bytes) => {
-      this.broker.charge(bytes);
-    });
+    this.sendBuffers = new SendBuffers(
+      sendBytes ?? this.broker.limits.maxMemory / 4,
+      (bytes) => this.broker.charge(bytes),
+      (run) => this.clock.after(0, run),
+    );
     this.context = {
       broker: this.broker,
       sendBuffers: this.sendBuffers,
