@@ -19,7 +19,7 @@ OWN_BUN := .tools/bun-$(BUN_VERSION)
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
 endif
 
-TMQ := $(BUN) dist/cli.js
+TMQ := $(BUN) dist/cli/main.js
 PACKED := node_modules/.cache/tmqserver.tgz
 # Folders too: their times change when a file comes or goes.
 SOURCES := $(shell find src cli)
@@ -84,7 +84,7 @@ build: dist/index.js
 
 dist/index.js: $(SOURCES) package.json tsconfig.json tsconfig.build.json node_modules/.installed
 	@echo "Building dist/"
-	@$(BUN) cli/build.ts
+	@$(BUN) cli/build/build.ts
 
 proto: node_modules/.installed
 	@echo "Generating src/gen/"

@@ -1,10 +1,9 @@
 /** What a command is: citty's definition, with examples for its help. */
 import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { TinyMQError } from "../src/errors.ts";
-import type { OptionSpec } from "../src/server/option-table.ts";
-import { parseOption } from "../src/server/server-options.ts";
+import { OPTIONS, type OptionSpec, parseOption } from "../src/server/index.ts";
 
-/** A command of the program. Subcommands are loaded when they are needed, and no sooner. */
+/** A command of the program. Subcommands are loaded when they are called. */
 export interface Command {
   meta: { name: string; description: string };
   args: ArgsDef;
@@ -20,7 +19,7 @@ export function command<const Args extends ArgsDef>(
   return defineCommand(definition) as unknown as Command;
 }
 
-/** The command line is not understood: exit code 2. The message names what is wrong. */
+/** The command line is wrong, and the message says where: exit code 2. */
 export class UsageError extends TinyMQError {
   override name = "UsageError";
   constructor(message: string, options?: ErrorOptions) {
@@ -28,15 +27,21 @@ export class UsageError extends TinyMQError {
   }
 }
 
-/** What an option's value must be: of the options of a server, the part that is checked. */
+/** Bytes of the largest message that a server can be set to take. */
+export const LARGEST_MESSAGE = OPTIONS.find(({ key }) => key === "maxMessageSize")!.most!;
+
+/** What an option's value must be: the part of a server option that is checked. */
 export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
 
-/** A value of the command line, checked as `spec` says. Throws a UsageError that names the option. */
-export function parseValue(spec: ValueSpec, value: string): unknown {
+/**
+ * A value of the command line, checked as `spec` says. Throws a UsageError that names the option, with `prefix`
+ * in front.
+ */
+export function parseValue(spec: ValueSpec, value: string, prefix = "--"): unknown {
   try {
     return parseOption(spec as OptionSpec, value);
   } catch (error) {
-    if (error instanceof TinyMQError) throw new UsageError(`--${error.message}`, { cause: error });
+    if (error instanceof TinyMQError) throw new UsageError(`${prefix}${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -51,7 +56,7 @@ export function parseCount(
   return value === undefined ? fallback : (parseValue({ name, kind: "count", ...range }, value) as number);
 }
 
-/** As people write it. A flag that is on unless it is denied is written with "no-", as in citty. */
+/** An option's name on the command line. A flag that is on by default is written with "no-", as in citty. */
 export function optionName(key: string, definition: ArgDef): string {
   return definition.type === "boolean" && definition.default === true ? `no-${key}` : key;
 }

@@ -1,6 +1,7 @@
 /** The text of `--help`: what the program, or one of its commands, takes. */
 import type { ArgDef } from "citty";
 import { type Command, optionName } from "./command.ts";
+import { alignColumns } from "./io/table.ts";
 
 /** The name that people type. */
 export const PROGRAM = "tmqserver";
@@ -62,11 +63,11 @@ function section(title: string, lines: readonly string[], paint: (title: string)
 }
 
 function columns(rows: ReadonlyArray<readonly [string, string]>): string[] {
-  const width = Math.max(0, ...rows.map(([name]) => name.length)) + 2;
-  return rows.flatMap(([name, text]) => {
-    const [first = "", ...more] = wrap(text, WIDTH - width);
-    return [name.padEnd(width) + first, ...more.map((line) => " ".repeat(width) + line)];
-  });
+  const width = WIDTH - Math.max(0, ...rows.map(([name]) => name.length)) - 2;
+  const lines = rows.flatMap(([name, text]) =>
+    wrap(text, width).map((line, index) => [index === 0 ? name : "", line]),
+  );
+  return alignColumns(lines);
 }
 
 function wrap(text: string, width: number): string[] {

@@ -5,9 +5,13 @@ import { CODE_NUMBERS } from "../src/errors.ts";
 import { UsageError } from "./command.ts";
 import { MisusedCommand, readCommandLine } from "./command-line.ts";
 import { helpText, PROGRAM } from "./help.ts";
+import { bold, complain, print, talk } from "./io/talk.ts";
 import { root } from "./root.ts";
-import { bold, complain, print, talk } from "./talk.ts";
 
+/** Never reached through a proxy. Bun reads the variable at each request. */
+const LOOPBACK = ["localhost", "127.0.0.1", "::1"];
+
+process.env.NO_PROXY = [process.env.NO_PROXY ?? process.env.no_proxy ?? [], LOOPBACK].flat().join(",");
 process.exit(await main(process.argv.slice(2)));
 
 /** The exit code: 0 well, 1 failed, 2 wrong usage. */
@@ -49,15 +53,15 @@ function explain(error: unknown): number {
     talk.info(`Try: ${[PROGRAM, path, "--help"].filter((word) => word !== "").join(" ")}`);
     return 2;
   }
-  // Errors of the system and of tinyMQ explain themselves; of any other the stack is wanted.
-  talk.error(
-    isExpected(error) ? error.message : error instanceof Error ? (error.stack ?? error.message) : error,
-  );
+  talk.error(describe(error));
   return 1;
 }
 
-/** By its code, not its class: the server in the foreground comes from a bundle of its own. */
-function isExpected(error: unknown): error is Error & { code: string } {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return false;
-  return (Object.hasOwn(CODE_NUMBERS, error.code) && error.code !== "INTERNAL") || "syscall" in error;
+/** Errors of the system and of tinyMQ explain themselves; any other comes with its stack trace. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as { code?: unknown };
+  // By its code, not its class: the server in the foreground comes from a bundle of its own.
+  const isOurs = typeof code === "string" && Object.hasOwn(CODE_NUMBERS, code) && code !== "INTERNAL";
+  return isOurs || "syscall" in error ? error.message : (error.stack ?? error.message);
 }

@@ -1,11 +1,33 @@
-/** The options of a server on the command line, made from the one list of them. */
+/** The options of a server and of its log, from the command line or the environment. */
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
-import { TinyMQError } from "../src/errors.ts";
-import { environmentName, OPTIONS, type OptionSpec } from "../src/server/option-table.ts";
-import { parseOption, type ServerOptions } from "../src/server/server-options.ts";
-import { parseValue, UsageError } from "./command.ts";
-import { formatDuration, formatSize } from "./format.ts";
+import {
+  environmentName,
+  formatDuration,
+  formatSize,
+  OPTIONS,
+  type OptionSpec,
+  type ServerOptions,
+} from "../src/server/index.ts";
+import { parseValue } from "./command.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "./daemon/line-logger.ts";
+
+type Spec = Omit<OptionSpec, "key">;
+
+const LOG_LEVEL: Spec = {
+  name: "log-level",
+  kind: "choice",
+  choices: LOG_LEVELS,
+  fallback: "info",
+  help: "lowest level that is logged",
+};
+const LOG_FORMAT: Spec = {
+  name: "log-format",
+  kind: "choice",
+  choices: LOG_FORMATS,
+  fallback: "text",
+  help: "format of log lines",
+};
 
 const VALUE_HINTS: Record<OptionSpec["kind"], string> = {
   text: "TEXT",
@@ -16,26 +38,27 @@ const VALUE_HINTS: Record<OptionSpec["kind"], string> = {
   list: "LIST",
   choice: "CHOICE",
 };
-/** Their values are paths, and the server's process has another working folder. */
+/** Options whose values are paths: they are made absolute, since the server runs in another folder. */
 const PATHS: ReadonlySet<string> = new Set(["snapshot", "token-file", "tls-cert", "tls-key"]);
 const NEGATION = "no-";
 
-/** citty's definitions of all server options. */
+type Arguments = Readonly<Record<string, unknown>>;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** All of these options, as citty's definitions. */
 export function serverArguments(): Record<string, ArgDef> {
-  return Object.fromEntries(OPTIONS.map((spec) => [cittyKey(spec), definition(spec)]));
+  const specs = [...OPTIONS, LOG_LEVEL, LOG_FORMAT];
+  return Object.fromEntries(specs.map((spec) => [cittyKey(spec), definition(spec)]));
 }
 
 /**
- * The options that are given: on the command line, or else in the environment. Checked; paths absolute.
+ * The server options that are given on the command line or else in the environment, checked, paths absolute.
  * Throws a UsageError naming the option or the variable.
  */
-export function readServerOptions(
-  args: Readonly<Record<string, unknown>>,
-  environment: Readonly<Record<string, string | undefined>>,
-): ServerOptions {
+export function readServerOptions(args: Arguments, environment: Environment): ServerOptions {
   const options: Record<string, unknown> = {};
   for (const spec of OPTIONS) {
-    const value = givenValue(spec, args) ?? environmentValue(spec, environment);
+    const value = readOption(spec, args, environment);
     if (value === undefined) continue;
     options[spec.key] = PATHS.has(spec.name) && value !== "" ? resolve(String(value)) : value;
   }
@@ -43,50 +66,47 @@ export function readServerOptions(
   return options as ServerOptions;
 }
 
-function givenValue(spec: OptionSpec, args: Readonly<Record<string, unknown>>): unknown {
+/** The log options, checked. Throws a UsageError naming the option or the variable. */
+export function readLogOptions(
+  args: Arguments,
+  environment: Environment,
+): { logLevel: LogLevel; logFormat: LogFormat } {
+  const read = (spec: Spec): unknown => readOption(spec, args, environment) ?? spec.fallback;
+  return { logLevel: read(LOG_LEVEL) as LogLevel, logFormat: read(LOG_FORMAT) as LogFormat };
+}
+
+/** The value of one option; undefined if it is not given. */
+function readOption(spec: Spec, args: Arguments, environment: Environment): unknown {
   const value = args[cittyKey(spec)];
+  if (spec.kind !== "flag" && value !== undefined) return parseValue(spec, String(value));
   // citty turns "--no-auth" into auth: false.
-  if (spec.kind === "flag") return value === isNegated(spec) ? undefined : true;
-  return value === undefined ? undefined : parseValue(spec, String(value));
+  if (spec.kind === "flag" && value !== isNegated(spec)) return true;
+  const variable = environmentName(spec as OptionSpec);
+  const text = environment[variable];
+  return text ? parseValue(spec, text, `environment variable ${variable}: `) : undefined;
 }
 
-function environmentValue(
-  spec: OptionSpec,
-  environment: Readonly<Record<string, string | undefined>>,
-): unknown {
-  const name = environmentName(spec);
-  const value = environment[name];
-  if (value === undefined || value === "") return undefined;
-  try {
-    return parseOption(spec, value);
-  } catch (error) {
-    if (!(error instanceof TinyMQError)) throw error;
-    throw new UsageError(`environment variable ${name}: ${error.message}`, { cause: error });
-  }
-}
-
-function isNegated(spec: OptionSpec): boolean {
+function isNegated(spec: Spec): boolean {
   return spec.kind === "flag" && spec.name.startsWith(NEGATION);
 }
 
-function cittyKey(spec: OptionSpec): string {
+function cittyKey(spec: Spec): string {
   return isNegated(spec) ? spec.name.slice(NEGATION.length) : spec.name;
 }
 
-function definition(spec: OptionSpec): ArgDef {
+function definition(spec: Spec): ArgDef {
   const description = `${spec.help}${defaultText(spec)}`;
   if (spec.kind === "flag") return { type: "boolean", default: isNegated(spec), description };
   return { type: "string", valueHint: valueHint(spec), description };
 }
 
-function valueHint(spec: OptionSpec): string {
+function valueHint(spec: Spec): string {
   if (spec.choices) return spec.choices.join("|");
   return PATHS.has(spec.name) ? "FILE" : VALUE_HINTS[spec.kind];
 }
 
-function defaultText(spec: OptionSpec): string {
-  const { kind, fallback } = spec;
-  // Where 0 means that there is none, the help says so itself.
+function defaultText({ kind, fallback }: Spec): string {
+  // Where 0 means "none", the help text says so.
   if (fallback === "" || fallback === 0 || typeof fallback === "boolean") return "";
   if (kind === "size") return ` (${formatSize(Number(fallback))})`;
   if (kind === "duration") return ` (${formatDuration(Number(fallback))})`;

@@ -1,10 +1,13 @@
-/** Which server a client command talks to. */
+/** Which server a command talks to, and how. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import type { ConnectionOptions } from "../src/index.ts";
+import { resolveOptions } from "../src/server/index.ts";
 import { parseCount } from "./command.ts";
-import { PidFile } from "./pid-file.ts";
-import type { ServerRecord } from "./server-record.ts";
-import { checkStateFolder, PID_FILE, stateFolder } from "./state-folder.ts";
+import { PidFile } from "./daemon/pid-file.ts";
+import type { ServerRecord } from "./daemon/server-record.ts";
+import { checkStateFolder, PID_FILE } from "./daemon/state-folder.ts";
 
 /** Where a server is, and how it is talked to. */
 export interface Target {
@@ -13,21 +16,23 @@ export interface Target {
   tls: boolean;
   /** "": none. */
   token: string;
-  /** The server of this user's state folder, which needs no proof of who it is. */
+  /** The server of this user's state folder: its certificate is not checked. */
   own: boolean;
 }
+
+const { host: DEFAULT_HOST, port: DEFAULT_PORT } = resolveOptions();
 
 /** The options that every client command has. */
 export const TARGET_ARGUMENTS = {
   host: {
     type: "string",
     valueHint: "HOST",
-    description: "the server's address (that of the running server, or localhost)",
+    description: `the server's address (that of the running server, or ${DEFAULT_HOST})`,
   },
   port: {
     type: "string",
     valueHint: "NUMBER",
-    description: "the server's port (that of the running server, or 9800)",
+    description: `the server's port (that of the running server, or ${DEFAULT_PORT})`,
   },
   "token-file": {
     type: "string",
@@ -44,18 +49,13 @@ export interface TargetArguments {
   tls?: boolean;
 }
 
-const DEFAULT_HOST = "localhost";
-const DEFAULT_PORT = 9_800;
-
 /** What the command line says, else the environment, else the running server, else localhost:9800. */
 export function findTarget(args: TargetArguments, environment = process.env): Target {
-  const given = namedTarget(args, environment);
-  const tokenFile = args["token-file"];
-  if (given !== null) return { ...given, token: readToken(tokenFile, environment, ""), own: false };
-  const record = runningServer();
-  if (record !== null) return targetOf(record, tokenFile, environment);
-  const token = readToken(tokenFile, environment, "");
-  return { host: DEFAULT_HOST, port: DEFAULT_PORT, tls: args.tls ?? false, token, own: false };
+  const named = namedTarget(args, environment);
+  const record = named === null ? runningServer() : null;
+  if (record !== null) return targetOf(record, args["token-file"], environment);
+  const address = named ?? { host: DEFAULT_HOST, port: DEFAULT_PORT, tls: args.tls ?? false };
+  return { ...address, token: readToken(args["token-file"], environment, ""), own: false };
 }
 
 /** The server that the command line or the environment names; null if they name none. */
@@ -84,19 +84,34 @@ export function targetOf(record: ServerRecord, tokenFile?: string, environment =
   };
 }
 
-/** The live server of the state folder, or null. Makes nothing. */
+/** How the client connects to `target`. */
+export function clientOptions({ tls, own, token }: Target): Pick<ConnectionOptions, "token" | "tls"> {
+  // The own server's certificate names the host that others use; its PID file proves who it is.
+  return { token, tls: tls && own ? { rejectUnauthorized: false } : tls };
+}
+
+/** Where the folder is: $TINYMQ_HOME, else $XDG_STATE_HOME/tinymq, else ~/.local/state/tinymq. */
+export function stateFolder(environment: Record<string, string | undefined> = process.env): string {
+  if (environment.TINYMQ_HOME) return resolve(environment.TINYMQ_HOME);
+  const xdg = environment.XDG_STATE_HOME;
+  // A relative one is to be ignored (source: XDG Base Directory Specification).
+  if (xdg && isAbsolute(xdg)) return join(xdg, "tinymq");
+  return join(environment.HOME || homedir(), ".local", "state", "tinymq");
+}
+
+/** The live server of the state folder, or null. Makes no folder. */
 export function runningServer(): ServerRecord | null {
   const folder = stateFolder();
   return checkStateFolder(folder) ? new PidFile(join(folder, PID_FILE)).holder() : null;
 }
 
-/** Nobody can connect to "all addresses". */
+/** No client can connect to "all addresses". */
 function reachableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return host === "::" ? "::1" : host;
 }
 
-/** A file comes before TINYMQ_TOKEN, as for the server; and a server knows best which file is its own. */
+/** A file comes before TINYMQ_TOKEN, as for the server; `ofServer` is the file that the server itself names. */
 function readToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
   const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
   return file === "" ? (environment.TINYMQ_TOKEN ?? "") : readFileSync(file, "utf8").split("\n")[0]!.trim();

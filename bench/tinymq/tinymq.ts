@@ -1,7 +1,7 @@
 /** tinyMQ as a subject: the server process that `tmqserver start` leaves behind, and the shipped client. */
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Handover } from "../../cli/serve.ts";
+import type { Handover } from "../../cli/daemon/serve.ts";
 import { profileFlags } from "../harness/profile.ts";
 import { freePort, HOST, ServerProcess, temporaryFolder } from "../harness/server-process.ts";
 import type { RunningServer, Runtime, Subject } from "../harness/subject.ts";
@@ -64,7 +64,7 @@ async function start(folder: string): Promise<RunningServer> {
   };
   // As `start` does it.
   const server = new ServerProcess(
-    [process.execPath, "--no-env-file", ...profileFlags(), shipped(folder, "daemon.js")],
+    [process.execPath, "--no-env-file", ...profileFlags(), shipped(folder, "cli/daemon/daemon.js")],
     { cwd: work.path, stdin: JSON.stringify(handover) },
   );
   await server.listens(port);

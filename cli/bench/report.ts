@@ -1,8 +1,9 @@
 /** What `bench` prints at the end: for programs, and for people. */
 import { availableParallelism } from "node:os";
-import { formatCount, formatSize } from "../format.ts";
-import { serverUrl } from "../server-record.ts";
-import { table } from "../talk.ts";
+import { formatSize } from "../../src/server/index.ts";
+import { serverUrl } from "../daemon/server-record.ts";
+import { counted, formatCount } from "../io/count.ts";
+import { grid, table } from "../io/table.ts";
 import type { LatencySummary } from "./measuring/histogram.ts";
 import type { BenchPlan, BenchResult, CpuUse } from "./result.ts";
 import { describeFaults, describeLimit, findLimit, holdsRate, isCrowded } from "./verdict.ts";
@@ -136,20 +137,6 @@ export function formatMicros(micros: number): string {
   return `${Number(value.toPrecision(3))} ${unit}`;
 }
 
-/** A table: the first column is aligned left, the others right. */
-function grid(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  paint: (title: string) => string,
-): string {
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-      .join("  ");
-  return [paint(line(head)), ...rows.map(line), ""].join("\n");
-}
-
 function speed(size: number, messages: number, ms: number) {
   const perSecond = ms > 0 ? (messages * 1_000) / ms : 0;
   return {
@@ -166,8 +153,4 @@ function rounded(summary: LatencySummary | null): LatencySummary | null {
 
 function hundredths(part: number | null): number | null {
   return part === null ? null : Number(part.toFixed(2));
-}
-
-function counted(count: number, what: string): string {
-  return `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
 }

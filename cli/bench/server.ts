@@ -1,9 +1,9 @@
 /** What a benchmark asks its server for, and how it watches CPUs. */
 import { cpus } from "node:os";
 import { TinyMQError } from "../../src/errors.ts";
-import { callServer, countOf, type Json } from "../admin.ts";
-import { formatCount } from "../format.ts";
-import { processFields } from "../process-identity.ts";
+import { ask, findTopic } from "../admin.ts";
+import { processFields } from "../daemon/process-identity.ts";
+import { formatCount } from "../io/count.ts";
 import { runningServer, type Target } from "../target.ts";
 
 /** Counters of messages that no consumer gets, and what the server did with those messages. */
@@ -37,19 +37,18 @@ const USES = [
 
 /** Throws what the server answers, and UNAVAILABLE if nothing does. */
 export async function askServer(target: Target): Promise<ServerFacts> {
-  const status = await callServer(target, "GetStatus");
-  const pid = countOf(status.pid);
+  const status = await ask(target, (admin, options) => admin.getStatus({}, options));
   return {
-    version: String(status.version ?? ""),
-    free: Math.max(0, countOf(status.memoryLimit) - countOf(status.memoryUsed)),
-    pid: runningServer()?.pid === pid ? pid : null,
+    version: status.version,
+    free: Math.max(0, status.memoryLimit - status.memoryUsed),
+    pid: runningServer()?.pid === status.pid ? status.pid : null,
   };
 }
 
 /** Throws FAILED_PRECONDITION if the topic is in use or holds messages, which would be consumed. */
 export async function requireUnused(target: Target, topic: string): Promise<void> {
   const info = await findTopic(target, topic);
-  const uses = USES.map(([key, name]) => ({ name, count: countOf(info[key]) })).filter(
+  const uses = USES.map(([key, name]) => ({ name, count: info?.[key] ?? 0 })).filter(
     ({ count }) => count > 0,
   );
   if (uses.length === 0) return;
@@ -64,22 +63,22 @@ export async function requireUnused(target: Target, topic: string): Promise<void
 
 /** Messages that the topic holds. */
 export async function messagesLeft(target: Target, topic: string): Promise<number> {
-  const { ready, unacked, delayed } = await findTopic(target, topic);
-  return countOf(ready) + countOf(unacked) + countOf(delayed);
+  const info = await findTopic(target, topic);
+  return info === null ? 0 : info.ready + info.unacked + info.delayed;
 }
 
 /** What the server says of messages that were not delivered: "; the server let 4 expire", or "". */
 export async function explainLosses(target: Target, topic: string): Promise<string> {
-  const counters = ((await findTopic(target, topic)).counters ?? {}) as Json;
-  const parts = LOSSES.filter(([key]) => countOf(counters[key]) > 0).map(
-    ([key, verb, rest]) => `${verb} ${formatCount(countOf(counters[key]))}${rest}`,
-  );
+  const counters = (await findTopic(target, topic))?.counters;
+  const parts = LOSSES.map(([key, verb, rest]) => ({ verb, rest, count: counters?.[key] ?? 0 }))
+    .filter(({ count }) => count > 0)
+    .map(({ verb, rest, count }) => `${verb} ${formatCount(count)}${rest}`);
   return parts.length === 0 ? "" : `; the server ${parts.join(", ")}`;
 }
 
 /** Drops what the topic holds. */
 export async function purge(target: Target, topic: string): Promise<void> {
-  await callServer(target, "PurgeTopic", { topic });
+  await ask(target, (admin, options) => admin.purgeTopic({ topic }, options));
 }
 
 /**
@@ -122,14 +121,4 @@ function machineTimes(): { all: number; idle: number } {
     idle += times.idle;
   }
   return { all, idle };
-}
-
-/** The topic, as `GetTopic` answers; {} if there is none. */
-async function findTopic(target: Target, topic: string): Promise<Json> {
-  try {
-    return await callServer(target, "GetTopic", { topic });
-  } catch (error) {
-    if (error instanceof TinyMQError && error.code === "NOT_FOUND") return {};
-    throw error;
-  }
 }

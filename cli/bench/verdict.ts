@@ -1,5 +1,5 @@
 /** What follows from a result: whether every message arrived as it should, and what limited the speed. */
-import { formatCount } from "../format.ts";
+import { formatCount } from "../io/count.ts";
 import type { BenchPlan, BenchResult, CpuUse, Faults } from "./result.ts";
 
 /** What limited the speed; "none" if clients and server all had CPU time left, or it is not known. */

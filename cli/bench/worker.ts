@@ -1,6 +1,6 @@
 /** A worker thread of a benchmark, with its producers or its consumers. Does what the main thread asks for. */
 import { bytes, Consumer, type Decoder, Producer, toTinyMQError } from "../../src/index.ts";
-import { clientOptions } from "../client-options.ts";
+import { clientOptions } from "../target.ts";
 import { Body, BodyReader } from "./measuring/body.ts";
 import { nowMicros } from "./measuring/clock.ts";
 import { Histogram } from "./measuring/histogram.ts";

@@ -4,15 +4,13 @@ import type { BenchPlan, BenchResult } from "../bench/result.ts";
 import { faultyBench, MOST_MESSAGES, runBench } from "../bench/run.ts";
 import { askServer, requireUnused } from "../bench/server.ts";
 import { describeFaults } from "../bench/verdict.ts";
-import { command, parseCount, parseValue } from "../command.ts";
+import { command, LARGEST_MESSAGE, parseCount, parseValue } from "../command.ts";
+import { watchSignals } from "../daemon/signals.ts";
 import { PROGRAM } from "../help.ts";
-import { watchSignals } from "../signals.ts";
-import { bold, print } from "../talk.ts";
+import { bold, print } from "../io/talk.ts";
 import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 const DEFAULT_SIZE = "128";
-/** The most that a server can be told to take (source: src/server/server-options.ts). */
-const LARGEST = 512 * 1024 * 1024;
 const MOST_CONNECTIONS = 1_000;
 /** In the name of a new topic. */
 const RANDOM_BYTES = 6;
@@ -56,7 +54,10 @@ export const bench = command({
   ],
   async run({ args }) {
     const settings = {
-      size: parseValue({ name: "size", kind: "size", most: LARGEST }, args.size ?? DEFAULT_SIZE) as number,
+      size: parseValue(
+        { name: "size", kind: "size", most: LARGEST_MESSAGE },
+        args.size ?? DEFAULT_SIZE,
+      ) as number,
       count:
         args.count === undefined ? 0 : parseCount("count", args.count, 0, { least: 1, most: MOST_MESSAGES }),
       producers: parseCount("producers", args.producers, 1, { least: 1, most: MOST_CONNECTIONS }),

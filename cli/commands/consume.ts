@@ -1,24 +1,21 @@
-/** `consume`: takes the messages of a topic and prints them. */
-import { TinyMQError } from "../../src/errors.ts";
+/** `consume`: prints the messages of a topic, and acknowledges them. */
 import { bytes, type ConsumedMessage, Consumer } from "../../src/index.ts";
-import { callServer, countOf } from "../admin.ts";
-import { clientOptions } from "../client-options.ts";
+import { findTopic } from "../admin.ts";
 import { command, parseCount, parseValue } from "../command.ts";
+import { watchSignals } from "../daemon/signals.ts";
 import { PROGRAM } from "../help.ts";
-import { interrupted } from "../interrupted.ts";
-import { bodyLine, jsonLine } from "../json-message.ts";
-import { printMessages } from "../print-messages.ts";
-import { MessageOutput } from "../standard-output.ts";
-import { findTarget, TARGET_ARGUMENTS, type Target } from "../target.ts";
+import { bodyLine, jsonLine } from "../io/json-message.ts";
+import { printMessages } from "../io/print-messages.ts";
+import { MessageOutput } from "../io/standard-output.ts";
+import { clientOptions, findTarget, TARGET_ARGUMENTS, type Target } from "../target.ts";
 
-const MODES = ["exclusive", "standby", "shared"] as const;
-type Mode = (typeof MODES)[number];
+/** Messages fetched ahead, in each mode. Where several consumers share, none may hold much of the backlog. */
+const PREFETCH = { exclusive: 2_048, standby: 2_048, shared: 64 };
+const MODES = Object.keys(PREFETCH);
+type Mode = keyof typeof PREFETCH;
 type Message = ConsumedMessage<Uint8Array>;
 
-/** Messages that are fetched ahead; where several consumers share, none must hold much of the backlog. */
-const PREFETCH = 2_048;
-const SHARED_PREFETCH = 64;
-/** Acknowledgements are on their way for up to 50 ms; then the topic is looked at again. */
+/** How often the topic is looked at while acknowledgements, which take up to 50 ms, are on their way. */
 const LOOK_AGAIN_MS = 10;
 
 export const consume = command({
@@ -35,7 +32,7 @@ export const consume = command({
       type: "string",
       valueHint: MODES.join("|"),
       description:
-        "the topic's only consumer, one in line for that, or one of several that share (exclusive)",
+        "be the topic's only consumer, wait in line for that, or share the topic with others (exclusive)",
     },
     json: {
       type: "boolean",
@@ -50,19 +47,19 @@ export const consume = command({
     `${PROGRAM} consume jobs --mode shared --limit 1`,
   ],
   async run({ args }) {
-    const limit = args.limit === undefined ? undefined : parseCount("limit", args.limit, 0, { least: 1 });
+    const limit = parseCount("limit", args.limit, Number.POSITIVE_INFINITY, { least: 1 });
     const mode = parseValue(
       { name: "mode", kind: "choice", choices: MODES },
       args.mode ?? "exclusive",
     ) as Mode;
     const target = findTarget(args);
-    const options = { ...clientOptions(target), codec: bytes, mode, autoAck: false };
-    const prefetch = Math.min(mode === "shared" ? SHARED_PREFETCH : PREFETCH, limit ?? PREFETCH);
-    const consumer = new Consumer(target.host, target.port, args.topic, { ...options, prefetch });
+    const prefetch = Math.min(limit, PREFETCH[mode]);
+    const options = { ...clientOptions(target), codec: bytes, mode, prefetch, autoAck: false };
+    const consumer = new Consumer(target.host, target.port, args.topic, options);
     await consumer.initConn();
     const printing = printMessages<Message>({
       messages: consumer[Symbol.asyncIterator](),
-      // Half at a time, so that more is on its way while these are written.
+      // Acknowledged in halves, so that more messages arrive while some are written.
       output: new MessageOutput(Math.ceil(prefetch / 2), (message) => message.ack()),
       limit,
       encode: args.json ? jsonLine : bodyLine,
@@ -70,34 +67,29 @@ export const consume = command({
         !args.follow && (await isDrained(next, consumer, () => countLeft(target, args.topic, mode))),
     });
     try {
-      await Promise.race([printing, interrupted()]);
+      await Promise.race([printing, watchSignals().first]);
     } finally {
       await consumer.close();
     }
   },
 });
 
-/** Whether no message is left for this consumer; false as soon as `next` is there. */
+/** Whether no message is left for this consumer; false as soon as `next` is settled. */
 async function isDrained(
   next: Promise<unknown>,
   consumer: Consumer<Uint8Array>,
   left: () => Promise<number>,
 ): Promise<boolean> {
   while (Bun.peek.status(next) === "pending") {
-    // In line for the lock, a consumer waits for what it will be given.
+    // A standby gets messages only later, when it holds the lock.
     if (consumer.state !== "standby" && (await left()) === 0) return Bun.peek.status(next) === "pending";
     await Promise.race([next, Bun.sleep(LOOK_AGAIN_MS)]);
   }
   return false;
 }
 
-/** A topic's only consumer has all messages when none is unacknowledged either: it acknowledged its own. */
+/** Messages that are left for this consumer. In shared mode those that others hold do not count. */
 async function countLeft(target: Target, topic: string, mode: Mode): Promise<number> {
-  try {
-    const { ready, unacked } = await callServer(target, "GetTopic", { topic });
-    return countOf(ready) + (mode === "shared" ? 0 : countOf(unacked));
-  } catch (error) {
-    if (error instanceof TinyMQError && error.code === "NOT_FOUND") return 0;
-    throw error;
-  }
+  const found = await findTopic(target, topic);
+  return found === null ? 0 : found.ready + (mode === "shared" ? 0 : found.unacked);
 }

@@ -1,20 +1,18 @@
-/** `produce`: every line of standard input becomes a message. */
+/** `produce`: sends every line of standard input as a message. */
 import { TinyMQError } from "../../src/errors.ts";
 import { bytes, type OutgoingMessage, Producer } from "../../src/index.ts";
-import { clientOptions } from "../client-options.ts";
-import { command, parseCount } from "../command.ts";
-import { formatCount, formatDuration } from "../format.ts";
+import { formatDuration } from "../../src/server/index.ts";
+import { command, LARGEST_MESSAGE, parseCount } from "../command.ts";
 import { PROGRAM } from "../help.ts";
-import { parseMessage } from "../json-message.ts";
-import { readLines } from "../lines.ts";
-import { talk } from "../talk.ts";
-import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
+import { counted, formatCount } from "../io/count.ts";
+import { parseMessage } from "../io/json-message.ts";
+import { readLines } from "../io/lines.ts";
+import { talk } from "../io/talk.ts";
+import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
-/** The most that a server can be told to take (source: src/server/server-options.ts). */
-const LONGEST_LINE = 512 * 1024 * 1024;
-/** Bytes that are read but not yet stored. */
+/** Bytes that are sent but not yet stored, at most. */
 const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;
-/** Blocks of lines that are sent but not yet stored. */
+/** Blocks of lines that are sent but not yet stored, at most. */
 const MAX_BLOCKS = 256;
 
 export const produce = command({
@@ -24,7 +22,7 @@ export const produce = command({
     "first-id": {
       type: "string",
       valueHint: "NUMBER",
-      description: "id of the first message; the others count on (0)",
+      description: "id of the first message; the next ones count up from it (0)",
     },
     json: {
       type: "boolean",
@@ -50,7 +48,7 @@ export const produce = command({
       : (body: Uint8Array): OutgoingMessage<Uint8Array> => ({ body });
     const sending = new Sending(producer, firstId, toMessage);
     try {
-      for await (const lines of readLines(Bun.stdin.stream(), LONGEST_LINE)) await sending.add(lines);
+      for await (const lines of readLines(Bun.stdin.stream(), LARGEST_MESSAGE)) await sending.add(lines);
       await sending.done();
     } catch (error) {
       throw sending.explain(error);
@@ -61,7 +59,7 @@ export const produce = command({
   },
 });
 
-/** Messages on their way, in blocks. Blocks are added one after the other, and so keep their order. */
+/** Messages being sent, in blocks. Each block is added after the one before, which keeps them in order. */
 class Sending {
   /** Messages of the blocks that are stored. */
   stored = 0;
@@ -82,7 +80,7 @@ class Sending {
     this.#toMessage = toMessage;
   }
 
-  /** Resolves when the block is on its way; waits for room before that. Throws the first failure so far. */
+  /** Resolves when the block is sent; waits for room before that. Throws the first failure so far. */
   async add(lines: Uint8Array[]): Promise<void> {
     const added = Promise.withResolvers<void>();
     const block = this.#producer.sendBatch(this.#messages(lines, added.resolve)).then(
@@ -106,12 +104,12 @@ class Sending {
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** The error with what is known about where it happened: what a line is, is seen when it is added. */
+  /** The error with its line, if it is about one, and with how many messages are stored. */
   explain(error: unknown): unknown {
     if (!(error instanceof TinyMQError)) return error;
     const ofLine = error.code === "INVALID_ARGUMENT" || error.code === "OUT_OF_RANGE";
     const where = ofLine && this.#line > 0 ? `line ${this.#line}: ` : "";
-    const before = this.stored === 0 ? "" : `; at least ${messages(this.stored)} before are stored`;
+    const before = this.stored === 0 ? "" : `; stored before it: at least ${counted(this.stored, "message")}`;
     return new TinyMQError(error.code, `${where}${error.message}${before}`, { cause: error });
   }
 
@@ -129,9 +127,5 @@ class Sending {
 
 function report(count: number, elapsed: number): void {
   const rate = elapsed < 1 ? "" : ` (${formatCount(Math.round(count / (elapsed / 1_000)))}/s)`;
-  talk.info(`${messages(count)} stored in ${formatDuration(elapsed)}${rate}`);
-}
-
-function messages(count: number): string {
-  return `${formatCount(count)} ${count === 1 ? "message" : "messages"}`;
+  talk.info(`${counted(count, "message")} stored in ${formatDuration(elapsed)}${rate}`);
 }

@@ -1,40 +1,33 @@
-/** `start`: a server, in the background or not. */
+/** `start`: starts a server, in the background or in the foreground. */
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { TinyMQError } from "../../src/errors.ts";
-import { isAnswering } from "../admin.ts";
-import { daemonEntry, startInBackground } from "../background.ts";
-import { command, parseValue } from "../command.ts";
+import { command } from "../command.ts";
+import { daemonEntry, startInBackground } from "../daemon/background.ts";
+import type { Handover } from "../daemon/serve.ts";
+import { alreadyRunning, type ServerRecord, serverUrl } from "../daemon/server-record.ts";
+import { watchSignals } from "../daemon/signals.ts";
+import { LOG_FILE, makeStateFolder } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../line-logger.ts";
-import { alreadyRunning, type Handover } from "../serve.ts";
-import { readServerOptions, serverArguments } from "../server-arguments.ts";
-import { type ServerRecord, serverUrl } from "../server-record.ts";
-import { LOG_FILE, makeStateFolder, stateFolder } from "../state-folder.ts";
-import { print, table, talk } from "../talk.ts";
-import { runningServer, targetOf } from "../target.ts";
+import { table } from "../io/table.ts";
+import { print, talk } from "../io/talk.ts";
+import { readLogOptions, readServerOptions, serverArguments } from "../server-arguments.ts";
+import { runningServer, stateFolder, targetOf } from "../target.ts";
 
-/** After this long (ms) without a server, the user is told that we wait. */
+/** If a start takes longer than this (ms), the user is told where the log is. */
 const NOTICE_MS = 3_000;
-/** A server that is bound answers within this (ms), however busy the machine is. */
+/** How long a server that listens may take to answer, in ms. */
 const ANSWER_MS = 15_000;
-
-const LOG_ARGUMENTS = {
-  "log-level": { choices: LOG_LEVELS, fallback: "info", description: "least important lines to log (info)" },
-  "log-format": { choices: LOG_FORMATS, fallback: "text", description: "how a line of the log looks (text)" },
-} as const;
 
 export const start = command({
   meta: { name: "start", description: "starts a server in the background, and returns when it is ready" },
   args: {
     ...serverArguments(),
-    ...Object.fromEntries(
-      Object.entries(LOG_ARGUMENTS).map(([name, { choices, description }]) => [
-        name,
-        { type: "string" as const, valueHint: choices.join("|"), description },
-      ]),
-    ),
-    foreground: { type: "boolean", default: false, description: "stay, and log to standard error" },
+    foreground: {
+      type: "boolean",
+      default: false,
+      description: "run in the foreground, and log to standard error",
+    },
   },
   examples: [
     `${PROGRAM} start`,
@@ -50,38 +43,25 @@ export const start = command({
       folder,
       version: manifest.version,
       options: readServerOptions(args, process.env),
-      logLevel: readChoice(args, "log-level") as LogLevel,
-      logFormat: readChoice(args, "log-format") as LogFormat,
+      ...readLogOptions(args, process.env),
       log: args.foreground ? "" : join(folder, LOG_FILE),
     };
     makeStateFolder(folder);
     const running = runningServer();
     if (running !== null) throw alreadyRunning(running);
-    if (args.foreground) await stay(handover);
-    else announce(await leaveInBackground(handover));
+    if (!args.foreground) return announce(await leaveInBackground(handover));
+    const daemon: typeof import("../daemon/daemon.ts") = await import(daemonEntry());
+    await daemon.serve(handover);
   },
 });
 
-function readChoice(args: Readonly<Record<string, unknown>>, name: keyof typeof LOG_ARGUMENTS): string {
-  const { choices, fallback } = LOG_ARGUMENTS[name];
-  const value = args[name] ?? (process.env[`TINYMQ_${name.toUpperCase().replace("-", "_")}`] || fallback);
-  return parseValue({ name, kind: "choice", choices }, String(value)) as string;
-}
-
-/** The server's code is in a program of its own, which this one loads only here. */
-async function stay(handover: Handover): Promise<void> {
-  const daemon: typeof import("../daemon.ts") = await import(daemonEntry());
-  await daemon.serveTinyMQ(handover);
-}
-
 async function leaveInBackground(handover: Handover): Promise<ServerRecord> {
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
+  const signals = watchSignals();
+  void signals.first.then(() => interrupted.abort());
   const notice = setTimeout(() => talk.info(`Still starting; the log is ${handover.log}`), NOTICE_MS);
   try {
-    const record = await startInBackground(handover, daemonEntry(), interrupted.signal);
+    const record = await startInBackground(handover, interrupted.signal);
     await waitForAnswer(record, interrupted.signal);
     return record;
   } catch (error) {
@@ -90,22 +70,34 @@ async function leaveInBackground(handover: Handover): Promise<ServerRecord> {
       : error;
   } finally {
     clearTimeout(notice);
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+    signals.dispose();
   }
 }
 
 async function waitForAnswer(record: ServerRecord, interrupted: AbortSignal): Promise<void> {
   const deadline = Date.now() + ANSWER_MS;
-  while (!(await isAnswering({ ...targetOf(record), token: "" }))) {
+  while (!(await isAnswering(record))) {
     if (interrupted.aborted || Date.now() > deadline) {
       process.kill(record.pid, "SIGTERM");
       throw new TinyMQError(
         "UNAVAILABLE",
-        `the server does not answer, and is stopped; its log: ${record.log}`,
+        `the server does not answer and was stopped; its log: ${record.log}`,
       );
     }
     await Bun.sleep(20);
+  }
+}
+
+async function isAnswering(record: ServerRecord): Promise<boolean> {
+  try {
+    await fetch(`${serverUrl(targetOf(record), "http")}/health`, {
+      signal: AbortSignal.timeout(ANSWER_MS),
+      tls: { rejectUnauthorized: false },
+    });
+    return true;
+  } catch {
+    // Asked again until ANSWER_MS have passed; its log then says more than this error.
+    return false;
   }
 }
 
@@ -121,7 +113,7 @@ function announce(record: ServerRecord): void {
   print(`tinyMQ ${record.version} is running.\n\n${rows}\nTry next:\n${next.join("")}`);
 }
 
-/** How this program was called: what bunx and npx run is not on PATH. */
+/** How this program is called again: what bunx and npx run is not on PATH. */
 function callName(): string {
   if (/\/bunx-\d+-/.test(import.meta.path)) return `bunx ${PROGRAM}`;
   return /\/_npx\//.test(import.meta.path) ? `npx ${PROGRAM}` : PROGRAM;

@@ -1,11 +1,13 @@
-/** `status`: how the server does. */
+/** `status`: shows what a server holds, and what it uses. */
 import { TinyMQError } from "../../src/errors.ts";
-import { callServer, countOf, type Json } from "../admin.ts";
+import { formatDuration, formatSize } from "../../src/server/index.ts";
+import { ask } from "../admin.ts";
 import { command } from "../command.ts";
-import { formatCount, formatDuration, formatSize } from "../format.ts";
+import { describeServer, type ServerRecord, serverUrl } from "../daemon/server-record.ts";
 import { PROGRAM } from "../help.ts";
-import { describeServer, type ServerRecord, serverUrl } from "../server-record.ts";
-import { print, table } from "../talk.ts";
+import { formatCount } from "../io/count.ts";
+import { table } from "../io/table.ts";
+import { print } from "../io/talk.ts";
 import {
   findTarget,
   namedTarget,
@@ -15,8 +17,10 @@ import {
   targetOf,
 } from "../target.ts";
 
+type Status = Awaited<ReturnType<typeof getStatus>>;
+
 export const status = command({
-  meta: { name: "status", description: "shows how the server does; exit code 1 if none runs" },
+  meta: { name: "status", description: "shows the server's state; exit code 1 if none is running" },
   args: {
     json: { type: "boolean", default: false, description: "print one JSON object" },
     ...TARGET_ARGUMENTS,
@@ -27,66 +31,43 @@ export const status = command({
     `${PROGRAM} status --host queue.example --port 9800`,
   ],
   async run({ args }) {
-    const record = namedTarget(args) === null ? runningServer() : null;
-    if (record === null && namedTarget(args) === null) {
-      throw new TinyMQError("FAILED_PRECONDITION", "tinyMQ is not running");
-    }
+    const named = namedTarget(args) !== null;
+    const record = named ? null : runningServer();
+    if (!named && record === null) throw new TinyMQError("FAILED_PRECONDITION", "tinyMQ is not running");
     const target = record === null ? findTarget(args) : targetOf(record, args["token-file"]);
-    const answer = await ask(target, record);
-    print(args.json ? `${JSON.stringify(asJson(answer, target, record))}\n` : asText(answer, target, record));
+    const found = await getStatus(target, record);
+    print(args.json ? `${JSON.stringify(asJson(found, target, record))}\n` : asText(found, target, record));
   },
 });
 
-async function ask(target: Target, record: ServerRecord | null): Promise<Json> {
+async function getStatus(target: Target, record: ServerRecord | null) {
   try {
-    return await callServer(target, "GetStatus");
+    return await ask(target, (admin, options) => admin.getStatus({}, options));
   } catch (error) {
     if (record === null || !(error instanceof TinyMQError)) throw error;
     const log = record.log === "" ? "" : `; its log: ${record.log}`;
-    const trouble = error.code === "UNAVAILABLE" ? "does not answer" : "refuses to answer";
-    const message = `tinyMQ is there (${describeServer(record)}), but ${trouble}: ${error.message}${log}`;
+    const trouble = error.code === "UNAVAILABLE" ? "does not answer" : "refused the request";
+    const message = `tinyMQ is running (${describeServer(record)}), but ${trouble}: ${error.message}${log}`;
     throw new TinyMQError(error.code, message, { cause: error });
   }
 }
 
-function asText(answer: Json, target: Target, record: ServerRecord | null): string {
-  const used = formatSize(countOf(answer.memoryUsed));
-  const memory = `${used} of ${formatSize(countOf(answer.memoryLimit))} for messages`;
+function asText(found: Status, target: Target, record: ServerRecord | null): string {
+  const memory = `${formatSize(found.memoryUsed)} of ${formatSize(found.memoryLimit)} for messages`;
   const rows: [string, string][] = [
     ["address", serverUrl(record ?? target)],
-    ["pid", String(countOf(answer.pid))],
-    ["uptime", formatDuration(countOf(answer.uptimeMs))],
-    ["connections", formatCount(countOf(answer.connections))],
-    ["topics", formatCount(countOf(answer.topics))],
-    ["messages", formatCount(countOf(answer.messages))],
-    ["memory", `${memory}; process ${formatSize(countOf(answer.resident))}`],
+    ["pid", String(found.pid)],
+    ["uptime", formatDuration(found.uptimeMs)],
+    ["connections", formatCount(found.connections)],
+    ["topics", formatCount(found.topics)],
+    ["messages", formatCount(found.messages)],
+    ["memory", `${memory}; process ${formatSize(found.resident)}`],
   ];
   if (record !== null && record.log !== "") rows.push(["log", record.log]);
-  return `tinyMQ ${answer.version ?? ""} is running.\n\n${table(rows)}`;
+  return `tinyMQ ${found.version} is running.\n\n${table(rows)}`;
 }
 
-function asJson(answer: Json, target: Target, record: ServerRecord | null): Json {
-  const counters = Object.entries((answer.counters ?? {}) as Json).map(([name, value]) => [
-    name,
-    countOf(value),
-  ]);
-  return {
-    running: true,
-    address: serverUrl(record ?? target),
-    ...(record === null
-      ? {}
-      : { host: record.host, port: record.port, log: record.log, startedAt: record.startedAt }),
-    version: answer.version,
-    instance: answer.instance,
-    engine: answer.engine,
-    pid: countOf(answer.pid),
-    uptimeMs: countOf(answer.uptimeMs),
-    connections: countOf(answer.connections),
-    topics: countOf(answer.topics),
-    messages: countOf(answer.messages),
-    memoryUsed: countOf(answer.memoryUsed),
-    memoryLimit: countOf(answer.memoryLimit),
-    resident: countOf(answer.resident),
-    counters: Object.fromEntries(counters),
-  };
+function asJson(found: Status, target: Target, record: ServerRecord | null): object {
+  const { host, port, log, startedAt } = record ?? {};
+  return { running: true, address: serverUrl(record ?? target), host, port, log, startedAt, ...found };
 }

@@ -1,19 +1,18 @@
-/** `tail`: shows the messages of a topic as they are sent, and consumes none. */
+/** `tail`: prints the messages of a topic as they are sent, and consumes none. */
 import { bytes, type PublishedMessage, Subscriber } from "../../src/index.ts";
-import { clientOptions } from "../client-options.ts";
 import { command, parseCount } from "../command.ts";
-import { formatCount } from "../format.ts";
+import { watchSignals } from "../daemon/signals.ts";
 import { PROGRAM } from "../help.ts";
-import { interrupted } from "../interrupted.ts";
-import { bodyLine, jsonLine } from "../json-message.ts";
-import { printMessages } from "../print-messages.ts";
-import { MessageOutput } from "../standard-output.ts";
-import { talk } from "../talk.ts";
-import { findTarget, TARGET_ARGUMENTS } from "../target.ts";
+import { counted } from "../io/count.ts";
+import { bodyLine, jsonLine } from "../io/json-message.ts";
+import { printMessages } from "../io/print-messages.ts";
+import { MessageOutput } from "../io/standard-output.ts";
+import { talk } from "../io/talk.ts";
+import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 /** Messages that are written together at most. */
 const BLOCK_MESSAGES = 1_024;
-/** How often it is told what was missed, in ms. */
+/** How often missed messages are reported, in ms. */
 const REPORT_MS = 1_000;
 
 export const tail = command({
@@ -30,7 +29,7 @@ export const tail = command({
   },
   examples: [`${PROGRAM} tail orders`, `${PROGRAM} tail orders --json --limit 10`],
   async run({ args }) {
-    const limit = args.limit === undefined ? undefined : parseCount("limit", args.limit, 0, { least: 1 });
+    const limit = parseCount("limit", args.limit, Number.POSITIVE_INFINITY, { least: 1 });
     const target = findTarget(args);
     const options = { ...clientOptions(target), codec: bytes };
     const subscriber = new Subscriber(target.host, target.port, args.topic, options);
@@ -45,7 +44,7 @@ export const tail = command({
       isEnd: async () => false,
     });
     try {
-      await Promise.race([printing, interrupted()]);
+      await Promise.race([printing, watchSignals().first]);
     } finally {
       clearInterval(timer);
       report();
@@ -54,13 +53,13 @@ export const tail = command({
   },
 });
 
-/** Says how many messages were missed since it was called last, if any were. */
+/** Reports how many messages were missed since the last call, if any were. */
 function missedReporter(subscriber: { readonly missed: number }): () => void {
-  let told = 0;
+  let reported = 0;
   return () => {
-    const missed = subscriber.missed - told;
+    const missed = subscriber.missed - reported;
     if (missed === 0) return;
-    told += missed;
-    talk.warn(`${formatCount(missed)} ${missed === 1 ? "message" : "messages"} missed`);
+    reported += missed;
+    talk.warn(`${counted(missed, "message")} missed`);
   };
 }

@@ -21,6 +21,8 @@ import { type OffsetRange, RangeSet } from "./range-set.ts";
 const MOST_RUNS = 1_024;
 /** Entries that are carried out in one turn: nobody else is kept waiting by a million that are due together. */
 const DUE_AT_ONCE = 4_096;
+/** So many offsets are looked at for leased ones as quickly as one entry is carried out. */
+const LOOKS = 64;
 
 interface Taken extends Delivery {
   runs: DeliveredRun[];
@@ -66,6 +68,11 @@ export class Backlog {
   /** Until when the next message holds itself and all behind it back; 0: it does not. */
   get heldUntil(): number {
     return this.returned.first()?.heldUntil ?? 0;
+  }
+
+  /** Whether some of what is ready may have expired at `now`: what is left of it goes in later turns. */
+  isSweeping(now: number): boolean {
+    return this.expiry !== null && this.expiry.nextDue <= now && this.ready > 0;
   }
 
   /** Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never). */
@@ -134,11 +141,12 @@ export class Backlog {
   dropExpired(now: number): boolean {
     const { expiry } = this;
     if (expiry === null) return true;
-    for (let dropped = 0; dropped < DUE_AT_ONCE; dropped++) {
+    for (let work = 0; work < DUE_AT_ONCE; work++) {
       const due = expiry.takeDue(now);
       if (due === undefined) return true;
-      this.drop(due.first, due.end, "expired");
-      expiry.markLate(due.first, due.end);
+      work += this.drop(due.first, due.end, "expired");
+      if (this.leased === 0) continue;
+      work += (due.end - due.first) / LOOKS + expiry.markLate(due.first, due.end);
     }
     return expiry.nextDue > now;
   }
@@ -146,26 +154,36 @@ export class Backlog {
   /** Drops what has expired at `now`, and readies what was held back until then, some at a time. */
   runDue(now: number): void {
     this.dropExpired(now);
-    const first = this.returned.first();
-    if (first !== undefined && first.heldUntil <= now) first.heldUntil = 0;
-    for (let readied = 0; readied < DUE_AT_ONCE; readied++) {
+    this.#endHold(now);
+    for (let work = 0; work < DUE_AT_ONCE; work++) {
       const due = this.heldBack?.takeDue(now);
       if (due === undefined) return;
       for (const range of due) this.returned.add(range.first, range.end, range.deliveries);
+      work += due.length;
     }
   }
 
-  /** Drops the messages of the offsets [first, end) that no consumer holds. */
-  drop(first: number, end: number, counter: CounterName): void {
+  /** The first that was given back may be delivered, if its time has come. */
+  #endHold(now: number): void {
+    const first = this.returned.first();
+    if (first === undefined || first.heldUntil === 0 || first.heldUntil > now) return;
+    for (const range of this.returned.remove(first.first, first.end)) {
+      this.returned.add(range.first, range.end, range.deliveries);
+    }
+  }
+
+  /** Drops the messages of the offsets [first, end) that no consumer holds; returns in how many pieces. */
+  drop(first: number, end: number, counter: CounterName): number {
     // Offsets are not dense, and some of these may be gone already: the log says how many were there.
     const release = (from: number, to: number) => {
       this.expiry?.forget(from, to);
       this.#tally.count(counter, this.log.release(from, to - from));
     };
-    for (const range of this.returned.remove(first, end)) release(range.first, range.end);
-    for (const range of this.heldBack?.remove(first, end) ?? []) release(range.first, range.end);
+    const given = [...this.returned.remove(first, end), ...(this.heldBack?.remove(first, end) ?? [])];
+    for (const range of given) release(range.first, range.end);
     const from = Math.max(first, this.cursor);
     if (from < end) release(from, end);
+    return given.length;
   }
 
   /** The messages that no consumer holds, as encoded batches: views that are valid until the log is written. */

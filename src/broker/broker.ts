@@ -37,8 +37,6 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
-/** How long a topic is passed over that had nothing to drop. */
-const LOOK_AGAIN_MS = 100;
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
 
@@ -54,9 +52,6 @@ export class Broker implements TopicHost {
   #compactedAt = Number.NEGATIVE_INFINITY;
   /** Drop from this one, as long as it holds more than its share: looking for it takes a look at every topic. */
   #victim: Topic | null = null;
-  /** Those that had nothing to drop when they were looked at last. */
-  readonly #exhausted = new Set<Topic>();
-  #exhaustedSince = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(parts: BrokerParts) {
@@ -129,7 +124,7 @@ export class Broker implements TopicHost {
         `the server has ${this.limits.maxTopics} topics, as many as it may: use one that exists, or raise max-topics`,
       );
     }
-    if (this.#memoryUsed + TOPIC_BYTES > this.limits.maxMemory) {
+    if (!this.#makeRoomForTopic()) {
       throw new QueueFull(
         `the server is full: there is no room for topic "${name}" beside ${formatSize(this.#memoryUsed)} of messages`,
       );
@@ -171,7 +166,7 @@ export class Broker implements TopicHost {
     if (this.hasRoom(topic, log, byteLength)) return;
     this.#compactAll();
     if (this.hasRoom(topic, log, byteLength)) return;
-    if (this.limits.overflow === "drop-oldest" && this.#dropOldest(topic, log, byteLength)) return;
+    if (this.limits.overflow === "drop-oldest" && this.#dropFor(topic, log, byteLength)) return;
     const overTopic = this.#isOverTopicLimit(topic, log, byteLength);
     throw new QueueFull(
       overTopic
@@ -216,42 +211,49 @@ export class Broker implements TopicHost {
     for (const topic of this.#topics.values()) topic.compact();
   }
 
+  /** Whether there is room for one more topic, once what may go for it has gone. */
+  #makeRoomForTopic(): boolean {
+    const fits = () => this.#memoryUsed + TOPIC_BYTES <= this.limits.maxMemory;
+    if (fits()) return true;
+    this.#compactAll();
+    if (fits()) return true;
+    return this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, () => this.#largest());
+  }
+
+  /** Drops messages for an append; false if there is no room all the same. */
+  #dropFor(topic: Topic, log: Log, byteLength: number): boolean {
+    // Nothing is dropped for a batch that would find no room in an empty server or topic either.
+    const { maxMemory, maxTopicMemory } = this.limits;
+    if (byteLength > maxMemory || (maxTopicMemory > 0 && byteLength > maxTopicMemory)) return false;
+    return this.#dropOldest(
+      () => this.hasRoom(topic, log, byteLength),
+      () => (this.#isOverTopicLimit(topic, log, byteLength) ? topic : this.#largest()),
+    );
+  }
+
   /**
    * Drops the oldest messages that nobody holds until there is room; false if there is none. They go from the
    * topic itself where its own limit is reached, else from those that hold most: nobody's unread messages push
    * out those of topics that are read.
    */
-  #dropOldest(topic: Topic, log: Log, byteLength: number): boolean {
-    // Nothing is dropped for a batch that would find no room in an empty server or topic either.
-    const { maxMemory, maxTopicMemory } = this.limits;
-    if (byteLength > maxMemory || (maxTopicMemory > 0 && byteLength > maxTopicMemory)) return false;
-    for (let drops = 0; !this.hasRoom(topic, log, byteLength); drops++) {
-      const victim = this.#isOverTopicLimit(topic, log, byteLength) ? topic : this.#largest();
-      if (victim === null) return false;
-      if (!victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) {
-        victim.compact();
-        if (this.hasRoom(topic, log, byteLength)) return true;
-        if (victim === topic && this.#isOverTopicLimit(topic, log, byteLength)) return false;
-        this.#exhausted.add(victim);
-      }
-      if (drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
+  #dropOldest(hasRoom: () => boolean, nextVictim: () => Topic | null): boolean {
+    for (let drops = 1; !hasRoom(); drops++) {
+      const victim = nextVictim();
+      if (victim === null || !victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) return false;
+      // One message that somebody holds may pin the memory of all that were dropped around it.
+      if (victim.isDrained || drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
     }
     return true;
   }
 
   /** The topic that holds most, of those that have something to drop; null if there is none. */
   #largest(): Topic | null {
-    const now = this.clock.now();
-    if (now - this.#exhaustedSince >= LOOK_AGAIN_MS) {
-      this.#exhaustedSince = now;
-      this.#exhausted.clear();
-    }
     const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
     const last = this.#victim;
-    if (last !== null && last.memory > share && !this.#exhausted.has(last)) return last;
+    if (last !== null && !last.isDrained && last.memory > share) return last;
     this.#victim = null;
     for (const topic of this.#topics.values()) {
-      if (this.#exhausted.has(topic) || topic.isDrained) continue;
+      if (topic.isDrained) continue;
       if (this.#victim === null || topic.memory > this.#victim.memory) this.#victim = topic;
     }
     return this.#victim;

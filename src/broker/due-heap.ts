@@ -31,6 +31,11 @@ export class DueHeap<T extends Due> {
     return this.#entries[0];
   }
 
+  /** The entry at a place below `length`, in no particular order. */
+  at(slot: number): T | undefined {
+    return this.#entries[slot];
+  }
+
   /** When the first is due; Infinity where there is none. */
   get nextDue(): number {
     return this.#entries[0]?.due ?? Number.POSITIVE_INFINITY;
@@ -63,17 +68,6 @@ export class DueHeap<T extends Due> {
       this.#sink(last);
     }
     entry.slot = -1;
-  }
-
-  /** Keeps only what `keep` answers true for. */
-  filter(keep: (entry: T) => boolean): void {
-    const before = this.#entries;
-    this.#entries = [];
-    for (const entry of before.sort(byDue)) {
-      // An array in order is a heap.
-      if (keep(entry)) this.#place(entry, this.#entries.length);
-      else entry.slot = -1;
-    }
   }
 
   clear(): void {

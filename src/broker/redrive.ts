@@ -13,19 +13,24 @@ const MESSAGES_AT_A_TIME = 1_024;
  */
 export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
   const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
-  const dead = broker.requireTopic(name + DEAD_LETTER_SUFFIX);
-  const topic = broker.openTopic(name);
+  const deadName = name + DEAD_LETTER_SUFFIX;
   // What is rejected while this runs is for the next time, or it would never end.
-  let left = Math.min(limit, dead.ready);
+  let left = Math.min(limit, broker.requireTopic(deadName).ready);
   let moved = 0;
   while (left > 0) {
+    // Found anew each time: between two chunks either may be emptied and removed.
+    const dead = broker.topics.get(deadName);
+    if (dead === undefined) break;
+    const topic = broker.openTopic(name);
     const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB);
-    if (taken === null) break;
-    // No room is asked for: the messages were charged where they were.
-    topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
-    for (const run of taken.runs) dead.done(run.firstOffset, run.count);
-    moved += taken.count;
-    left -= taken.count;
+    if (taken === null && !dead.isSweeping) break;
+    if (taken !== null) {
+      // No room is asked for: the messages were charged where they were.
+      topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
+      for (const run of taken.runs) dead.done(run.firstOffset, run.count);
+      moved += taken.count;
+      left -= taken.count;
+    }
     // Others are served between two chunks.
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }

@@ -6,33 +6,18 @@
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
-import type { Chunk } from "../log/chunk.ts";
 import type { Log } from "../log/log.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
 import { Tally } from "./counters.ts";
-import { withDeathHeaders } from "./dead-letters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
-import { Deaths, type Dying } from "./outbound/deaths.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
-import type { Return } from "./outbound/topic-consumer.ts";
+import { type ReturningTopic, Returns } from "./outbound/returns.ts";
 import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Shared } from "./shared.ts";
 import type { Timer } from "./timers.ts";
-
-/** Delayed batches that are moved in one turn. */
-const MOVED_AT_ONCE = 1_024;
-/** Messages, and bytes, that become dead letters in one turn. */
-const BURIED_AT_ONCE = 1_024;
-const BURIED_BYTES = 256 * 1024;
-/** How long messages wait for room among the dead letters before it is looked for again, in ms. */
-const NO_ROOM_MS = 1_000;
-
-/** Why a message became a dead letter when nobody gave a reason. */
-const TOO_MANY_DELIVERIES = "max-deliveries";
-const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
 
 /** What a topic needs of its broker. */
 export interface TopicHost {
@@ -50,15 +35,14 @@ export interface TopicHost {
   remove(topic: Topic): void;
 }
 
-export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
+export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, ReturningTopic {
   readonly name: string;
   readonly backlog: Backlog;
   readonly acceptor: Acceptor;
   readonly dispatcher: Dispatcher;
   readonly producers: ProducerTable;
+  readonly returns: Returns;
   readonly tally: Tally;
-  /** Made on first use. */
-  deaths: Deaths | null = null;
   /** Clients that see what is published. */
   subscribers = 0;
   /** New when the topic is made anew. */
@@ -82,6 +66,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     this.tally = new Tally(shared.counters);
     this.backlog = new Backlog(shared.pool, this.tally);
     this.acceptor = new Acceptor(this, shared);
+    this.returns = new Returns(this, shared);
     this.dispatcher = new Dispatcher(this, shared.timers);
     this.producers = new ProducerTable(this, shared);
     this.changed();
@@ -101,6 +86,11 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.backlog.log.count === this.backlog.leased;
   }
 
+  /** Whether what is ready is not known yet: what has expired goes some at a time. */
+  get isSweeping(): boolean {
+    return this.backlog.isSweeping(this.now());
+  }
+
   /** Messages queued: ready, delivered and not settled, held back, and not yet due. */
   get queued(): number {
     return this.backlog.log.count + (this.acceptor.delays?.count ?? 0);
@@ -111,9 +101,17 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     return this.producers.connected + this.dispatcher.consumers + this.subscribers;
   }
 
+  get log(): Log {
+    return this.backlog.log;
+  }
+
   /** ms by the clock of all topics. */
   now(): number {
     return this.#shared.timers.clock.now();
+  }
+
+  wall(): number {
+    return this.#shared.timers.clock.wall();
   }
 
   /** The way of a producer's batch: see `ProducedTopic`. */
@@ -187,95 +185,31 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     this.changed();
   }
 
-  /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
-  giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
-    const { maxDeliveries } = this.#shared.limits;
-    if (maxDeliveries > 0 && deliveries >= maxDeliveries && !this.#isDeadLetterTopic) {
-      const reason = how.reason === "" ? TOO_MANY_DELIVERIES : `${TOO_MANY_DELIVERIES}: ${how.reason}`;
-      this.reject(firstOffset, count, deliveries, reason);
-      return;
-    }
-    const heldUntil = how.delayMs > 0 ? this.now() + how.delayMs : 0;
-    this.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
+  openDeadLetters(): Topic {
+    return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
+  }
+
+  buried(firstOffset: number, count: number): void {
+    this.tally.count("deadLettered", count);
+    this.backlog.done(firstOffset, count);
     this.changed();
-  }
-
-  /** Moves leased messages to the dead-letter topic; those of a dead-letter topic go nowhere else. */
-  reject(firstOffset: number, count: number, deliveries: number, reason: string): void {
-    if (this.#isDeadLetterTopic) {
-      this.tally.count("dropped", count);
-      this.backlog.done(firstOffset, count);
-    } else {
-      this.deaths ??= new Deaths();
-      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason });
-      this.#bury();
-    }
-    this.changed();
-  }
-
-  /** Moves messages to the dead-letter topic, some at a time; those for which there is no room wait. */
-  #bury(): void {
-    const { deaths, backlog } = this;
-    if (deaths === null) return;
-    let buried = 0;
-    for (let dying = deaths.first(); dying !== undefined; dying = deaths.first()) {
-      if (buried >= BURIED_AT_ONCE) {
-        deaths.nextDue = this.now();
-        return;
-      }
-      const chunk = backlog.log.read(dying.first, BURIED_AT_ONCE, BURIED_BYTES, dying.end);
-      if (chunk !== null && !this.#moveToDeadLetters(dying, chunk)) {
-        deaths.nextDue = this.now() + NO_ROOM_MS;
-        return;
-      }
-      if (chunk === null || chunk.nextOffset >= dying.end) deaths.shift();
-      else dying.first = chunk.nextOffset;
-      buried += chunk?.count ?? 0;
-    }
-  }
-
-  /** False if there is no room for them. */
-  #moveToDeadLetters({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
-    const time = this.#shared.timers.clock.wall();
-    const letters = withDeathHeaders(chunk.parts, { topic: this.name, reason, time, deliveries });
-    try {
-      const dead = this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
-      // Their own bytes are charged already, and are free again once they have moved.
-      dead.makeRoom(letters.length - chunk.byteLength);
-      dead.moveIn(letters, chunk.count);
-    } catch (thrown) {
-      if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
-      return false;
-    }
-    this.tally.count("deadLettered", chunk.count);
-    this.backlog.done(first, chunk.count);
-    return true;
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
   dropOldest(maxMessages: number, maxBytes: number): boolean {
+    const { heldUntil } = this.backlog;
     const dropped = this.backlog.dropOldest(maxMessages, maxBytes);
+    this.#endedHold(heldUntil);
     this.changed();
     return dropped;
   }
 
-  /** Leased messages of a snapshot that are on their way to the dead letters. */
-  restoreDying(dying: Dying): void {
-    this.backlog.leased += dying.end - dying.first;
-    this.deaths ??= new Deaths();
-    this.deaths.add(dying);
-    this.deaths.nextDue = this.now();
-  }
-
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
+    this.returns.giveBackDying();
     this.acceptor.forgetUnique(this.backlog.unheld());
     const delayed = this.acceptor.delays?.clear() ?? 0;
     this.tally.count("purged", delayed);
-    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
-      // Back to those that nobody holds, which go now.
-      this.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
-    }
     const purged = delayed + this.backlog.purge();
     this.changed();
     this.dispatcher.pump();
@@ -284,20 +218,22 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   /** Frees what memory it can without losing a message that has not expired. */
   compact(): void {
+    const { heldUntil } = this.backlog;
     this.backlog.dropExpired(this.now());
+    this.#endedHold(heldUntil);
     this.backlog.log.compact();
     this.changed();
   }
 
-  usersChanged(): void {
-    this.#updateIdle();
-    this.#arm();
+  /** What held all others back until `heldUntil` may be gone, and nothing else would tell the consumers. */
+  #endedHold(heldUntil: number): void {
+    if (this.backlog.heldUntil !== heldUntil) this.dispatcher.pumpLater();
   }
 
   /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const kept = this.acceptor.memory + (this.deaths?.memory ?? 0) + this.dispatcher.memory;
+    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
     const memory = this.backlog.memory + kept;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
@@ -316,10 +252,6 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     this.memory = 0;
   }
 
-  get #isDeadLetterTopic(): boolean {
-    return this.name.endsWith(DEAD_LETTER_SUFFIX);
-  }
-
   /** Does all that is due. */
   #runDue(): void {
     const now = this.now();
@@ -329,8 +261,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
     }
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
-    for (let moved = 0; moved < MOVED_AT_ONCE && this.acceptor.moveDue(now); moved++) this.dispatcher.pump();
-    if ((this.deaths?.nextDue ?? Infinity) <= now) this.#bury();
+    this.acceptor.moveDue(now, () => this.dispatcher.pump());
+    this.returns.bury();
     this.changed();
     this.dispatcher.pump();
   }
@@ -353,7 +285,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic {
 
   #arm(): void {
     if (this.#gone) return;
-    const parts = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.deaths?.nextDue ?? Infinity);
+    const parts = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.returns.nextDue);
     const due = Math.min(parts, this.#idleDue);
     const armedFor = this.#timer !== null && this.#timer.slot >= 0 ? this.#timer.due : Infinity;
     if (due === armedFor) return;

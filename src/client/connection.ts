@@ -5,9 +5,11 @@
  */
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
+import { onAbort } from "./abort-signals.ts";
 import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
-import type { ConnectionSettings, ConnectionState } from "./options.ts";
+import type { ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
+import type { ConnectionSettings } from "./settings.ts";
 import { Stream } from "./stream.ts";
 
 /**
@@ -17,6 +19,8 @@ import { Stream } from "./stream.ts";
 export interface ConnectionOwner {
   readonly method: "Produce" | "Consume" | "Subscribe";
   readonly heartbeat: Uint8Array<ArrayBuffer>;
+  /** The last frame of a stream that ends well. */
+  readonly finish: Uint8Array<ArrayBuffer>;
   /** The open frame of the next stream. */
   openFrame(): Uint8Array<ArrayBuffer>;
   /** The server's first frame on each stream. The owner may send at once. */
@@ -33,7 +37,8 @@ export interface ConnectionOwner {
 export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
-  readonly #onAbort = () => this.fail(abortError(this.#settings.signal));
+  readonly #onAbort = () => this.#end(abortError(this.#settings.signal), undefined);
+  #forgetSignal = () => {};
   #state: ConnectionState = "idle";
   #stream: Stream | undefined;
   /** Why it is dead; undefined if `close()` closed it. */
@@ -80,7 +85,7 @@ export class Connection {
     const { signal, reconnect } = this.#settings;
     if (signal?.aborted) this.#die(abortError(signal));
     else this.#setState("connecting");
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal !== undefined) this.#forgetSignal = onAbort(signal, this.#onAbort);
     while (this.#is("connecting")) {
       const error = await this.#attempt();
       if (error === undefined || !this.#is("connecting")) break;
@@ -103,13 +108,9 @@ export class Connection {
     if (this.#state === "standby") this.#setState("open");
   }
 
-  /** Ends the connection for good, with `error`; the socket is closed in the background. */
+  /** Ends the connection for good, with `error`, which the server is told in the background. */
   fail(error: TinyMQError): void {
-    if (this.#state === "closed") return;
-    const stream = this.#leave();
-    this.#die(error);
-    // With a closing handshake, so that the server takes what was sent before.
-    if (stream !== undefined) void stream.close();
+    this.#end(error, error);
   }
 
   /** Ends the connection well. Can be called twice; always finishes, within the stream's time limit. */
@@ -124,6 +125,15 @@ export class Connection {
     this.#setState("closed");
     this.#release();
     await stream?.close();
+  }
+
+  /** `told`: what the server is told; undefined: the stream ended well, whatever the program is told. */
+  #end(error: TinyMQError, told: TinyMQError | undefined): void {
+    if (this.#state === "closed") return;
+    const stream = this.#leave();
+    this.#die(error);
+    // With a closing handshake, so that the server takes what was sent before.
+    if (stream !== undefined) void stream.close(told);
   }
 
   #leave(): Stream | undefined {
@@ -153,6 +163,7 @@ export class Connection {
       {
         openFrame: owner.openFrame(),
         heartbeat: owner.heartbeat,
+        finish: owner.finish,
         opened: (frame) => {
           const limits = this.#opened(frame);
           settled(undefined);
@@ -228,7 +239,7 @@ export class Connection {
   }
 
   #release(): void {
-    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    this.#forgetSignal();
     if (this.#wait === undefined) return;
     this.#wait.cancelTimer();
     this.#wait.done();

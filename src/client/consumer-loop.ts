@@ -1,33 +1,57 @@
 /** `for await` over a consumer. */
 import type { ConsumedMessage } from "./message.ts";
+import type { Positions } from "./positions.ts";
 import type { Receiver } from "./receiver.ts";
+import { Waiter } from "./waiter.ts";
 
-/** One loop. Always holds: it counts among `demand.loops` from its first step until it ended. */
+type Step<T> = IteratorResult<ConsumedMessage<T>>;
+
+/** What a loop needs of its consumer. */
+export interface LoopOwner<T> {
+  readonly receiver: Receiver;
+  readonly autoAck: boolean;
+  /** Loops that run. */
+  readonly loops: Set<ConsumerLoop<T>>;
+  /** Loops end at their next step. */
+  stopping: boolean;
+  /** The message that the inbox stands on. */
+  message(): ConsumedMessage<T>;
+}
+
+/** One loop. Always holds: it is one of `owner.loops` from its first step until it ended. */
 export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>> {
-  readonly #receiver: Receiver;
-  readonly #autoAck: boolean;
-  readonly #message: () => ConsumedMessage<T>;
+  readonly #owner: LoopOwner<T>;
   #state: "new" | "running" | "ended" = "new";
-  #last: ConsumedMessage<T> | undefined;
+  /** The message that the program has, and of which stream. */
+  #position = -1;
+  #positions: Positions | undefined;
+  /** The step that waits for a message. */
+  #step: Promise<Step<T>> | undefined;
+  #waiter: Waiter | undefined;
 
-  /** `message` makes the message that the inbox stands on. It throws where the body cannot be decoded. */
-  constructor(receiver: Receiver, autoAck: boolean, message: () => ConsumedMessage<T>) {
-    this.#receiver = receiver;
-    this.#autoAck = autoAck;
-    this.#message = message;
+  constructor(owner: LoopOwner<T>) {
+    this.#owner = owner;
   }
 
-  /** Acknowledges the last message of this loop, and gives the next. */
-  next(): Promise<IteratorResult<ConsumedMessage<T>>> {
-    const receiver = this.#receiver;
-    if (this.#autoAck && this.#last !== undefined) this.#last.ack();
-    this.#last = undefined;
-    if (this.#state === "ended") return Promise.resolve({ value: undefined, done: true });
+  /** Whether the program has a message that is not settled. */
+  get isWorking(): boolean {
+    const positions = this.#positions;
+    return positions !== undefined && !positions.ended && !positions.isSettled(this.#position);
+  }
+
+  /**
+   * Acknowledges the last message of this loop, and gives the next. While one step waits, another is the same: who
+   * gives up waiting (in a race with a timer, say) and asks again misses nothing.
+   */
+  next(): Promise<Step<T>> {
+    if (this.#step !== undefined) return this.#step;
+    const { receiver, autoAck, stopping } = this.#owner;
+    if (autoAck && this.#positions !== undefined) receiver.doneBeforeTake(this.#positions, this.#position);
+    this.#positions = undefined;
+    if (stopping) this.#end();
+    if (this.#state === "ended") return Promise.resolve(DONE);
     try {
-      if (this.#state === "new") {
-        this.#state = "running";
-        receiver.demand.loops += 1;
-      }
+      this.#begin();
       if (receiver.take()) return Promise.resolve(this.#hand());
       // Nothing comes any more: it would wait for ever.
       const { trouble } = receiver.connection;
@@ -35,44 +59,75 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     } catch (thrown) {
       return this.#fail(thrown);
     }
-    return new Promise((resolve) => {
-      receiver.demand.wait({
-        take: () => resolve(this.#hand()),
-        empty: () => {},
-        fail: (thrown) => resolve(this.#fail(thrown)),
-        deadline: Number.POSITIVE_INFINITY,
-        pullId: 0,
-      });
+    this.#step = new Promise((resolve) => {
+      const settle = (step: Step<T> | Promise<Step<T>>) => {
+        this.#step = undefined;
+        this.#waiter = undefined;
+        resolve(step);
+      };
+      this.#waiter = new Waiter(
+        0,
+        Number.POSITIVE_INFINITY,
+        () => settle(this.#hand()),
+        () => {
+          this.#end();
+          settle(DONE);
+        },
+        (thrown) => settle(this.#fail(thrown)),
+      );
     });
+    const step = this.#step;
+    receiver.demand.wait(this.#waiter!);
+    return step;
   }
 
   /** The loop was left: sends what is acknowledged; the last message is not. */
-  return(): Promise<IteratorResult<ConsumedMessage<T>>> {
-    this.#end();
-    this.#receiver.flush();
-    return Promise.resolve({ value: undefined, done: true });
+  return(): Promise<Step<T>> {
+    const waiter = this.#waiter;
+    if (waiter !== undefined) {
+      this.#owner.receiver.demand.leave(waiter);
+      waiter.empty();
+    } else {
+      this.#end();
+    }
+    this.#owner.receiver.tell();
+    return Promise.resolve(DONE);
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  #hand(): IteratorResult<ConsumedMessage<T>> {
-    const message = this.#message();
-    this.#last = message;
-    return { value: message, done: false };
+  #begin(): void {
+    if (this.#state === "running") return;
+    this.#state = "running";
+    this.#owner.loops.add(this);
+    this.#owner.receiver.demand.loops += 1;
+  }
+
+  #hand(): Step<T> {
+    const { receiver } = this.#owner;
+    this.#positions = receiver.positions;
+    this.#position = receiver.inbox.position;
+    return { value: this.#owner.message(), done: false };
   }
 
   /** Ends the loop with what was thrown, or quietly if the consumer was closed. */
-  #fail(thrown: unknown): Promise<IteratorResult<ConsumedMessage<T>>> {
+  #fail(thrown: unknown): Promise<Step<T>> {
     this.#end();
-    if (this.#receiver.connection.isClosedWell) return Promise.resolve({ value: undefined, done: true });
+    if (this.#owner.receiver.connection.isClosedWell) return Promise.resolve(DONE);
     return Promise.reject(thrown);
   }
 
   #end(): void {
-    if (this.#state === "running") this.#receiver.demand.loops -= 1;
+    if (this.#state === "running") {
+      this.#owner.loops.delete(this);
+      this.#owner.receiver.demand.loops -= 1;
+    }
     this.#state = "ended";
-    this.#last = undefined;
+    this.#positions = undefined;
+    this.#owner.receiver.onProgress?.();
   }
 }
+
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ value: undefined, done: true });

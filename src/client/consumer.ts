@@ -1,54 +1,75 @@
 /** The consumer: takes messages from one topic. */
-import { TinyMQError } from "../errors.ts";
+import { DeadConnectionUsed, OutcomeUnknown, TinyMQError } from "../errors.ts";
 import { ConsumeMode } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
-import { deadConnection } from "./close-error.ts";
+import { MiB } from "../wire/limits.ts";
+import { deadConnection, undecodable } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
-import { ConsumerLoop } from "./consumer-loop.ts";
-import { ConsumedMessage } from "./message.ts";
+import { ConsumerLoop, type LoopOwner } from "./consumer-loop.ts";
+import { ConsumedMessage, NO_HEADERS } from "./message.ts";
+import type { ConnectionState, ConsumerOptions, PollOptions, StopOptions } from "./options.ts";
+import type { Positions } from "./positions.ts";
+import { Receiver } from "./receiver.ts";
 import {
-  type ConnectionState,
-  type ConsumerOptions,
+  checkPollOptions,
+  checkStopOptions,
   connectionSettings,
   countFrom1,
   milliseconds,
   modeOf,
-  type PollOptions,
-} from "./options.ts";
-import type { Positions } from "./positions.ts";
-import { Receiver } from "./receiver.ts";
+  sizeFrom1,
+} from "./settings.ts";
+import { TimeLimit } from "./time-limit.ts";
+import { Waiter } from "./waiter.ts";
 
 /** Enough to hide the way to the server and back behind the work on half of them. */
 const DEFAULT_PREFETCH = 2_048;
-/** Competing consumers share a backlog evenly only if none holds much of it. */
-const DEFAULT_SHARED_PREFETCH = 64;
+const DEFAULT_PREFETCH_BYTES = 16 * MiB;
+const DEFAULT_STOP_TIMEOUT_MS = 30_000;
 
-/** Takes messages from one topic of one server. `initConn()` first, `close()` last. */
+/** Takes messages from one topic of one server. `initConn()` first, `stop()` or `close()` last. */
 export class Consumer<T = string> {
   readonly #codec: Decoder<T>;
+  readonly #onInvalid: ConsumerOptions<T>["onInvalid"];
   readonly #autoAck: boolean;
   readonly #clock: Clock;
   readonly #receiver: Receiver;
   readonly #connection: Connection;
+  readonly #loopOwner: LoopOwner<T>;
+  /** Of the message that the inbox stands on. */
+  #body!: T;
   /** What polls returned since the last poll, and of which stream. */
   #polled: number[] = [];
   #polledOf: Positions | undefined;
+  #stopping: Promise<void> | undefined;
 
   /**
    * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
    * characters.
    */
   constructor(host: string, port: number, topic: string, options: ConsumerOptions<T> = {}) {
-    const settings = connectionSettings(host, port, topic, options);
+    const settings = connectionSettings("consumer", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
+    this.#onInvalid = options.onInvalid;
     this.#autoAck = options.autoAck ?? true;
     this.#clock = settings.clock;
     const mode = modeOf(options.mode);
-    const prefetch = mode === ConsumeMode.SHARED ? DEFAULT_SHARED_PREFETCH : DEFAULT_PREFETCH;
-    this.#receiver = new Receiver(settings, mode, countFrom1(options.prefetch ?? prefetch, "prefetch"));
+    const prefetch = {
+      messages: countFrom1(options.prefetch ?? DEFAULT_PREFETCH, "prefetch"),
+      bytes: sizeFrom1(options.prefetchBytes ?? DEFAULT_PREFETCH_BYTES, "prefetchBytes"),
+      adaptive: mode === ConsumeMode.SHARED && options.prefetch === undefined,
+    };
+    this.#receiver = new Receiver(settings, mode, prefetch, () => this.#decode());
     this.#connection = this.#receiver.connection;
+    this.#loopOwner = {
+      receiver: this.#receiver,
+      autoAck: this.#autoAck,
+      loops: new Set(),
+      stopping: false,
+      message: () => new ConsumedMessage(this.#receiver, this.#body),
+    };
   }
 
   /** The state of the connection; `standby` while it waits in line for the topic's lock. */
@@ -65,28 +86,27 @@ export class Consumer<T = string> {
   }
 
   /**
-   * The next message as `[id, body]`, or null if there is none. Acknowledges what polls returned before.
-   * A standby without `wait` waits for the lock. Polls at once are answered in their order. Rejects with
-   * `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the codec refuses; that message goes to
-   * the dead-letter topic.
+   * The next message as `[id, body]`, or null if there is none, or if this consumer holds `prefetch` unsettled
+   * ones. Acknowledges what polls returned before. With `wait` it is null when that time is over, whatever the
+   * connection does; without, it rejects with DEADLINE_EXCEEDED if the server does not answer for 5 s, but a
+   * standby waits for the lock. Polls at once are answered in their order. Rejects with `DeadConnectionUsed`
+   * or CANCELLED.
    */
   poll(options?: PollOptions): Promise<null | [id: number, body: T]> {
     const receiver = this.#receiver;
     try {
       const { trouble } = this.#connection;
       if (trouble !== undefined) throw trouble;
+      if (options !== undefined) checkPollOptions(options);
       if (this.#polled.length > 0) this.#ackPolled();
+      if (this.#stopping !== undefined) throw new DeadConnectionUsed("the consumer is stopping");
       if (receiver.take()) return Promise.resolve(this.#takePolled());
-      const wait = options?.wait;
-      const deadline = wait === undefined ? undefined : this.#clock.now() + milliseconds(wait, "wait");
+      const waitMs = milliseconds(options?.wait, "wait");
+      const now = this.#clock.now();
       return new Promise((resolve, reject) => {
-        receiver.demand.wait({
-          take: () => resolve(this.#takePolled()),
-          empty: () => resolve(null),
-          fail: reject,
-          deadline,
-          pullId: 0,
-        });
+        const take = () => resolve(this.#takePolled());
+        const empty = () => resolve(null);
+        receiver.demand.wait(new Waiter(now, waitMs === 0 ? undefined : now + waitMs, take, empty, reject));
       });
     } catch (thrown) {
       return Promise.reject(thrown);
@@ -102,19 +122,42 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Loops over the messages, without end. The next step of the loop acknowledges the message before; leaving
-   * the loop does not. Loops that run at once share the messages. Ends when the consumer is closed; throws
-   * what `poll()` rejects with.
+   * Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown` where a
+   * connection was lost before the server said so: those messages may be delivered again.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<ConsumedMessage<T>> {
-    return new ConsumerLoop<T>(this.#receiver, this.#autoAck, () => {
-      return new ConsumedMessage(this.#receiver, this.#decode());
-    });
+  flush(): Promise<void> {
+    return this.#receiver.flush();
   }
 
   /**
-   * Sends the acknowledgements made so far, and closes. Messages that are not acknowledged return to the
-   * topic. Can be called twice.
+   * Loops over the messages, without end. The next step of the loop acknowledges the message before; leaving
+   * the loop does not. A loop is for one worker; loops that run at once share the messages. Ends when the consumer
+   * is stopped or closed; throws `DeadConnectionUsed` or CANCELLED.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<ConsumedMessage<T>> {
+    return new ConsumerLoop<T>(this.#loopOwner);
+  }
+
+  /**
+   * Ends loops: those that wait at once, the others when they come back with the message in hand. With `autoAck:
+   * false` it waits until all that was handed out is settled. Waits until the server has settled what was
+   * acknowledged, and closes. Rejects, closed all the same, with `OutcomeUnknown` as `flush()` does, and with
+   * DEADLINE_EXCEEDED if that takes longer than `timeout`. Within a loop, leave it or do not await this.
+   */
+  stop(options?: StopOptions): Promise<void> {
+    try {
+      checkStopOptions(options);
+      const timeoutMs = milliseconds(options?.timeout ?? DEFAULT_STOP_TIMEOUT_MS, "timeout");
+      this.#stopping ??= this.#stop(timeoutMs);
+      return this.#stopping;
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+  }
+
+  /**
+   * Sends the acknowledgements made so far, and closes; resolves when the server has taken them, or after 2 s.
+   * Messages that are not acknowledged return to the topic. Can be called twice.
    */
   close(): Promise<void> {
     const closed = this.#connection.close();
@@ -124,6 +167,48 @@ export class Consumer<T = string> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    const receiver = this.#receiver;
+    if (this.#connection.trouble !== undefined) return this.close();
+    this.#loopOwner.stopping = true;
+    receiver.demand.stop();
+    const limit = new TimeLimit(this.#clock, timeoutMs);
+    try {
+      // The last is set before the first step below runs.
+      await limit.race(
+        new Promise<void>((resolve) => {
+          receiver.onProgress = () => {
+            if (!this.#isWorking()) resolve();
+          };
+          receiver.onProgress();
+        }),
+        () => new TinyMQError("DEADLINE_EXCEEDED", this.#lateness(timeoutMs)),
+      );
+      await limit.race(
+        receiver.flush(),
+        () => new OutcomeUnknown(`the server did not confirm within ${timeoutMs} ms what was acknowledged`),
+      );
+    } finally {
+      limit.end();
+      receiver.onProgress = undefined;
+      await this.close();
+    }
+  }
+
+  /** Whether the program works on a message that it may still acknowledge. */
+  #isWorking(): boolean {
+    for (const loop of this.#loopOwner.loops) if (loop.isWorking) return true;
+    const { positions } = this.#receiver;
+    return !this.#autoAck && positions.hasUnsettled(0, positions.handed);
+  }
+
+  #lateness(timeoutMs: number): string {
+    return (
+      `messages were in hand ${timeoutMs} ms after stop(), and return to the topic: settle them, or give a longer ` +
+      "timeout; within a loop, leave the loop or do not await stop()"
+    );
   }
 
   #ackPolled(): void {
@@ -139,21 +224,25 @@ export class Consumer<T = string> {
       this.#polled.length = 0;
       this.#polledOf = positions;
     }
-    const body = this.#decode();
     this.#polled.push(inbox.position);
-    return [inbox.reader.id, body];
+    return [inbox.reader.id, this.#body];
   }
 
-  #decode(): T {
-    const { inbox, positions } = this.#receiver;
+  /** Takes the body that the inbox stands on, or says why not, to the program and to whoever rejects it. */
+  #decode(): string | undefined {
+    const { reader } = this.#receiver.inbox;
     try {
-      return this.#codec.decode(inbox.reader);
+      this.#body = this.#codec.decode(reader);
+      return undefined;
     } catch (thrown) {
-      const why = `its body cannot be decoded: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
-      this.#receiver.reject(positions, inbox.position, why);
-      throw new TinyMQError("DATA_LOSS", `message ${inbox.reader.id} goes to the dead-letter topic: ${why}`, {
-        cause: thrown,
-      });
+      const onInvalid = this.#onInvalid;
+      const error = undecodable(reader.id, thrown);
+      if (onInvalid !== undefined) {
+        const message = { id: reader.id, headers: reader.headers() ?? NO_HEADERS };
+        // In a microtask, so that what it throws is the program's uncaught error and changes nothing here.
+        queueMicrotask(() => onInvalid(error, message));
+      }
+      return error.message;
     }
   }
 }

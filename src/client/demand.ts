@@ -1,65 +1,83 @@
 /**
- * What a consumer asks the server for: who waits for a message, which pulls have no answer yet, and what
- * may be asked for now. Every pull is made here.
+ * What a consumer asks the server for: who waits for a message, which pulls have no answer yet, and what may be
+ * asked for now. Every pull is made by `ask()`, which is called after every change.
  *
- * Always holds: waiters stand in the order of waiting; `#asked` is the sum over `#pulls`.
+ * Always holds: waiters stand in the order of waiting; `#asked` is the sum over `#pulls`; what is unsettled and what
+ * is asked for are together at most `prefetch` messages.
  */
 import { ConsumeRequest } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
-import { protocolError } from "./close-error.ts";
+import { noAnswer, protocolError } from "./close-error.ts";
 import type { Connection } from "./connection.ts";
 import { encodeFrame } from "./frame-codec.ts";
+import type { Inbox } from "./inbox.ts";
 import type { Settlements } from "./settlements.ts";
+import type { Waiter } from "./waiter.ts";
+import { Window } from "./window.ts";
 
-/** How long the pull of a loop waits at the server before it is sent again, in ms. */
-const LOOP_WAIT_MS = 60_000;
+/** How long a pull waits at the server at most before it is sent again, in ms. */
+const PULL_WAIT_MS = 60_000;
+/** While much may wait here: an idle consumer asks for less soon. */
+const LARGE_PULL_WAIT_MS = 1_000;
 /** Maximum bytes of one pull, so that large messages do not multiply with `prefetch`. */
 const PULL_BYTES = MiB;
-/**
- * A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing.
- */
+/** A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing. */
 const BACKLOG = 16;
 
-/** A poll, or a step of a loop, that waits for a message. */
-export interface Waiter {
-  /** A message is there: the inbox stands on it. May throw: `fail` is then called with that. */
-  take(): void;
-  /** Its own pull was answered with nothing. Only of polls. */
-  empty(): void;
-  fail(error: unknown): void;
-  /** By the clock, when to give up; undefined: at once, but not before the lock is there; Infinity: never. */
-  readonly deadline: number | undefined;
-  /** The pull that was made for it, 0 for none. */
-  pullId: number;
+/** However many a server allows. */
+const MOST_PULLS = 1_024;
+
+/** What a consumer may hold unsettled. */
+export interface Prefetch {
+  readonly messages: number;
+  /** Of message after message; one is always taken, however large it is. */
+  readonly bytes: number;
+  /** Whether fewer are asked for while others could take them. */
+  readonly adaptive: boolean;
 }
 
 export class Demand {
   /** Loops that run: while there are any, pulls wait at the server for messages. */
   loops = 0;
+  readonly window: Window | undefined;
   readonly #connection: Connection;
   readonly #settlements: Settlements;
+  readonly #inbox: Inbox;
   readonly #clock: Clock;
-  readonly #prefetch: number;
+  readonly #prefetch: Prefetch;
   readonly #waiters = new Fifo<Waiter>();
   /** How many messages each pull without an answer asked for, by its id. */
   readonly #pulls = new Map<number, number>();
   #asked = 0;
+  #stopped = false;
   /** Ids are not used again, not even on another stream. */
   #lastPullId = 0;
   #maxPulls = MAX_PULLS_IN_FLIGHT;
+  /** Bytes of the largest message that came alone; a pull may be answered with one. */
+  #largest = 0;
   /** Below so many messages in the inbox polls ask for more, ahead of need. */
   #refillBelow = 0;
   /** The pull that does so, 0 for none. */
   #refillId = 0;
+  /** The first deadline of a waiter, or earlier; Infinity: no timer runs. */
+  #timerAt = Number.POSITIVE_INFINITY;
+  #cancelTimer = () => {};
 
-  /** `prefetch`: maximum unsettled messages held by the consumer. */
-  constructor(connection: Connection, settlements: Settlements, clock: Clock, prefetch: number) {
+  constructor(
+    connection: Connection,
+    settlements: Settlements,
+    inbox: Inbox,
+    clock: Clock,
+    prefetch: Prefetch,
+  ) {
     this.#connection = connection;
     this.#settlements = settlements;
+    this.#inbox = inbox;
     this.#clock = clock;
     this.#prefetch = prefetch;
+    this.window = prefetch.adaptive ? new Window(clock) : undefined;
   }
 
   /** Whether anybody waits for a message. */
@@ -67,14 +85,10 @@ export class Demand {
     return this.#waiters.length > 0;
   }
 
-  /** Whether as many messages are unsettled as may be. */
-  get isFull(): boolean {
-    return this.#settlements.positions.unsettled >= this.#prefetch;
-  }
-
   /** Waits for a message. */
   wait(waiter: Waiter): void {
     this.#waiters.push(waiter);
+    if (waiter.deadline < this.#timerAt) this.#setTimer(waiter.deadline);
     this.ask();
   }
 
@@ -83,41 +97,64 @@ export class Demand {
     return this.#waiters.shift();
   }
 
-  /** Sends the pulls that are due: of loops, and of waiting polls. */
-  ask(): void {
-    if (!this.#connection.isOpen) return;
-    if (this.loops > 0) this.#askAhead();
-    let first = true;
-    for (const waiter of this.#waiters) {
-      if (this.#pulls.size >= this.#maxPulls) return;
-      if (waiter.deadline !== Number.POSITIVE_INFINITY && waiter.pullId === 0) this.#askFor(waiter, first);
-      first = false;
+  /** Waits no more, without a message. */
+  leave(waiter: Waiter): void {
+    for (let index = 0; index < this.#waiters.length; index++) {
+      if (this.#waiters.at(index) !== waiter) continue;
+      this.#waiters.splice(index, 1);
+      return;
     }
   }
 
-  /** A message was taken from the inbox, which holds `left` more. */
-  taken(left: number): void {
-    if (left < this.#refillBelow || this.loops > 0) this.#askAhead();
+  /** Nothing is asked for any more, and nobody waits: polls have null, loops end. */
+  stop(): void {
+    this.#stopped = true;
+    for (const waiter of this.#waiters.drain()) waiter.empty();
   }
 
-  /** A pull was answered with `count` messages. During a rewind they are discarded, and a poll asks again. */
-  delivered(pullId: number, count: number, rewinding: boolean): void {
-    this.#answered(pullId);
-    if (rewinding) this.#askAgain(pullId);
-    else this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch) >>> 1;
+  /** Sends the pulls that are due: of waiting polls, of loops, and ahead of need. */
+  ask(): void {
+    if (this.#stopped || !this.#connection.isOpen) return;
+    if (this.#waiters.length > 0) this.#askForPolls();
+    if (this.loops > 0) this.#askForLoops();
+    else if (this.#inbox.length < this.#refillBelow && this.#refillId === 0) this.#refill();
+  }
+
+  /** A pull was answered with `count` messages in so many bytes. During a rewind they are discarded. */
+  delivered(pullId: number, count: number, bytes: number, rewinding: boolean): void {
+    const asked = this.#answered(pullId);
+    if (count === 1) this.#largest = Math.max(this.#largest, bytes);
+    if (count >= asked || bytes >= PULL_BYTES / 2) this.window?.filled(asked);
+    if (!rewinding) this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch.messages) >>> 1;
+  }
+
+  /** What came has been handed out. A poll that got nothing of its own pull's answer asks again. */
+  handedOut(pullId: number): void {
+    for (let index = 0; index < this.#waiters.length; index++) {
+      const waiter = this.#waiters.at(index)!;
+      if (waiter.pullId === pullId) waiter.pullId = 0;
+    }
   }
 
   /** A pull was answered with nothing: a poll resolves with null. During a rewind it asks again. */
   empty(pullId: number, rewinding: boolean): void {
     if (pullId === this.#refillId) this.#refillBelow = 0;
     this.#answered(pullId);
-    if (rewinding) this.#askAgain(pullId);
-    else this.#giveUp(pullId);
+    if (!rewinding) this.window?.idle();
+    for (let index = 0; index < this.#waiters.length; index++) {
+      const waiter = this.#waiters.at(index)!;
+      if (waiter.pullId !== pullId) continue;
+      waiter.pullId = 0;
+      if (rewinding || waiter.asksAgain) return;
+      this.#waiters.splice(index, 1);
+      waiter.empty();
+      return;
+    }
   }
 
   /** A new stream is open; at most `maxPulls` pulls may wait on it, 0 for the default. */
   resume(maxPulls: number): void {
-    this.#maxPulls = maxPulls || MAX_PULLS_IN_FLIGHT;
+    this.#maxPulls = Math.min(maxPulls || MAX_PULLS_IN_FLIGHT, MOST_PULLS);
     this.ask();
   }
 
@@ -132,66 +169,126 @@ export class Demand {
 
   /** The end: waiters fail with `error`. */
   fail(error: unknown): void {
+    this.#cancelTimer();
     for (const waiter of this.#waiters.drain()) waiter.fail(error);
   }
 
-  /** What may be asked for now: messages, beside those that were asked for already. */
-  get #credit(): number {
-    return this.#prefetch - this.#settlements.positions.unsettled - this.#asked;
+  /** What one pull asks for: half of what may be here, so that one is under way while another is used up. */
+  get #batch(): number {
+    return this.window?.batch ?? Math.max(1, this.#prefetch.messages >>> 1);
+  }
+
+  /** How many messages may be asked for now, beside those that were. */
+  get #room(): number {
+    const { positions } = this.#settlements;
+    const room = this.#messageRoom;
+    if (room <= 0) return 0;
+    const pull = Math.max(this.#pullBytes, this.#largest);
+    const bytes = positions.heldBytes + this.#pulls.size * pull;
+    if (bytes > 0 && bytes + pull > this.#prefetch.bytes) return 0;
+    if (this.window === undefined) return room;
+    // Who waits is asked for, however long the program takes.
+    const here = Math.max(this.window.size - this.#inbox.length, this.#waiters.length);
+    return Math.max(0, Math.min(room, here - this.#asked));
+  }
+
+  get #messageRoom(): number {
+    return this.#prefetch.messages - this.#settlements.positions.unsettled - this.#asked;
+  }
+
+  get #pullBytes(): number {
+    return Math.max(1, Math.min(PULL_BYTES, Math.floor(this.#prefetch.bytes / 2)));
   }
 
   /**
-   * Pulls of half the prefetch, so that one is under way while another is used up, and never of less: small
-   * ones would be split again and again. For polls one refill at a time, for loops as many as there may be.
+   * As many pulls of a whole batch as there may be: small ones would be split again and again. One of less where
+   * nothing is here and nothing under way: what the program works on may never leave room for more.
    */
-  #askAhead(): void {
-    const half = Math.max(1, this.#prefetch >>> 1);
-    if (this.loops === 0) {
-      if (this.#refillId === 0 && this.#credit >= half) this.#refillId = this.#pull(half, 0);
-      return;
+  #askForLoops(): void {
+    const batch = this.#batch;
+    // At each message: most find that there is no room.
+    if (this.#messageRoom < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
+    for (let room = this.#room; room > 0 && this.#pulls.size < this.#maxPulls; room = this.#room) {
+      if (room < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
+      this.#pull(Math.min(room, batch), PULL_WAIT_MS);
     }
-    while (this.#credit >= half && this.#pulls.size < this.#maxPulls) this.#pull(half, LOOP_WAIT_MS);
   }
 
-  #askFor(waiter: Waiter, first: boolean): void {
-    const { deadline } = waiter;
-    if (deadline === undefined && this.#connection.state === "standby") return;
-    const waitMs = deadline === undefined ? 0 : Math.max(0, Math.ceil(deadline - this.#clock.now()));
-    waiter.pullId = this.#pull(first ? Math.max(1, this.#credit) : 1, waitMs);
+  /** Each poll has a pull of its own, sent after it began: what that is answered with is news. */
+  #askForPolls(): void {
+    for (let index = 0; index < this.#waiters.length; index++) {
+      const waiter = this.#waiters.at(index)!;
+      if (waiter.isLoop || waiter.pullId !== 0) continue;
+      if (this.#pulls.size >= this.#maxPulls) return;
+      if (!waiter.isPatient && this.#connection.state === "standby") continue;
+      const room = this.#room;
+      if (room > 0) {
+        this.#askFor(waiter, index === 0 ? Math.min(room, this.#batch) : 1);
+      } else if (!waiter.isPatient && this.#asked === 0) {
+        // The program holds as many as it may, and nothing is on its way.
+        this.#waiters.splice(index, 1);
+        index -= 1;
+        waiter.empty();
+      }
+    }
+  }
+
+  #askFor(waiter: Waiter, messages: number): void {
+    const waitMs = waiter.isPatient ? Math.max(1, Math.ceil(waiter.deadline - this.#clock.now())) : 0;
+    waiter.asksAgain = waitMs > this.#longestWaitMs;
+    waiter.pullId = this.#pull(messages, waitMs);
+  }
+
+  #refill(): void {
+    const batch = this.#batch;
+    if (this.#room >= batch) this.#refillId = this.#pull(batch, 0);
+  }
+
+  get #longestWaitMs(): number {
+    return this.window?.isLarge ? LARGE_PULL_WAIT_MS : PULL_WAIT_MS;
   }
 
   /** Sends a pull, and what is acknowledged with it; returns its id. */
-  #pull(maxMessages: number, waitMs: number): number {
+  #pull(maxMessages: number, wantedMs: number): number {
     const pullId = ++this.#lastPullId;
     this.#pulls.set(pullId, maxMessages);
     this.#asked += maxMessages;
-    const pull = { pullId, maxMessages, maxBytes: PULL_BYTES, waitMs, ...this.#settlements.take() };
+    const waitMs = Math.min(wantedMs, this.#longestWaitMs);
+    const pull = { pullId, maxMessages, maxBytes: this.#pullBytes, waitMs, ...this.#settlements.take() };
     this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "pull", pull } }));
     return pullId;
   }
 
-  /** Takes out the pull that was answered. Throws INTERNAL if there is none of that id. */
-  #answered(pullId: number): void {
+  /** Takes out the pull that was answered; returns what it asked for. Throws INTERNAL if there is none of that id. */
+  #answered(pullId: number): number {
     const asked = this.#pulls.get(pullId);
     if (asked === undefined) throw protocolError(`pull ${pullId} was answered and not asked`);
     this.#pulls.delete(pullId);
     this.#asked -= asked;
     if (pullId === this.#refillId) this.#refillId = 0;
+    return asked;
   }
 
-  /** The waiter of this pull, if it still waits, has no pull now. */
-  #askAgain(pullId: number): void {
-    for (const waiter of this.#waiters) if (waiter.pullId === pullId) waiter.pullId = 0;
+  #setTimer(at: number): void {
+    this.#cancelTimer();
+    this.#timerAt = at;
+    this.#cancelTimer = this.#clock.after(at - this.#clock.now(), this.#timesUp);
   }
 
-  /** The waiter of this pull waits no more; if it was served meanwhile, nothing happens. */
-  #giveUp(pullId: number): void {
-    for (let index = 0; index < this.#waiters.length; index++) {
-      const waiter = this.#waiters.at(index)!;
-      if (waiter.pullId !== pullId) continue;
-      this.#waiters.splice(index, 1);
-      waiter.empty();
-      return;
+  /** Waiters whose time is over wait no more, whatever the server does. */
+  readonly #timesUp = (): void => {
+    const now = this.#clock.now();
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    let next = Number.POSITIVE_INFINITY;
+    for (const waiter of this.#waiters.drain()) {
+      if (!waiter.isPatient && this.#connection.state === "standby") waiter.extend(now);
+      if (waiter.deadline > now) {
+        next = Math.min(next, waiter.deadline);
+        this.#waiters.push(waiter);
+      } else if (waiter.isPatient) waiter.empty();
+      else waiter.fail(noAnswer(this.#connection.isOpen));
     }
-  }
+    if (next < Number.POSITIVE_INFINITY) this.#setTimer(next);
+    this.ask();
+  };
 }

@@ -6,7 +6,7 @@
  * Always holds: `ended` is called exactly once, and nothing is called after it.
  */
 import { type TinyMQError, toTinyMQError } from "../errors.ts";
-import { CLOSE_NORMAL } from "../wire/close.ts";
+import { CLOSE_NORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
 import { closeError, refusedError } from "./close-error.ts";
 import { runtimeSockets } from "./sockets/runtime.ts";
@@ -61,7 +61,7 @@ export class FrameStream {
       },
       frame: (bytes) => this.#receive(bytes),
       close: (code, reason, detail) => {
-        if (this.#state === "connecting") this.#end(refusedError(address, reason || detail));
+        if (this.#state === "connecting") this.#end(refusedError(server.host, address, reason || detail));
         else this.#end(code === CLOSE_NORMAL ? undefined : closeError(code, reason, detail));
       },
     });
@@ -77,9 +77,11 @@ export class FrameStream {
     if (this.#state === "open") this.#socket.send(frame);
   }
 
-  /** Begins the closing handshake with 1000; `ended` follows when the server agreed. */
-  close(): void {
-    if (this.#state !== "ended") this.#socket.close(CLOSE_NORMAL, "");
+  /** Begins the closing handshake, with 1000 or what tells `error`; `ended` follows when the server agreed. */
+  close(error?: TinyMQError): void {
+    if (this.#state === "ended") return;
+    if (error === undefined) this.#socket.close(CLOSE_NORMAL, "");
+    else this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
   }
 
   /** Drops the connection; `ended` is called with `error` before this returns. */

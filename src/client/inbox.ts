@@ -18,7 +18,9 @@ export class Inbox {
   position = -1;
   offset = 0;
   redelivered = false;
-  readonly #deliveries = new Fifo<Delivery>();
+  /** How many of its earlier deliveries count. */
+  deliveries = 0;
+  readonly #waiting = new Fifo<Delivery>();
   /** The one that is being read. */
   #current = NOTHING;
   /** Its next run, and how many messages of the one before are left. */
@@ -27,7 +29,7 @@ export class Inbox {
 
   /** Adds a delivery of `count` messages. */
   push(delivery: Delivery, count: number): void {
-    this.#deliveries.push(delivery);
+    this.#waiting.push(delivery);
     this.length += count;
     this.bytes += delivery.messages.length;
   }
@@ -46,7 +48,7 @@ export class Inbox {
 
   /** Drops what waits. */
   clear(): void {
-    this.#deliveries.drain();
+    this.#waiting.drain();
     this.length = 0;
     this.bytes = 0;
     this.reader = new BatchReader(NOTHING.messages);
@@ -60,7 +62,7 @@ export class Inbox {
     if (this.#nextRun === this.#current.runs.length) {
       if (!this.reader.done) throw mismatch();
       this.bytes -= this.#current.messages.length;
-      this.#current = this.#deliveries.shift()!;
+      this.#current = this.#waiting.shift()!;
       this.reader = new BatchReader(this.#current.messages);
       this.position = this.#current.firstPosition - 1;
       this.#nextRun = 0;
@@ -70,6 +72,7 @@ export class Inbox {
     this.#left = run.count;
     this.offset = run.firstOffset - 1;
     this.redelivered = run.redelivered;
+    this.deliveries = run.deliveries;
   }
 }
 

@@ -19,11 +19,13 @@ export type {
   ConnectionOptions,
   ConnectionState,
   ConsumerOptions,
+  InvalidMessage,
   OutgoingMessage,
   PollOptions,
   ProducerOptions,
   RetryOptions,
   SendOptions,
+  StopOptions,
   SubscriberOptions,
 } from "./options.ts";
 export { Producer } from "./producer.ts";

@@ -1,15 +1,18 @@
 /** A message as a loop over a consumer sees it. */
 import type { Headers } from "../wire/encode.ts";
-import { milliseconds, type RetryOptions } from "./options.ts";
+import { describe, invalid } from "./check.ts";
+import type { RetryOptions } from "./options.ts";
 import type { Positions } from "./positions.ts";
 import type { Receiver } from "./receiver.ts";
+import { checkRetryOptions, milliseconds } from "./settings.ts";
 
 /** Of a message without headers. */
 export const NO_HEADERS: Headers = Object.freeze(Object.create(null));
 
 /**
- * One message that a loop returned. It is settled once, by `ack`, `retry` or `reject`; after that, and after
- * the connection that delivered it is lost or closed, the three do nothing.
+ * One message that a loop returned. It is settled once, by `ack`, `retry` or `reject`; after that the three do
+ * nothing. On a closed consumer they throw `DeadConnectionUsed`. Where the connection that delivered it was lost and
+ * came back they have no effect, for the message is delivered again; `consumer.flush()` tells.
  */
 export class ConsumedMessage<T> {
   /** The producer's id: 0 to 2^53-1, not necessarily unique. */
@@ -21,6 +24,11 @@ export class ConsumedMessage<T> {
   readonly offset: number;
   /** Whether it was delivered before, to any consumer. */
   readonly redelivered: boolean;
+  /**
+   * The number of this delivery: 1 at first. Earlier ones count if the message was retried, or if a program had it
+   * that did not end well.
+   */
+  readonly attempt: number;
   readonly #receiver: Receiver;
   readonly #positions: Positions;
   readonly #position: number;
@@ -33,28 +41,42 @@ export class ConsumedMessage<T> {
     this.headers = inbox.reader.headers() ?? NO_HEADERS;
     this.offset = inbox.offset;
     this.redelivered = inbox.redelivered;
+    this.attempt = inbox.deliveries + 1;
     this.#receiver = receiver;
     this.#positions = receiver.positions;
     this.#position = inbox.position;
   }
 
-  /** Acknowledges it: it is consumed. Sent to the server within 50 ms. */
+  /** Acknowledges it: it is consumed. Sent to the server within 50 ms. Throws `DeadConnectionUsed`. */
   ack(): void {
+    this.#check();
     this.#receiver.done(this.#positions, this.#position);
   }
 
   /**
    * Gives it back, to be delivered again. In exclusive and standby mode the messages behind it are delivered
    * again too, after it, so that order is kept; but if the program holds a later message, and in shared mode,
-   * it alone is given back.
+   * it alone is given back. Throws `DeadConnectionUsed` and INVALID_ARGUMENT.
    */
-  retry(options: RetryOptions = {}): void {
-    const delayMs = milliseconds(options.delay, "delay");
-    this.#receiver.retry(this.#positions, this.#position, options.reason ?? "", delayMs);
+  retry(options?: RetryOptions): void {
+    this.#check();
+    checkRetryOptions(options);
+    const delayMs = milliseconds(options?.delay, "delay");
+    this.#receiver.retry(this.#positions, this.#position, options?.reason ?? "", delayMs);
   }
 
-  /** Moves it to the dead-letter topic, with the reason; at most 1,024 bytes of it are kept. */
+  /**
+   * Moves it to the dead-letter topic, with the reason; at most 1,024 bytes of it are kept. Throws
+   * `DeadConnectionUsed` and INVALID_ARGUMENT.
+   */
   reject(reason: string): void {
+    this.#check();
+    if (typeof reason !== "string") throw invalid(`reject() takes a reason, text, not ${describe(reason)}`);
     this.#receiver.reject(this.#positions, this.#position, reason);
+  }
+
+  #check(): void {
+    const { trouble } = this.#receiver.connection;
+    if (trouble !== undefined) throw trouble;
   }
 }

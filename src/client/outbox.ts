@@ -5,8 +5,14 @@
  * Always holds: order is the order of `add`; a batch has a seq from the moment it is first sent, seqs in
  * flight are without gaps; each batch settles exactly once; `held` is the bytes of all batches not settled.
  */
-import { OutcomeUnknown, SendBufferFull, type TinyMQError, WrongAck } from "../errors.ts";
-import { type Delivery, type Limits, ProduceRequest, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
+import { OutcomeUnknown, SendBufferFull, TinyMQError, WrongAck } from "../errors.ts";
+import {
+  type Delivery,
+  type Limits,
+  type MessageRange,
+  ProduceRequest,
+  ProduceResponse,
+} from "../gen/tinymq/v1/queue.ts";
 import { BatchWriter, type Headers } from "../wire/encode.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { readAcked } from "../wire/frames.ts";
@@ -17,18 +23,24 @@ import {
   MAX_BATCHES_IN_FLIGHT,
   MAX_MESSAGE_BYTES,
 } from "../wire/limits.ts";
-import { Batch } from "./batch.ts";
+import { Batch, type Group } from "./batch.ts";
 import { deadConnection, rejectionError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
-import { type ConnectionSettings, randomId } from "./options.ts";
+import { type ConnectionSettings, randomId } from "./settings.ts";
 
 /** A batch of this many bytes is sent at once. The server's frames have so much room beside a message. */
 const FLUSH_BYTES = 64 * KiB;
 
+/** However many a server allows. */
+const MOST_IN_FLIGHT = 65_536;
+
+const NO_MESSAGES: readonly MessageRange[] = [];
+
 export class Outbox implements ConnectionOwner {
   readonly method = "Produce";
   readonly heartbeat = encodeFrame(ProduceRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } });
+  readonly finish = encodeFrame(ProduceRequest, { kind: { oneofKind: "finish", finish: {} } });
   readonly connection: Connection;
   /** Bytes that `add` takes before it throws. */
   readonly maxHeld: number;
@@ -65,8 +77,8 @@ export class Outbox implements ConnectionOwner {
   }
 
   /**
-   * Adds one message; the promise settles with the batch that it goes in. Throws what `BatchWriter.add`
-   * throws, and `SendBufferFull`.
+   * Adds one message, and returns the batch that it goes in. Messages of a `group` travel with none but their
+   * own. Throws what `BatchWriter.add` throws, and `SendBufferFull`.
    */
   add(
     id: number,
@@ -74,21 +86,25 @@ export class Outbox implements ConnectionOwner {
     headers: Headers | undefined,
     delayMs: number,
     ttlMs: number,
-  ): Promise<void> {
+    group: Group | undefined,
+  ): Batch {
     if (this.#held >= this.maxHeld) {
       throw new SendBufferFull(
         `${this.#held} bytes are unacknowledged, the limit is ${this.maxHeld}: await earlier sends`,
       );
     }
     let batch = this.#open;
-    if (batch !== undefined && (batch.delayMs !== delayMs || batch.ttlMs !== ttlMs)) {
+    if (
+      batch !== undefined &&
+      (batch.delayMs !== delayMs || batch.ttlMs !== ttlMs || batch.group !== group)
+    ) {
       this.#seal(batch);
       this.#pump();
       batch = undefined;
     }
     this.#held += this.#writer.add(id, body, headers);
     if (batch === undefined) {
-      batch = new Batch(delayMs, ttlMs);
+      batch = new Batch(delayMs, ttlMs, group);
       this.#open = batch;
       if (!this.#flushScheduled) {
         this.#flushScheduled = true;
@@ -99,7 +115,7 @@ export class Outbox implements ConnectionOwner {
       this.#seal(batch);
       this.#pump();
     }
-    return batch.settled;
+    return batch;
   }
 
   /** Nothing more will be answered: everything rejects with `error`. */
@@ -131,7 +147,8 @@ export class Outbox implements ConnectionOwner {
   opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" } {
     const { kind } = decodeFrame(ProduceResponse, frame);
     if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
-    const { instance, known, limits } = kind.opened;
+    const { instance, known, lastSeq, limits } = kind.opened;
+    if (known && lastSeq >= this.#nextSeq) throw sharedProducerId(lastSeq, this.#nextSeq);
     // Only a server that kept its memory can have stored what it does not remember being sent.
     if (this.#instance !== "" && !known && instance === this.#instance) this.#giveUp();
     this.#instance = instance;
@@ -147,8 +164,8 @@ export class Outbox implements ConnectionOwner {
       case "acked":
         return this.#acked(kind.acked.seq);
       case "rejected": {
-        const { seq, code, message } = kind.rejected;
-        return this.#rejected(seq, rejectionError(code, message));
+        const { seq, code, message, messages } = kind.rejected;
+        return this.#rejected(seq, rejectionError(code, message), messages);
       }
       case "heartbeat":
         return;
@@ -172,7 +189,7 @@ export class Outbox implements ConnectionOwner {
   #limit({ maxMessageBytes, maxFrameBytes, maxBatchMessages, maxInFlight }: Limits): void {
     this.#writer.maxMessageBytes = maxMessageBytes || MAX_MESSAGE_BYTES;
     this.#maxBatchMessages = maxBatchMessages || MAX_BATCH_MESSAGES;
-    this.#maxInFlight = maxInFlight || MAX_BATCHES_IN_FLIGHT;
+    this.#maxInFlight = Math.min(maxInFlight || MAX_BATCHES_IN_FLIGHT, MOST_IN_FLIGHT);
     // What is below this and one more message must fit into a frame.
     const room =
       maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
@@ -188,12 +205,12 @@ export class Outbox implements ConnectionOwner {
     this.#pump();
   }
 
-  /** Batch `seq` was refused. Throws `WrongAck` if it is not the oldest in flight. */
-  #rejected(seq: number, error: TinyMQError): void {
+  /** These messages of batch `seq` were refused. Throws `WrongAck` if it is not the oldest in flight. */
+  #rejected(seq: number, error: TinyMQError, messages: readonly MessageRange[]): void {
     this.#expect(seq);
     const first = this.#inFlight.first()!.seq;
     if (seq !== first) throw new WrongAck(`batch ${seq} was rejected before batch ${first} was answered`);
-    this.#settle(this.#inFlight.shift()!, error);
+    this.#settle(this.#inFlight.shift()!, error, messages);
     this.#pump();
   }
 
@@ -229,9 +246,9 @@ export class Outbox implements ConnectionOwner {
     this.#open = undefined;
   }
 
-  #settle(batch: Batch, error: TinyMQError | undefined): void {
+  #settle(batch: Batch, error: TinyMQError | undefined, refused = NO_MESSAGES): void {
     this.#held -= batch.encoded!.size;
-    batch.settle(error);
+    batch.settle(error, refused);
     if (this.#onSettled.length === 0) return;
     const listeners = this.#onSettled;
     this.#onSettled = [];
@@ -243,4 +260,13 @@ export class Outbox implements ConnectionOwner {
     if (first !== undefined && seq >= first && seq <= this.#inFlight.last()!.seq) return;
     throw new WrongAck(`the server answered batch ${seq}, which is not in flight`);
   }
+}
+
+/** Ids are random: only a program that was given this one can have sent with it. */
+function sharedProducerId(lastSeq: number, nextSeq: number): TinyMQError {
+  return new TinyMQError(
+    "ABORTED",
+    `another producer uses this producer_id: the server has its batch ${lastSeq}, this one has sent ${nextSeq - 1}; ` +
+      "give each producer an id of its own",
+  );
 }

@@ -2,8 +2,10 @@
  * What one consume stream was delivered, by position, and what of it is settled.
  *
  * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending
- * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`.
+ * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`; `answered` counts each
+ * position at most once.
  */
+import { HeldBytes } from "./held-bytes.ts";
 
 /** The positions from `from` on and below `to`. */
 export interface Range {
@@ -18,9 +20,15 @@ export class Positions {
   handed = 0;
   /** The stream is gone: settling its messages does nothing any more. */
   ended = false;
+  /** Positions that the program settled, in any way; what a rewind gave back is not among them. */
+  answered = 0;
+  /** How many of those the server says it has settled. */
+  confirmed = 0;
+  readonly #held = new HeldBytes();
   #floor = 0;
-  /** The floor that the server was told. */
+  /** The floor that the server was told, and `handed`. */
   #told = 0;
+  #toldHanded = 0;
   readonly #above: Range[] = [];
   /** Positions in `#above`. */
   #settledAbove = 0;
@@ -35,9 +43,20 @@ export class Positions {
     return this.end - this.#floor - this.#settledAbove;
   }
 
-  /** Whether something is done that the server was not told. */
+  /** Bytes of what is unsettled. */
+  get heldBytes(): number {
+    return this.#held.bytes;
+  }
+
+  /** Whether something was handed out or is done that the server was not told. */
   get isDirty(): boolean {
-    return this.#floor > this.#told || this.#done.length > 0;
+    return this.#floor > this.#told || this.#done.length > 0 || this.handed > this.#toldHanded;
+  }
+
+  /** The positions from `end` on and below `to` came, in so many bytes. */
+  received(to: number, bytes: number): void {
+    this.#held.add(this.end, to, bytes);
+    this.end = to;
   }
 
   isSettled(position: number): boolean {
@@ -59,11 +78,13 @@ export class Positions {
   done(position: number): void {
     if (position === this.#floor) {
       // In order: the hot case.
+      this.#answer(position, position + 1);
       this.#floor = position + 1;
       this.#raise();
       return;
     }
     if (this.isSettled(position)) return;
+    this.#answer(position, position + 1);
     this.#insert(position, position + 1);
     const last = this.#done.at(-1);
     if (last !== undefined && last.to === position) last.to += 1;
@@ -73,23 +94,32 @@ export class Positions {
   /** Everything unsettled below `count` is done. */
   doneBelow(count: number): void {
     if (count <= this.#floor) return;
+    for (const { from, to } of this.#unsettledIn(this.#floor, count)) this.#answer(from, to);
     this.#floor = count;
     this.#raise();
   }
 
-  /** [from, to) is settled, and the server knows or will be told in another way. */
-  settled(from: number, to: number): void {
+  /** `position`, which is not settled, is retried or rejected: the server was told. */
+  answer(position: number): void {
+    this.#answer(position, position + 1);
+    this.#insert(position, position + 1);
+    this.#raise();
+  }
+
+  /** The unsettled of [from, to) were given back by a rewind, or are discarded: the server knows. */
+  gone(from: number, to: number): void {
     const start = Math.max(from, this.#floor);
     if (start >= to) return;
+    for (const range of this.#unsettledIn(start, to)) this.#held.release(range.from, range.to);
     this.#insert(start, to);
     this.#raise();
   }
 
   /**
-   * What the server was not told yet, and then counts as told: all below `count` is done, and so are the
-   * ranges.
+   * What the server was not told yet, and then counts as told: all below `count` is done, so are the ranges, and all
+   * below `handed` was handed out.
    */
-  take(): { count: number | undefined; ranges: Range[] } {
+  take(): { count: number | undefined; ranges: Range[]; handed: number | undefined } {
     const count = this.#floor > this.#told ? this.#floor : undefined;
     this.#told = this.#floor;
     const done = this.#done.sort((a, b) => a.from - b.from);
@@ -102,7 +132,35 @@ export class Positions {
       if (last?.to === from) last.to = range.to;
       else ranges.push({ from, to: range.to });
     }
-    return { count, ranges };
+    return { count, ranges, handed: this.takeHanded() };
+  }
+
+  /** All below it was handed out, and the server does not know; it then counts as told. */
+  takeHanded(): number | undefined {
+    const { handed } = this;
+    // An acknowledgement says it, too.
+    const told = Math.max(this.#toldHanded, this.#told);
+    this.#toldHanded = handed;
+    return handed > told ? handed : undefined;
+  }
+
+  /** The program settled [from, to), of which nothing was settled. */
+  #answer(from: number, to: number): void {
+    this.answered += to - from;
+    this.#held.release(from, to);
+  }
+
+  /** What is not settled of [from, to). */
+  #unsettledIn(from: number, to: number): Range[] {
+    const gaps: Range[] = [];
+    let position = from;
+    for (let index = this.#indexOf(from); position < to; index++) {
+      const range = this.#above[index];
+      const gapEnd = Math.min(to, range?.from ?? to);
+      if (gapEnd > position) gaps.push({ from: position, to: gapEnd });
+      position = range?.to ?? to;
+    }
+    return gaps;
   }
 
   /** The index of the first range that ends above `position`. */

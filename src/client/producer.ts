@@ -1,21 +1,25 @@
 /** The producer: sends messages to one topic. */
+import { TinyMQError } from "../errors.ts";
+import { didYouMean } from "../wire/did-you-mean.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
-import { parseDuration, parseSize } from "../wire/units.ts";
+import { parseDuration } from "../wire/units.ts";
+import type { Batch, Group } from "./batch.ts";
+import { describe, invalid } from "./check.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
+import type { ConnectionState, OutgoingMessage, ProducerOptions, SendOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
 import {
   type ConnectionSettings,
-  type ConnectionState,
+  checkSendOptions,
   connectionSettings,
   deliveryOf,
   milliseconds,
-  type OutgoingMessage,
-  type ProducerOptions,
-  type SendOptions,
-} from "./options.ts";
-import { Outbox } from "./outbox.ts";
+  millisecondsFrom1,
+  sizeFrom1,
+} from "./settings.ts";
 
 const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
@@ -28,11 +32,11 @@ export class Producer<T = string> {
   readonly #settings: ConnectionSettings;
   readonly #codec: Encoder<T>;
   readonly #closeTimeoutMs: number;
+  /** With `unique`: numbers of its own would begin anew with each producer, and what they name be dropped. */
+  readonly #needsIds: boolean;
   readonly #outbox: Outbox;
   readonly #connection: Connection;
   #nextId = 0;
-  /** Of the batch that the last `send()` went in. */
-  #batchSettled: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -40,15 +44,17 @@ export class Producer<T = string> {
    * characters.
    */
   constructor(host: string, port: number, topic: string, options: ProducerOptions<T> = {}) {
-    this.#settings = connectionSettings(host, port, topic, options);
+    this.#settings = connectionSettings("producer", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Encoder<T>);
     this.#closeTimeoutMs = parseDuration(options.closeTimeout ?? DEFAULT_CLOSE_TIMEOUT_MS, "closeTimeout");
+    const uniqueMs = millisecondsFrom1(options.unique, "unique");
+    this.#needsIds = uniqueMs > 0;
     this.#outbox = new Outbox(
       this.#settings,
       deliveryOf(options.delivery),
-      milliseconds(options.unique, "unique"),
-      parseSize(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
+      uniqueMs,
+      sizeFrom1(options.maxUnacknowledged ?? DEFAULT_MAX_UNACKNOWLEDGED, "maxUnacknowledged"),
     );
     this.#connection = this.#outbox.connection;
   }
@@ -81,13 +87,8 @@ export class Producer<T = string> {
   send(message: T, id?: number, options?: SendOptions): Promise<void> {
     try {
       this.#check();
-      const settled = this.#add(message, id, options?.headers, options);
-      // Each send has a promise of its own: `then()` makes one for less than a pair of settling functions
-      // costs. The first of a batch gets the batch's, so that a loop which awaits every send saves a
-      // microtask.
-      if (settled === this.#batchSettled) return settled.then();
-      this.#batchSettled = settled;
-      return settled;
+      if (options !== undefined) checkSendOptions(options);
+      return this.#add(message, id, options?.headers, options, undefined).sent();
     } catch (thrown) {
       return Promise.reject(thrown);
     }
@@ -99,22 +100,24 @@ export class Producer<T = string> {
    * one may be stored. `options.headers` are for messages that have none of their own.
    */
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
-    const batches = new Set<Promise<void>>();
-    let failure: { error: unknown } | undefined;
-    for (const { body, id, headers } of messages) {
+    const group: Group = { failure: undefined };
+    const batches = new Set<Batch>();
+    checkSendOptions(options);
+    checkMessages(messages);
+    for (const message of messages) {
+      const { body, id, headers } = checkMessage(message);
       while (this.#outbox.held * 2 >= this.#outbox.maxHeld && this.#connection.trouble === undefined) {
         await this.#outbox.nextSettled();
       }
-      if (failure !== undefined) break;
+      if (group.failure !== undefined) break;
       this.#check();
-      const settled = this.#add(body, id, headers ?? options?.headers, options);
-      if (batches.has(settled)) continue;
-      batches.add(settled);
-      settled.catch((error) => {
-        failure ??= { error };
-      });
+      batches.add(this.#add(body, id, headers ?? options?.headers, options, group));
     }
-    await Promise.all(batches);
+    for (const batch of batches) {
+      if (group.failure !== undefined) throw group.failure;
+      await batch.settled;
+    }
+    if (group.failure !== undefined) throw group.failure;
   }
 
   /**
@@ -152,12 +155,50 @@ export class Producer<T = string> {
     if (this.#closing !== undefined) throw deadConnection(undefined);
   }
 
-  #add(message: T, id: number | undefined, headers?: Headers, options?: SendOptions): Promise<void> {
+  #add(
+    message: T,
+    id: number | undefined,
+    headers: Headers | undefined,
+    options: SendOptions | undefined,
+    group: Group | undefined,
+  ): Batch {
     const delayMs = options === undefined ? 0 : milliseconds(options.delay, "delay");
-    const ttlMs = options === undefined ? 0 : milliseconds(options.ttl, "ttl");
-    const body = this.#codec.encode(message);
-    const settled = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs);
+    const ttlMs = options === undefined ? 0 : millisecondsFrom1(options.ttl, "ttl");
+    if (id === undefined && this.#needsIds) throw invalid("with `unique` every message needs an id");
+    const body = this.#encode(message);
+    const batch = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs, group);
     if (id === undefined) this.#nextId += 1;
-    return settled;
+    return batch;
   }
+  #encode(message: T): string | Uint8Array {
+    try {
+      return this.#codec.encode(message);
+    } catch (thrown) {
+      if (thrown instanceof TinyMQError) throw thrown;
+      throw invalid(`the codec cannot encode the body: ${(thrown as Error | undefined)?.message}`, thrown);
+    }
+  }
+}
+
+const MESSAGE_KEYS = ["body", "id", "headers"];
+
+/** Throws INVALID_ARGUMENT unless it can be looped over. */
+function checkMessages(messages: unknown): void {
+  if (typeof messages === "object" && messages !== null && Symbol.iterator in messages) return;
+  throw invalid(
+    `sendBatch() takes an array or other iterable of { body, id, headers }, not ${describe(messages)}`,
+  );
+}
+
+/** One message of `sendBatch`. Throws INVALID_ARGUMENT unless it has a body, and nothing unknown instead. */
+function checkMessage<T>(message: OutgoingMessage<T>): OutgoingMessage<T> {
+  if (typeof message !== "object" || message === null || !("body" in message)) {
+    throw invalid(`a message of sendBatch() is { body, id, headers }, not ${describe(message)}`);
+  }
+  for (const key in message) {
+    if (key !== "body" && key !== "id" && key !== "headers") {
+      throw invalid(`a message of sendBatch() has no ${JSON.stringify(key)}${didYouMean(key, MESSAGE_KEYS)}`);
+    }
+  }
+  return message;
 }

@@ -16,34 +16,44 @@ import {
 } from "../gen/tinymq/v1/queue.ts";
 import { deadConnection, protocolError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import { Demand } from "./demand.ts";
+import { Demand, type Prefetch } from "./demand.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
 import { Inbox } from "./inbox.ts";
-import { type ConnectionSettings, randomId } from "./options.ts";
 import type { Positions } from "./positions.ts";
+import { type ConnectionSettings, randomId } from "./settings.ts";
 import { Settlements } from "./settlements.ts";
 
 export class Receiver implements ConnectionOwner {
   readonly method = "Consume";
   readonly heartbeat = encodeFrame(ConsumeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } });
+  readonly finish = encodeFrame(ConsumeRequest, { kind: { oneofKind: "finish", finish: {} } });
   readonly connection: Connection;
   readonly demand: Demand;
   readonly inbox = new Inbox();
   readonly #settings: ConnectionSettings;
   readonly #mode: ConsumeMode;
+  readonly #decode: () => string | undefined;
   readonly #consumerId = randomId();
   readonly #settlements: Settlements;
   /** Rewinds without an answer: what is delivered until then was sent before, and is discarded. */
   #rewinding = 0;
+  /** Called after each settlement and end of a loop, while the consumer stops. */
+  onProgress: (() => void) | undefined;
 
-  /** `prefetch`: maximum unsettled messages held by the consumer. */
-  constructor(settings: ConnectionSettings, mode: ConsumeMode, prefetch: number) {
+  /** `decode` takes the body that the inbox stands on; where it cannot, it says why, and the message is rejected. */
+  constructor(
+    settings: ConnectionSettings,
+    mode: ConsumeMode,
+    prefetch: Prefetch,
+    decode: () => string | undefined,
+  ) {
     const { clock } = settings;
     this.#settings = settings;
     this.#mode = mode;
+    this.#decode = decode;
     this.connection = new Connection(settings, this);
     this.#settlements = new Settlements(this.connection, clock);
-    this.demand = new Demand(this.connection, this.#settlements, clock, prefetch);
+    this.demand = new Demand(this.connection, this.#settlements, this.inbox, clock, prefetch);
   }
 
   /** What the current stream delivered, and what became of it. */
@@ -53,24 +63,28 @@ export class Receiver implements ConnectionOwner {
 
   /** Steps the inbox to the next message, unless others wait or none is there. Throws DATA_LOSS. */
   take(): boolean {
-    if (this.demand.waiting || !this.#step()) return false;
-    this.demand.taken(this.inbox.length);
-    return true;
+    const { demand } = this;
+    demand.window?.asked(this.inbox.length);
+    const taken = !demand.waiting && this.#step();
+    demand.ask();
+    return taken;
   }
 
-  /** `position` is done. A second time, or on a stream that ended, nothing happens. */
+  /** `position` is done. A second time nothing happens; on a stream that ended, the next `flush()` tells. */
   done(positions: Positions, position: number): void {
-    const { demand } = this;
-    const wasFull = demand.isFull;
     this.#settlements.done(positions, position);
-    // A loop that held all it may have asks for more as soon as it may.
-    if (wasFull && demand.loops > 0) demand.ask();
+    this.#settled();
+  }
+
+  /** `done` for who asks for the next message then, and so for what there is room for. */
+  doneBeforeTake(positions: Positions, position: number): void {
+    this.#settlements.done(positions, position);
   }
 
   /** Everything that was handed out is done. */
   doneAll(): void {
     this.#settlements.doneAll();
-    if (this.demand.loops > 0) this.demand.ask();
+    this.#settled();
   }
 
   /** Gives `position` back: it is delivered again, after `delayMs`. */
@@ -80,26 +94,28 @@ export class Receiver implements ConnectionOwner {
     // Order counts, unless the program works on a later message already: it must not lose that one.
     if (shared || positions.hasUnsettled(position + 1, positions.handed)) {
       this.#settlements.settle(position, Outcome.RETRY, reason, delayMs);
-      return;
+    } else {
+      this.#rewind(positions, position, reason, delayMs);
     }
-    this.flush();
-    positions.settled(position, positions.end);
-    positions.handed = positions.end;
-    this.inbox.clear();
-    this.#rewinding += 1;
-    const rewind = { position, reason, delayMs };
-    this.connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "rewind", rewind } }));
+    this.#settled();
   }
 
   /** Sends `position` to the dead-letter topic. */
   reject(positions: Positions, position: number, reason: string): void {
-    if (positions.ended || positions.isSettled(position)) return;
+    if (positions.ended) return this.#settlements.late(positions, position);
+    if (positions.isSettled(position)) return;
     this.#settlements.settle(position, Outcome.REJECT, reason, 0);
+    this.#settled();
   }
 
   /** Sends what is acknowledged, now. */
-  flush(): void {
-    this.#settlements.flush();
+  tell(): void {
+    this.#settlements.tell();
+  }
+
+  /** Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown`. */
+  flush(): Promise<void> {
+    return this.#settlements.flush();
   }
 
   /** Nothing more will come: who waits fails with `error`. */
@@ -134,6 +150,8 @@ export class Receiver implements ConnectionOwner {
       case "empty":
         this.demand.empty(kind.empty.pullId, this.#rewinding > 0);
         break;
+      case "settled":
+        return this.#settlements.confirmed(kind.settled.count);
       case "rewound":
         if (this.#rewinding === 0) throw protocolError("a rewind was answered that nobody asked for");
         this.#rewinding -= 1;
@@ -150,7 +168,7 @@ export class Receiver implements ConnectionOwner {
   }
 
   leaving(): void {
-    this.flush();
+    this.tell();
   }
 
   /** The stream is gone, and all that it delivered with it. */
@@ -159,10 +177,26 @@ export class Receiver implements ConnectionOwner {
     this.demand.reset();
     this.inbox.clear();
     this.#rewinding = 0;
+    this.onProgress?.();
   }
 
   ended(error: TinyMQError): void {
     this.fail(deadConnection(error));
+  }
+
+  #rewind(positions: Positions, position: number, reason: string, delayMs: number): void {
+    this.tell();
+    positions.gone(position, positions.end);
+    positions.handed = positions.end;
+    this.inbox.clear();
+    this.#rewinding += 1;
+    const rewind = { position, reason, delayMs };
+    this.connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "rewind", rewind } }));
+  }
+
+  #settled(): void {
+    this.demand.ask();
+    this.onProgress?.();
   }
 
   #delivered(delivery: Delivered): void {
@@ -170,20 +204,19 @@ export class Receiver implements ConnectionOwner {
     let count = 0;
     for (const run of delivery.runs) count += run.count;
     const discarded = this.#rewinding > 0;
-    this.demand.delivered(delivery.pullId, count, discarded);
+    this.demand.delivered(delivery.pullId, count, delivery.messages.length, discarded);
     const first = delivery.firstPosition;
     if (count === 0) throw protocolError("a delivery without messages");
-    if (first < positions.end) throw protocolError(`position ${first} was used before`);
-    const end = first + count;
-    positions.settled(positions.end, first);
-    positions.end = end;
+    if (first !== positions.end) throw protocolError(`position ${first} came, and not ${positions.end}`);
+    positions.received(first + count, delivery.messages.length);
     if (discarded) {
-      positions.settled(first, end);
-      positions.handed = end;
+      positions.gone(first, positions.end);
+      positions.handed = positions.end;
     } else {
       this.inbox.push(delivery, count);
     }
     while (this.demand.waiting && this.#step()) this.#hand();
+    this.demand.handedOut(delivery.pullId);
   }
 
   /** Hands the message that the inbox stands on to whose turn it is. */
@@ -192,20 +225,35 @@ export class Receiver implements ConnectionOwner {
     try {
       waiter.take();
     } catch (thrown) {
+      // Its headers cannot be read: what follows cannot be trusted either.
       waiter.fail(thrown);
+      throw thrown;
     }
   }
 
+  /** Steps to the next message that the program can have; one whose body it cannot decode is rejected. */
   #step(): boolean {
+    const { inbox, positions } = this;
+    while (this.#read()) {
+      positions.handed = inbox.position + 1;
+      // Before it is decoded: that may be what the program dies of.
+      this.#settlements.handed(inbox.redelivered);
+      this.demand.window?.taken();
+      const why = this.#decode();
+      if (why === undefined) return true;
+      this.reject(positions, inbox.position, why);
+    }
+    return false;
+  }
+
+  #read(): boolean {
     try {
-      if (!this.inbox.next()) return false;
+      return this.inbox.next();
     } catch (thrown) {
       // What follows a delivery that cannot be read cannot be trusted either.
       const error = toTinyMQError(thrown);
       this.connection.fail(error);
       throw error;
     }
-    this.positions.handed = this.inbox.position + 1;
-    return true;
   }
 }

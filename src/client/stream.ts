@@ -20,12 +20,19 @@ const LAST_CHANCE_MS = 50;
 /** How long the closing handshake may take, in ms, before the socket is dropped. */
 const CLOSE_LIMIT_MS = 2_000;
 
+/** What a server may announce; what is outside is taken for the nearest. ms. */
+const LEAST_HEARTBEAT_MS = 50;
+const LONGEST_HEARTBEAT_MS = 3_600_000;
+const LONGEST_SILENCE_MS = 24 * 3_600_000;
+
 /** Who uses the stream. `opened` and `receive` may throw: the stream then ends with that error. */
 export interface StreamUser {
   /** The first frame. */
   readonly openFrame: Uint8Array<ArrayBuffer>;
   /** Sent when nothing else was for the heartbeat interval. */
   readonly heartbeat: Uint8Array<ArrayBuffer>;
+  /** The last frame of a stream that ends well. */
+  readonly finish: Uint8Array<ArrayBuffer>;
   /** The server's first frame, which opens the stream. Returns the limits that it states. */
   opened(frame: Uint8Array): Limits | undefined;
   /** Every later frame. */
@@ -78,8 +85,11 @@ export class Stream {
     this.#frames.send(frame);
   }
 
-  /** Closes well. Resolves when the server agreed, or after a time limit. */
-  close(): Promise<void> {
+  /**
+   * Closes: well, behind the finish frame, or because of `error`, which the server is told. Resolves when the
+   * server agreed, and so has taken all that was sent before, or after a time limit.
+   */
+  close(error?: TinyMQError): Promise<void> {
     if (this.#state === "ended") return Promise.resolve();
     const ended = new Promise<void>((resolve) => this.#onEnd.push(resolve));
     if (this.#state !== "closing") {
@@ -87,7 +97,8 @@ export class Stream {
       this.#cancelTimer();
       const hung = new TinyMQError("UNAVAILABLE", "the server did not answer the closing handshake");
       this.#cancelTimer = this.#clock.after(CLOSE_LIMIT_MS, () => this.abort(hung));
-      this.#frames.close();
+      if (error === undefined) this.#frames.send(this.#user.finish);
+      this.#frames.close(error);
     }
     return ended;
   }
@@ -109,8 +120,9 @@ export class Stream {
     this.#state = "open";
     const limits = this.#user.opened(frame);
     this.#wasOpen = true;
-    this.#heartbeatMs = limits?.heartbeatMs || HEARTBEAT_MS;
-    this.#deadAfterMs = limits?.deadAfterMs || this.#heartbeatMs * DEAD_AFTER_HEARTBEATS;
+    this.#heartbeatMs = within(limits?.heartbeatMs || HEARTBEAT_MS, LEAST_HEARTBEAT_MS, LONGEST_HEARTBEAT_MS);
+    const deadAfterMs = limits?.deadAfterMs || this.#heartbeatMs * DEAD_AFTER_HEARTBEATS;
+    this.#deadAfterMs = within(deadAfterMs, 2 * this.#heartbeatMs, LONGEST_SILENCE_MS);
     // The user may have closed it.
     if (this.#state !== "open") return;
     this.#cancelTimer();
@@ -139,4 +151,8 @@ export class Stream {
     this.#user.ended(error, this.#wasOpen);
     for (const resolve of this.#onEnd) resolve();
   }
+}
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, value));
 }

@@ -1,23 +1,19 @@
 /** The subscriber: sees what is sent to one topic, live, and consumes nothing. */
-import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { type TinyMQError, toTinyMQError } from "../errors.ts";
 import { type Published, SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
 import type { BatchReader } from "../wire/decode.ts";
 import type { Headers } from "../wire/encode.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { MiB } from "../wire/limits.ts";
-import { deadConnection, unexpectedAnswer } from "./close-error.ts";
+import { deadConnection, undecodable, unexpectedAnswer } from "./close-error.ts";
 import { type Decoder, text } from "./codecs.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
 import { Inbox } from "./inbox.ts";
 import { NO_HEADERS } from "./message.ts";
-import {
-  type ConnectionSettings,
-  type ConnectionState,
-  connectionSettings,
-  countFrom1,
-  type SubscriberOptions,
-} from "./options.ts";
+import { MissedCounter } from "./missed-counter.ts";
+import type { ConnectionState, SubscriberOptions } from "./options.ts";
+import { type ConnectionSettings, connectionSettings, countFrom1 } from "./settings.ts";
 
 const DEFAULT_BUFFER = 10_000;
 /** Bytes that wait for a slow loop, whatever `buffer` says. */
@@ -33,25 +29,47 @@ export interface PublishedMessage<T> {
 
 type Step<T> = IteratorResult<PublishedMessage<T>>;
 
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ value: undefined, done: true });
+
+/** A step of a loop that waits for a message. */
+class WaitingStep<T> {
+  readonly step: Promise<Step<T>>;
+  isOver = false;
+  #resolve!: (step: Step<T> | Promise<Step<T>>) => void;
+
+  constructor() {
+    this.step = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  end(step: Step<T> | Promise<Step<T>>): void {
+    this.isOver = true;
+    this.#resolve(step);
+  }
+}
+
 /** Sees the messages of one topic, at most once each. `initConn()` first, `close()` last. */
 export class Subscriber<T = string> {
   readonly #settings: ConnectionSettings;
   readonly #codec: Decoder<T>;
+  readonly #onInvalid: SubscriberOptions<T>["onInvalid"];
   readonly #buffer: number;
   readonly #connection: Connection;
   readonly #missed = new MissedCounter();
   readonly #inbox = new Inbox();
-  /** Each resolves the step of a loop that waits. */
-  readonly #waiters = new Fifo<(step: Step<T> | Promise<Step<T>>) => void>();
+  /** Steps of loops that wait, the oldest first. */
+  readonly #waiters = new Fifo<WaitingStep<T>>();
 
   /**
    * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
    * characters.
    */
   constructor(host: string, port: number, topic: string, options: SubscriberOptions<T> = {}) {
-    this.#settings = connectionSettings(host, port, topic, options);
+    this.#settings = connectionSettings("subscriber", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
     this.#codec = options.codec ?? (text as unknown as Decoder<T>);
+    this.#onInvalid = options.onInvalid;
     this.#buffer = countFrom1(options.buffer ?? DEFAULT_BUFFER, "buffer");
     this.#connection = new Connection(this.#settings, this.#owner());
   }
@@ -61,7 +79,7 @@ export class Subscriber<T = string> {
     return this.#connection.state;
   }
 
-  /** Messages that were published since `initConn()` and that this subscriber will not see. */
+  /** Messages that were published since `initConn()` and that this subscriber's loops do not see. */
   get missed(): number {
     return this.#missed.missed;
   }
@@ -72,17 +90,34 @@ export class Subscriber<T = string> {
   }
 
   /**
-   * Loops over the messages from now on, without end. Messages wait in the buffer while nobody loops. Ends
-   * when the subscriber is closed. Throws `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a body that the
-   * codec refuses; a new loop goes on behind it.
+   * Loops over the messages from now on, without end. Messages wait in the buffer while nobody loops. While one step
+   * of a loop waits, another is the same: a loop is for one worker. Ends when the subscriber is closed. Throws
+   * `DeadConnectionUsed` or CANCELLED.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<PublishedMessage<T>> {
     let ended = false;
+    let waiting: WaitingStep<T> | undefined;
     const loop: AsyncIterableIterator<PublishedMessage<T>> = {
-      next: () => (ended ? Promise.resolve({ value: undefined, done: true }) : this.#next()),
+      next: () => {
+        if (waiting?.isOver === false) return waiting.step;
+        if (ended) return Promise.resolve(DONE);
+        try {
+          const message = this.#take();
+          if (message !== undefined) return Promise.resolve({ value: message, done: false });
+        } catch (thrown) {
+          return Promise.reject(thrown);
+        }
+        const { trouble } = this.#connection;
+        if (trouble !== undefined)
+          return this.#connection.isClosedWell ? Promise.resolve(DONE) : Promise.reject(trouble);
+        waiting = new WaitingStep<T>();
+        this.#waiters.push(waiting);
+        return waiting.step;
+      },
       return: () => {
         ended = true;
-        return Promise.resolve({ value: undefined, done: true });
+        if (waiting?.isOver === false) this.#leave(waiting);
+        return Promise.resolve(DONE);
       },
       [Symbol.asyncIterator]: () => loop,
     };
@@ -100,30 +135,34 @@ export class Subscriber<T = string> {
     return this.close();
   }
 
-  #next(): Promise<Step<T>> {
-    if (this.#inbox.length > 0) return this.#take();
-    const { trouble } = this.#connection;
-    if (trouble === undefined) return new Promise((resolve) => this.#waiters.push(resolve));
-    if (this.#connection.isClosedWell) return Promise.resolve({ value: undefined, done: true });
-    return Promise.reject(trouble);
+  #leave(waiting: WaitingStep<T>): void {
+    for (let index = 0; index < this.#waiters.length; index++) {
+      if (this.#waiters.at(index) === waiting) this.#waiters.splice(index, 1);
+    }
+    waiting.end(DONE);
   }
 
-  /** The oldest message that waits; there is one. */
-  #take(): Promise<Step<T>> {
-    try {
+  /** The oldest message that waits and that the codec takes; undefined if there is none. */
+  #take(): PublishedMessage<T> | undefined {
+    while (this.#inbox.length > 0) {
       const reader = this.#step();
-      const message = {
-        id: reader.id,
-        body: this.#codec.decode(reader),
-        headers: reader.headers() ?? NO_HEADERS,
-      };
-      return Promise.resolve({ value: message, done: false });
-    } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      return Promise.reject(
-        new TinyMQError("DATA_LOSS", `a message cannot be decoded: ${why}`, { cause: thrown }),
-      );
+      const headers = reader.headers() ?? NO_HEADERS;
+      try {
+        return { id: reader.id, body: this.#codec.decode(reader), headers };
+      } catch (thrown) {
+        this.#missed.missed += 1;
+        this.#tellInvalid(reader.id, headers, thrown);
+      }
     }
+    return undefined;
+  }
+
+  #tellInvalid(id: number, headers: Headers, cause: unknown): void {
+    const onInvalid = this.#onInvalid;
+    if (onInvalid === undefined) return;
+    const error = undecodable(id, cause);
+    // In a microtask, so that what it throws is the program's uncaught error and changes nothing here.
+    queueMicrotask(() => onInvalid(error, { id, headers }));
   }
 
   /** Steps over the oldest message that waits. Throws DATA_LOSS where it cannot be read, and ends the connection. */
@@ -146,7 +185,10 @@ export class Subscriber<T = string> {
       { firstPosition: 0, runs: [{ firstOffset: 0, count, redelivered: false, deliveries: 0 }], messages },
       count,
     );
-    while (this.#waiters.length > 0 && inbox.length > 0) this.#waiters.shift()!(this.#take());
+    while (this.#waiters.length > 0 && inbox.length > 0) {
+      const message = this.#take();
+      if (message !== undefined) this.#waiters.shift()!.end({ value: message, done: false });
+    }
     while (inbox.length > this.#buffer || (inbox.length > 0 && inbox.bytes > BUFFER_BYTES)) {
       this.#step();
       this.#missed.missed += 1;
@@ -154,15 +196,15 @@ export class Subscriber<T = string> {
   }
 
   #end(error: TinyMQError | undefined): void {
-    for (const resolve of this.#waiters.drain()) {
-      resolve(error === undefined ? { value: undefined, done: true } : Promise.reject(error));
-    }
+    for (const waiting of this.#waiters.drain())
+      waiting.end(error === undefined ? DONE : Promise.reject(error));
   }
 
   #owner(): ConnectionOwner {
     return {
       method: "Subscribe",
       heartbeat: encodeFrame(SubscribeRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } }),
+      finish: encodeFrame(SubscribeRequest, { kind: { oneofKind: "finish", finish: {} } }),
       openFrame: () => {
         const { topic, token } = this.#settings;
         return encodeFrame(SubscribeRequest, { kind: { oneofKind: "open", open: { topic, token } } });
@@ -192,36 +234,5 @@ export class Subscriber<T = string> {
       default:
         throw unexpectedAnswer(kind.oneofKind);
     }
-  }
-}
-
-/**
- * How many messages a subscriber missed, told by the running counts that the server sends.
- *
- * Always holds: `#expected` is the running count after all that was seen or counted as missed, in `#epoch`.
- */
-export class MissedCounter {
-  /** Published on the topic while we were subscribed, and not seen. */
-  missed = 0;
-  #epoch: string | undefined;
-  #expected = 0;
-
-  /** A stream is open. What was published between two streams was missed; before the first it was not. */
-  opened(epoch: string, published: number): void {
-    if (this.#epoch !== undefined) return this.seen(epoch, published, 0);
-    this.#epoch = epoch;
-    this.#expected = published;
-  }
-
-  /** `count` messages came, `published` ones were published before them in this epoch. */
-  seen(epoch: string, published: number, count: number): void {
-    if (epoch !== this.#epoch) {
-      // The topic was made anew. What the old one published last nobody can tell any more.
-      this.#epoch = epoch;
-      this.#expected = 0;
-    }
-    // A count from before a frame that was seen already tells nothing new.
-    if (published > this.#expected) this.missed += published - this.#expected;
-    this.#expected = Math.max(this.#expected, published + count);
   }
 }

@@ -15,7 +15,6 @@ import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { readSmallFile } from "./files.ts";
 import { handleRequest } from "./http.ts";
-import { loadCore, loadSnapshotFile } from "./later.ts";
 import { type Listeners, listen } from "./listen.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import { type Logger, SILENT, stackOf } from "./logger.ts";
@@ -125,7 +124,7 @@ export class TinyMQServer {
 
   async #restoreAndRun(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { preparePath, readSnapshot, retireSnapshot } = await loadSnapshotFile();
+    const { preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     this.#requireStarting();
     preparePath(path);
     const restored = await readSnapshot(broker, path, () => this.#requireStarting());
@@ -184,7 +183,7 @@ export class TinyMQServer {
 
   /** The core; the first call loads it. */
   #load(): Promise<Core> {
-    this.#loading ??= loadCore().then((module) => {
+    this.#loading ??= import("./core.ts").then((module) => {
       this.#core = new module.Core({
         options: this.options,
         logger: this.#logger,
@@ -202,8 +201,8 @@ export class TinyMQServer {
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
-    const { writeSnapshot } = await loadSnapshotFile();
-    const bytes = writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
+    const { writeSnapshot } = await import("./snapshot-file.ts");
+    const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 

@@ -50,7 +50,7 @@ test("an unknown producer goes on from its first unsettled batch, at the same an
   const producer = new TestProducer(world, "t", 1, 7);
   producer.send([message(7, "seven")]);
   expect(answers(producer.take())).toEqual(["opened false 6", "ack 7"]);
-  producer.link.end(1000);
+  producer.leave();
   // Forgotten by its clean end.
   expect(answers(new TestProducer(world, "t", 1, 8).take())).toEqual(["opened false 7"]);
   expect(answers(new TestProducer(new World(), "t", 1, 8).take())).toEqual(["opened false 7"]);
@@ -171,7 +171,7 @@ test("ids of a batch that was rejected may come again", () => {
   producer.send([message(1, "a".repeat(5_000))], { uniqueMs: 60_000 });
   producer.send([message(1, "b")], { uniqueMs: 60_000 });
   expect(answers(producer.take()).slice(1)).toEqual(["reject 1 8", "ack 2"]);
-  expect(world.broker.memoryUsed).toBe(world.memoryHeld);
+  world.checkMemory();
   expect(new TestConsumer(world, "t").fetch()).toEqual(["b"]);
 });
 
@@ -179,12 +179,12 @@ test("an id is unique for its whole time, though the topic was empty and unused 
   const world = new World({ idleTopicTtlMs: 1_000 });
   const producer = new TestProducer(world, "t");
   producer.send([message(1, "a")], { uniqueMs: 60_000, ttlMs: 10 });
-  producer.link.end(1000);
+  producer.leave();
   world.clock.advance(30_000);
   const again = new TestProducer(world, "t");
   again.send([message(1, "b")], { uniqueMs: 60_000 });
   expect(world.broker.shared.counters.duplicates).toBe(1);
-  again.link.end(1000);
+  again.leave();
   world.clock.advance(62_000);
   expect(world.broker.topics.size).toBe(0);
   expect(world.broker.shared.remembered.uniqueIds).toBe(0);

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { ConnInit, Poll } from "../../src/gen/tinymq/v0/message.ts";
 import { message, TestConsumer, TestProducer, TestSubscriber } from "../support/clients.ts";
+import { PRICES } from "../support/memory-count.ts";
 import { World } from "../support/world.ts";
 
 const HEARTBEAT = { oneofKind: "heartbeat", heartbeat: {} } as const;
@@ -108,8 +109,7 @@ test("messages with a time to live charge nothing when they are gone", () => {
   consumer.fetch();
   consumer.ack(1);
   world.clock.advance(5_000);
-  expect(world.memoryHeld).toBe(0);
-  expect(world.broker.memoryUsed).toBe(0);
+  expect(world.broker.memoryUsed).toBe(PRICES.topic);
 });
 
 test("ids charge nothing when they are forgotten, whatever their times were", () => {
@@ -119,23 +119,23 @@ test("ids charge nothing when they are forgotten, whatever their times were", ()
   producer.send([message(2, "a")], { uniqueMs: 2_000, ttlMs: 10 });
   world.clock.advance(6_000);
   expect(world.broker.shared.remembered.uniqueIds).toBe(0);
-  expect(world.broker.memoryUsed).toBe(0);
+  expect(world.broker.memoryUsed).toBe(PRICES.topic);
 });
 
 test("a topic goes when it was empty and unused for five minutes", () => {
   const world = new World();
   const producer = new TestProducer(world, "t");
   producer.send([message(1, "a")]);
-  producer.link.end(1000);
+  producer.leave();
   world.clock.advance(600_000);
   expect(world.broker.topics.size).toBe(1);
   const consumer = new TestConsumer(world, "t");
   consumer.fetch();
   consumer.ack(1);
-  consumer.link.end(1000);
+  consumer.leave();
   world.clock.advance(299_999);
   const subscriber = new TestSubscriber(world, "t");
-  subscriber.link.end(1000);
+  subscriber.leave();
   world.clock.advance(299_999);
   expect(world.broker.topics.size).toBe(1);
   world.clock.advance(1);
@@ -147,7 +147,7 @@ test("a topic goes though it only ever held delayed messages that expired", () =
   const world = new World();
   const producer = new TestProducer(world, "t");
   producer.send([message(1, "a")], { delayMs: 5_000, ttlMs: 1_000 });
-  producer.link.end(1000);
+  producer.leave();
   world.clock.advance(400_000);
   expect(world.broker.shared.counters.expired).toBe(1);
   expect(world.broker.topics.size).toBe(0);
@@ -157,11 +157,11 @@ test("a topic goes though it only ever held delayed messages that were purged", 
   const world = new World();
   const producer = new TestProducer(world, "t");
   producer.send([message(1, "a")], { delayMs: 5_000 });
-  producer.link.end(1000);
+  producer.leave();
   expect(world.broker.topics.get("t")?.purge()).toBe(1);
-  expect(world.broker.memoryUsed).toBe(0);
+  expect(world.broker.memoryUsed).toBe(PRICES.topic);
   world.clock.advance(300_000);
-  expect(world.broker.topics.size).toBe(0);
+  expect([world.broker.topics.size, world.broker.memoryUsed]).toEqual([0, 0]);
 });
 
 test("a topic that a refused consumer named goes too", () => {

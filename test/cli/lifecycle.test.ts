@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { identifyProcess } from "../../cli/process-identity.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { finish, makeState, until } from "./support.ts";
 
 const LINUX = process.platform === "linux";
@@ -125,7 +125,7 @@ describe("options", () => {
     writeFileSync(join(state.folder, "wrong.txt"), "another\n");
     const wrong = await state.run(["status", "--token-file", "wrong.txt"]);
     expect(wrong.code).toBe(1);
-    expect(wrong.stderr).toContain("but refuses to answer");
+    expect(wrong.stderr).toContain("but refused the request");
     await state.run(["stop"]);
   });
 

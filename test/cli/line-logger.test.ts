@@ -3,10 +3,10 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LineLoggerOptions } from "../../cli/line-logger.ts";
+import type { LineLoggerOptions } from "../../cli/daemon/line-logger.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinymq-logger-"));
-const SOURCE = JSON.stringify(join(import.meta.dir, "../../cli/line-logger.ts"));
+const SOURCE = JSON.stringify(join(import.meta.dir, "../../cli/daemon/line-logger.ts"));
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

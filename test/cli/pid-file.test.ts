@@ -13,9 +13,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PidFile } from "../../cli/pid-file.ts";
-import { identifyProcess, identifyThisProcess } from "../../cli/process-identity.ts";
-import { readRecord, type ServerRecord } from "../../cli/server-record.ts";
+import { PidFile } from "../../cli/daemon/pid-file.ts";
+import { identifyProcess, identifyThisProcess } from "../../cli/daemon/process-identity.ts";
+import { readRecord, type ServerRecord } from "../../cli/daemon/server-record.ts";
 import { endChildren, willEnd } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinymq-pid-file-"));
@@ -188,8 +188,8 @@ describe("many at once", () => {
 
   /** Claims each of the files in turn, as soon as it is there, and says which it got. */
   const CLAIMANT = `
-    import { PidFile } from ${JSON.stringify(join(import.meta.dir, "../../cli/pid-file.ts"))};
-    import { identifyThisProcess } from ${JSON.stringify(join(import.meta.dir, "../../cli/process-identity.ts"))};
+    import { PidFile } from ${JSON.stringify(join(import.meta.dir, "../../cli/daemon/pid-file.ts"))};
+    import { identifyThisProcess } from ${JSON.stringify(join(import.meta.dir, "../../cli/daemon/process-identity.ts"))};
     import { existsSync } from "node:fs";
     const record = { ...${JSON.stringify(self)}, ...identifyThisProcess() };
     const won = [];

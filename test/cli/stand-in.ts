@@ -4,7 +4,7 @@
  *
  * Usage: bun stand-in.ts FOLDER never|slowly|badly|unsaved     "ready" on standard output when it is ready
  */
-import { serve } from "../../cli/serve.ts";
+import { serve } from "../../cli/daemon/serve.ts";
 
 const [folder = "", manner = ""] = process.argv.slice(2);
 /** Longer than the tests' time limit for a stop. */
@@ -12,6 +12,7 @@ const SLOW_STEPS = 60;
 
 await serve(
   { folder, version: "0.0.0", options: {}, logLevel: "debug", logFormat: "text", log: "" },
+  () => process.stdout.write("ready\n"),
   ({ logger, onSnapshotProgress }) => ({
     host: "localhost",
     port: 1,
@@ -20,15 +21,14 @@ await serve(
       if (manner === "badly") setTimeout(() => Promise.reject(new Error("a mistake")), 1);
     },
     async stop() {
-      logger.info("the server stops");
+      logger?.info("the server stops");
       if (manner === "never") await new Promise(() => setInterval(() => {}, 1_000));
       if (manner === "unsaved") throw new Error("the disk is full");
       for (let step = 0; manner === "slowly" && step < SLOW_STEPS; step += 1) {
-        onSnapshotProgress();
+        onSnapshotProgress?.();
         await Bun.sleep(10);
       }
     },
   }),
-  () => process.stdout.write("ready\n"),
 );
 process.exit(0);

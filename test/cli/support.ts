@@ -3,9 +3,9 @@ import { afterAll } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { identifyProcess } from "../../cli/process-identity.ts";
-import { isLive, readRecord, type ServerRecord } from "../../cli/server-record.ts";
-import { PID_FILE } from "../../cli/state-folder.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
+import { isLive, readRecord, type ServerRecord } from "../../cli/daemon/server-record.ts";
+import { PID_FILE } from "../../cli/daemon/state-folder.ts";
 
 export const CLI = resolve(import.meta.dir, "../../cli");
 

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startInBackground } from "../../cli/background.ts";
-import { identifyProcess } from "../../cli/process-identity.ts";
-import type { Handover } from "../../cli/serve.ts";
-import { PID_FILE } from "../../cli/state-folder.ts";
+import { startInBackground } from "../../cli/daemon/background.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
+import type { Handover } from "../../cli/daemon/serve.ts";
+import { PID_FILE } from "../../cli/daemon/state-folder.ts";
 import { makeState, type State, until, willEnd } from "./support.ts";
 
 const STAND_IN = join(import.meta.dir, "stand-in.ts");
@@ -160,7 +160,7 @@ describe("stop", () => {
     const state = makeState();
     standIn(state, "unsaved");
     const { pid } = await until("the stand-in", () => state.record());
-    const message = `error: tinyMQ is stopped (pid ${pid}), but not well: the disk is full\n`;
+    const message = `error: tinyMQ is stopped (pid ${pid}), but with an error: the disk is full\n`;
     expect(await state.run(["stop"])).toEqual({ code: 1, stdout: "", stderr: message });
     expect(readdirSync(state.home)).toEqual([]);
   });
@@ -185,7 +185,7 @@ test("status of a server that is there and does not answer", async () => {
   writePidFile(state, silent.pid);
   const { code, stdout, stderr } = await state.run(["status"]);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toContain(`tinyMQ is there (pid ${silent.pid}, ws://localhost:1), but does not answer`);
+  expect(stderr).toContain(`tinyMQ is running (pid ${silent.pid}, ws://localhost:1), but does not answer`);
 });
 
 test("a mistake in one handler is logged, and costs nobody the server", async () => {
@@ -213,7 +213,7 @@ describe("starting a process that does not become a server", () => {
     const entry = join(state.folder, "dies.ts");
     writeFileSync(entry, "console.error('last words'); process.exit(7);");
     const told = handover(state);
-    const start = startInBackground(told, entry);
+    const start = startInBackground(told, undefined, entry);
     await expect(start).rejects.toThrow(
       `the server ended before it was ready (exit code 7); its log: ${told.log}`,
     );
@@ -229,7 +229,7 @@ describe("starting a process that does not become a server", () => {
       `await Bun.write(${JSON.stringify(pidPath)}, String(process.pid)); setInterval(() => {}, 1000);`,
     );
     const patience = new AbortController();
-    const start = startInBackground(handover(state), entry, patience.signal);
+    const start = startInBackground(handover(state), patience.signal, entry);
     const pid = Number(
       await until("the process", () =>
         Bun.file(pidPath)

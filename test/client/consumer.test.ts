@@ -54,7 +54,7 @@ test("a poll pulls, and is null only by its own empty", async () => {
   const { consumer, stream } = await connected();
   const poll = consumer.poll();
   const pull = await stream.expect("pull");
-  expect(pull).toMatchObject({ maxMessages: 2_048, waitMs: 0 });
+  expect(pull).toMatchObject({ maxMessages: 1_024, maxBytes: 1024 * 1024, waitMs: 0 });
   empty(stream, pull.pullId);
   expect(await poll).toBeNull();
 });
@@ -90,7 +90,7 @@ test("an acknowledgement is on the wire within 50 ms, without a pull", async () 
 });
 
 test("after a backlog the next delivery is asked for ahead of need", async () => {
-  const { consumer, stream } = await connected({ prefetch: 64 });
+  const { consumer, stream } = await connected({ prefetch: 128 });
   const first = consumer.poll();
   const pull = await stream.expect("pull");
   expect(pull.maxMessages).toBe(64);
@@ -103,7 +103,7 @@ test("after a backlog the next delivery is asked for ahead of need", async () =>
   await first;
   for (let index = 1; index < 40; index++) expect(await consumer.poll()).toEqual([index, `${index}`]);
   const refill = await stream.expect("pull");
-  expect(refill).toMatchObject({ maxMessages: 32, waitMs: 0 });
+  expect(refill).toMatchObject({ maxMessages: 64, waitMs: 0 });
   expect(refill.ack!.count).toBeGreaterThanOrEqual(32);
   empty(stream, refill.pullId);
 });
@@ -113,7 +113,7 @@ test("a poll waits, and polls at once are answered in their order", async () => 
   const polls = [consumer.poll({ wait: "1s" }), consumer.poll({ wait: 1_000 }), consumer.poll({ wait: 5 })];
   const pulls = [await stream.expect("pull"), await stream.expect("pull"), await stream.expect("pull")];
   expect(pulls[0]!.waitMs).toBeGreaterThan(900);
-  expect(pulls.map((pull) => pull.maxMessages)).toEqual([2_048, 1, 1]);
+  expect(pulls.map((pull) => pull.maxMessages)).toEqual([1_024, 1, 1]);
   empty(stream, pulls[2]!.pullId);
   expect(await polls[2]).toBeNull();
   deliver(stream, pulls[0]!.pullId, 0, ["a", "b"]);
@@ -158,16 +158,17 @@ test("a loop keeps pulls waiting, gives messages whole, and coming back acknowle
     },
   });
   const { value: message } = (await first) as { value: ConsumedMessage<string> };
-  expect(message).toMatchObject({ id: 1, body: "a", offset: 70, redelivered: true, deliveries: 0 });
+  expect(message).toMatchObject({ id: 1, body: "a", offset: 70, redelivered: true, attempt: 1 });
   expect(Object.keys(message.headers)).toEqual([]);
   const { value: second } = (await loop.next()) as { value: ConsumedMessage<string> };
-  expect(second).toMatchObject({ id: 0, body: "", offset: 90, redelivered: false, deliveries: 0 });
+  expect(second).toMatchObject({ id: 0, body: "", offset: 90, redelivered: false, attempt: 1 });
   expect({ ...second.headers }).toEqual({ k: "" });
   await loop.return!();
   expect(await ackedUpTo(stream, 1)).toEqual([]);
   await consumer.close();
   await stream.closed;
   // The message that the loop was left at is not acknowledged.
+  expect(await stream.take()).toEqual({ oneofKind: "finish", finish: {} });
   expect(stream.frames).toHaveLength(0);
 });
 
@@ -196,9 +197,7 @@ test("messages are settled one by one, in any order, as ranges", async () => {
   messages[3]!.ack();
   messages[0]!.ack();
   clock.advance(50);
-  let frame = await stream.take();
-  while (frame.oneofKind === "pull") frame = await stream.take();
-  expect(frame).toEqual({ oneofKind: "ack", ack: { count: 4 } });
+  await ackedUpTo(stream, 4);
 });
 
 test("retry rewinds: what is behind comes again, deliveries on their way are discarded", async () => {
@@ -340,19 +339,35 @@ test("a standby stands in line, its polls wait for the lock, and it hears of its
   expect(states).toEqual(["connecting", "standby", "open", "closed"]);
 });
 
-test("a body that the codec refuses goes to the dead-letter topic, and is told", async () => {
+test("a body that the codec refuses goes to the dead-letter topic, is told, and polls and loops go on", async () => {
+  const told: [string, number, string][] = [];
   const consumer = new Consumer<{ n: number }>("127.0.0.1", server.port, "t", {
     codec: json<{ n: number }>(),
+    onInvalid: (error, { id, headers }) =>
+      told.push([error.code, id, `${Object.keys(headers).length} ${error.message}`]),
   });
   const [{ stream }] = await Promise.all([server.consume(), consumer.initConn()]);
   const poll = consumer.poll();
   deliver(stream, (await stream.expect("pull")).pullId, 0, ["{", '{"n":1}', "{"]);
-  expect(await failure(poll)).toMatchObject({ code: "DATA_LOSS" });
+  expect(await poll).toEqual([1, { n: 1 }]);
   const settle = await stream.expect("settle");
   expect(settle).toMatchObject({ position: 0, count: 1, outcome: 2 });
-  expect(settle.reason).toStartWith("its body cannot be decoded");
-  expect(await consumer.poll()).toEqual([1, { n: 1 }]);
-  expect(await failure(consumer.poll())).toMatchObject({ code: "DATA_LOSS" });
+  expect(settle.reason).toStartWith("message 0: its body cannot be decoded");
+  // Nothing but an invalid one is here: the poll asks for another.
+  const second = consumer.poll();
+  expect(await stream.expect("settle")).toMatchObject({ position: 2, outcome: 2 });
+  empty(stream, (await stream.expect("pull")).pullId);
+  expect(await second).toBeNull();
+  const loop = consumer[Symbol.asyncIterator]();
+  const next = loop.next();
+  deliver(stream, (await stream.expect("pull")).pullId, 3, ["{", '{"n":2}']);
+  expect((await next).value.body).toEqual({ n: 2 });
+  expect(told.map(([code, id]) => [code, id])).toEqual([
+    ["DATA_LOSS", 0],
+    ["DATA_LOSS", 2],
+    ["DATA_LOSS", 3],
+  ]);
+  expect(told[0]![2]).toStartWith("0 message 0: its body cannot be decoded");
 });
 
 test("a delivery that breaks the protocol ends the connection", async () => {
@@ -426,6 +441,7 @@ test("close tells what is acknowledged and adds nothing", async () => {
   await consumer.poll();
   await consumer.close();
   expect((await stream.expect("ack")).count).toBe(1);
+  await stream.expect("finish");
   await stream.closed;
   expect(stream.frames).toHaveLength(0);
 });

@@ -33,8 +33,10 @@ export class FakeStream<In extends { kind: Kind }, Out extends { kind: Kind }> {
   readonly protocols: string | null;
   /** Resolves with the close code and reason when the stream ended. */
   readonly closed: Promise<{ code: number; reason: string }>;
-  /** Frames of the client that no test has taken. */
+  /** Frames of the client that no test has taken, without those that only say what was handed out. */
   readonly frames: Uint8Array[] = [];
+  /** What the client said in frames of their own that it handed out. */
+  readonly handed: number[] = [];
   socket!: ServerWebSocket<unknown>;
   readonly #in: MessageType<In>;
   readonly #out: MessageType<Out>;
@@ -78,6 +80,11 @@ export class FakeStream<In extends { kind: Kind }, Out extends { kind: Kind }> {
   }
 
   received(frame: Uint8Array): void {
+    const { kind } = this.#in.fromBinary(frame);
+    if (kind.oneofKind === "handed") {
+      this.handed.push((kind as unknown as { handed: { count: number } }).handed.count);
+      return;
+    }
     this.frames.push(new Uint8Array(frame));
     this.#waiting.shift()?.();
   }
@@ -182,19 +189,24 @@ export function batchOf(first: number, bodies: readonly string[]): Uint8Array {
   return writer.seal().messages.slice();
 }
 
-/** Answers a pull with messages of consecutive offsets that equal their positions. */
+/**
+ * Answers a pull with messages of consecutive offsets that equal their positions; `deliveries`, if it is given, is
+ * how many of their earlier ones count.
+ */
 export function deliver(
   stream: ConsumeStream,
   pullId: number,
   firstPosition: number,
   bodies: readonly string[],
+  deliveries?: number,
 ): void {
+  const again = { redelivered: deliveries !== undefined, deliveries: deliveries ?? 0 };
   stream.send({
     oneofKind: "delivered",
     delivered: {
       pullId,
       firstPosition,
-      runs: [{ firstOffset: firstPosition, count: bodies.length, redelivered: false, deliveries: 0 }],
+      runs: [{ firstOffset: firstPosition, count: bodies.length, ...again }],
       messages: batchOf(firstPosition, bodies),
     },
   });

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { bytes, type Codec, json, protobuf, type StandardSchema, text } from "../../src/client/codecs.ts";
 import { Inbox } from "../../src/client/inbox.ts";
-import { milliseconds } from "../../src/client/options.ts";
+import { MissedCounter } from "../../src/client/missed-counter.ts";
 import { delayBefore, reconnectPolicy } from "../../src/client/reconnect.ts";
-import { MissedCounter } from "../../src/client/subscriber.ts";
+import { milliseconds } from "../../src/client/settings.ts";
 import { Limits } from "../../src/gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../../src/wire/decode.ts";
 import { BatchWriter } from "../../src/wire/encode.ts";

@@ -16,7 +16,7 @@ import {
   WrongAck,
 } from "../../src/index.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { FakeServer, failure, messagesOf, type ProduceStream } from "./fake-server.ts";
+import { FakeServer, failure, LIMITS, messagesOf, type ProduceStream } from "./fake-server.ts";
 
 let server: FakeServer;
 beforeEach(() => {
@@ -71,11 +71,11 @@ test("without an id the producer numbers from 0", async () => {
 test("a batch is split where options differ, and order is kept", async () => {
   const { producer, stream } = await connected({ unique: "10m" });
   const sent = [
-    producer.send("a"),
+    producer.send("a", 0),
     producer.send("b", 1, { delay: "1s" }),
     producer.send("c", 2, { delay: 1_000 }),
     producer.send("d", 3, { ttl: "2s" }),
-    producer.send("e"),
+    producer.send("e", 4),
   ];
   const batches = [];
   for (let count = 0; count < 4; count++) batches.push(await stream.expect("batch"));
@@ -146,6 +146,72 @@ test("a rejected batch rejects its sends by code, the others stand", async () =>
   await stream.expect("batch");
   ack(stream, 5);
   await sent;
+});
+
+test("of a batch that is stored in part each send has its own fate, in the order of sending", async () => {
+  const { producer, stream } = await connected();
+  const fates: string[] = [];
+  const sent = Array.from("abcdefgh", (body, index) =>
+    // One of them with options: a batch of its own, in the middle.
+    producer.send(body, index, index === 6 ? { ttl: "1m" } : undefined).then(
+      () => fates.push(body),
+      (error: Error) => fates.push(`${body} ${error.name}`),
+    ),
+  );
+  for (let batch = 0; batch < 3; batch++) await stream.expect("batch");
+  const messages = [
+    { first: 0, count: 1 },
+    { first: 2, count: 2 },
+    { first: 5, count: 1 },
+  ];
+  stream.send({ oneofKind: "rejected", rejected: { seq: 1, code: 8, message: "full", messages } });
+  ack(stream, 3);
+  await Promise.all(sent);
+  expect(fates).toEqual(["a QueueFull", "b", "c QueueFull", "d QueueFull", "e", "f QueueFull", "g", "h"]);
+});
+
+test("a sendBatch fails by its own messages, and never by those of others", async () => {
+  const { producer, stream } = await connected();
+  const sent = [
+    producer.send("a"),
+    producer.sendBatch([{ body: "b" }, { body: "c" }]),
+    producer.send("d"),
+    failure(producer.sendBatch([{ body: "e" }, { body: "f" }])),
+  ];
+  const bodies = [];
+  for (let count = 0; count < 4; count++)
+    bodies.push(messagesOf((await stream.expect("batch")).messages).map(([, body]) => body));
+  expect(bodies).toEqual([["a"], ["b", "c"], ["d"], ["e", "f"]]);
+  const messages = [{ first: 1, count: 1 }];
+  ack(stream, 3);
+  stream.send({ oneofKind: "rejected", rejected: { seq: 4, code: 8, message: "full", messages } });
+  expect(await Promise.all(sent)).toMatchObject([undefined, undefined, undefined, { name: "QueueFull" }]);
+});
+
+test("a clean end is said in a frame; a client that gives up does not say it", async () => {
+  const { producer, stream } = await connected();
+  await producer.close();
+  expect(await stream.take()).toEqual({ oneofKind: "finish", finish: {} });
+  expect(await stream.closed).toMatchObject({ code: 1000 });
+  const broken = await connected();
+  ack(broken.stream, 9);
+  expect((await broken.stream.closed).code).not.toBe(1000);
+  expect(broken.stream.frames).toHaveLength(0);
+});
+
+test("a producer_id that another program uses is found out", async () => {
+  const producer = new Producer("127.0.0.1", server.port, "t", { reconnect: FAST });
+  const [{ stream }] = await Promise.all([server.produce(), producer.initConn()]);
+  stream.cut();
+  const next = await server.accept<ProduceStream>();
+  const sent = failure(producer.send("a"));
+  await next.expect("open");
+  const opened = { instance: "one", known: true, lastSeq: 1, limits: LIMITS };
+  next.send({ oneofKind: "opened", opened });
+  const error = await sent;
+  expect(error).toBeInstanceOf(DeadConnectionUsed);
+  expect(error.message).toContain("another producer uses this producer_id");
+  expect(error.cause).toMatchObject({ code: "ABORTED" });
 });
 
 test("an answer for a batch that is not in flight is WrongAck and the end", async () => {
@@ -338,7 +404,6 @@ test("what cannot be is refused at once", async () => {
   expect(await failure(producer.send("a"))).toMatchObject({
     message: "not connected: await initConn() first",
   });
-  expect(await failure(new Producer("not a host", 1, "t").initConn())).toBeInstanceOf(TinyMQError);
 });
 
 test("close waits for what is in flight; a second close is the first", async () => {

@@ -9,6 +9,7 @@ import { FakeClock } from "../support/fake-clock.ts";
 import { LIMITS } from "./fake-server.ts";
 
 const HEARTBEAT = frame({ oneofKind: "heartbeat", heartbeat: {} });
+const FINISH = frame({ oneofKind: "finish", finish: {} });
 const OPEN = frame({
   oneofKind: "open",
   open: { topic: "t", token: "", mode: 0, consumerId: new Uint8Array(0) },
@@ -43,6 +44,7 @@ function harness(openLimitMs = 1_000) {
     {
       openFrame: OPEN,
       heartbeat: HEARTBEAT,
+      finish: FINISH,
       opened: (frame) => {
         calls.push(`opened ${kindOf(frame)}`);
         return { ...LIMITS, heartbeatMs: 100, deadAfterMs: 300 };

@@ -75,15 +75,39 @@ test("reconnect: what was published meanwhile is missed", async () => {
   expect(subscriber.missed).toBe(3);
 });
 
-test("a body that cannot be decoded is thrown, and the next loop goes on behind it", async () => {
-  const subscriber = new Subscriber<number>("127.0.0.1", server.port, "t", { codec: json<number>() });
+test("a body that cannot be decoded is told and counts as missed, and the loop goes on", async () => {
+  const told: [string, number][] = [];
+  const subscriber = new Subscriber<number>("127.0.0.1", server.port, "t", {
+    codec: json<number>(),
+    onInvalid: (error, { id }) => told.push([error.code, id]),
+  });
   const [stream] = await Promise.all([accept("e", 0), subscriber.initConn()]);
+  const loop = subscriber[Symbol.asyncIterator]();
+  const waiting = loop.next();
   publish(stream, 0, ["{", "2"]);
-  const looping = async () => {
-    for await (const message of subscriber) return message.body;
-  };
-  expect(await failure(looping())).toMatchObject({ code: "DATA_LOSS" });
-  expect(await looping()).toBe(2);
+  expect((await waiting).value.body).toBe(2);
+  publish(stream, 2, ["{"]);
+  publish(stream, 3, ["{", "4"]);
+  expect((await loop.next()).value.body).toBe(4);
+  expect(subscriber.missed).toBe(3);
+  expect(told).toEqual([
+    ["DATA_LOSS", 0],
+    ["DATA_LOSS", 2],
+    ["DATA_LOSS", 3],
+  ]);
+  await subscriber.close();
+});
+
+test("a loop that is left while it waits swallows nothing, and who asks again misses nothing", async () => {
+  const { subscriber, stream } = await connected();
+  const left = subscriber[Symbol.asyncIterator]();
+  const step = left.next();
+  await left.return!();
+  expect(await step).toMatchObject({ done: true });
+  const loop = subscriber[Symbol.asyncIterator]();
+  const races = Array.from({ length: 10 }, () => loop.next());
+  publish(stream, 5, ["a"]);
+  for (const race of races) expect((await race).value.body).toBe("a");
   await subscriber.close();
 });
 

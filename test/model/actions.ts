@@ -8,7 +8,7 @@ import {
 } from "../../src/gen/tinymq/v1/queue.ts";
 import { idBytes, type PullRequest } from "../support/clients.ts";
 import type { Link, World } from "../support/world.ts";
-import { type Model, ModelConsumer } from "./model.ts";
+import { type Model, ModelConsumer, type ModelMessage } from "./model.ts";
 import type { Observer } from "./observer.ts";
 import type { Of, Operation } from "./operations.ts";
 import type { Producing } from "./producing.ts";
@@ -19,7 +19,6 @@ const MODES = ["exclusive", "standby", "shared"] as const;
 const WIRE_MODES = [ConsumeMode.EXCLUSIVE, ConsumeMode.STANDBY, ConsumeMode.SHARED];
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * 1_024;
-const CLEAN = 1000;
 const ABNORMAL = 1006;
 
 export class Actions {
@@ -46,7 +45,7 @@ export class Actions {
         this.#withProducer(operation.who, (sim) => this.#producing.resend(sim, operation.back));
         return;
       case "endProducer":
-        this.#withProducer(operation.who, (sim) => this.end(sim, operation.clean));
+        this.#withProducer(operation.who, (sim) => this.end(sim, operation));
         return;
       case "pull":
         this.#withConsumer(operation.who, false, (sim) => this.#pullWith(sim, operation));
@@ -59,6 +58,11 @@ export class Actions {
           this.#ack(sim, sim.consumer.lease.length - operation.back),
         );
         return;
+      case "handed":
+        this.#withConsumer(operation.who, false, (sim) =>
+          this.#handed(sim, sim.consumer.lease.length - operation.back),
+        );
+        return;
       case "settle":
         this.#withConsumer(operation.who, false, (sim) => this.#settle(sim, operation));
         return;
@@ -69,14 +73,14 @@ export class Actions {
         this.#with(
           operation.who,
           (sim) => sim.kind === "consumer",
-          (sim) => this.end(sim, operation.clean),
+          (sim) => this.end(sim, operation),
         );
         return;
       case "endSubscriber":
         this.#with(
           operation.who,
           (sim) => sim.kind === "subscriber",
-          (sim) => this.end(sim, true),
+          (sim) => this.end(sim, operation),
         );
         return;
       case "socket":
@@ -148,34 +152,38 @@ export class Actions {
     const link = this.#world.connect("Subscribe");
     topic.subscribers += 1;
     const base = this.#base(link, topicName, false);
-    this.#sims.set(link.socket, { ...base, kind: "subscriber", opens: topic.publishedCount, seen: [] });
+    const told = topic.publishedCount;
+    this.#sims.set(link.socket, { ...base, kind: "subscriber", opens: told, seen: [], told });
     const kind = { oneofKind: "open", open: { topic: topicName, token: "" } } as const;
     link.receive(SubscribeRequest.toBinary({ kind }));
   }
 
-  /** The client goes, with a close frame or without. */
-  end(sim: Sim, clean: boolean): void {
+  /** The client goes, with a finish frame or without, with a close frame or (1006) without. */
+  end(sim: Sim, { finish, code }: { finish: boolean; code: number }): void {
+    // It may have ended in between.
+    if (!this.#sims.has(sim.link.socket)) return;
+    const clean = sim.old ? code !== ABNORMAL : finish;
+    if (finish && !sim.old) this.#finish(sim);
     this.#sims.delete(sim.link.socket);
     if (sim.kind === "consumer" && sim.old && clean) this.#doneBelow(sim, sim.consumer.lease.length);
     this.#observer.ended(sim, clean);
-    sim.link.end(clean ? CLEAN : ABNORMAL);
+    sim.link.end(code);
   }
 
   heartbeat(sim: Sim): void {
     sim.lastSent = this.#model.now;
-    const kind = { oneofKind: "heartbeat", heartbeat: {} } as const;
     if (sim.old) sim.link.session.pong();
-    else if (sim.kind === "producer") sim.link.receive(ProduceRequest.toBinary({ kind }));
-    else if (sim.kind === "consumer") sim.link.receive(ConsumeRequest.toBinary({ kind }));
-    else sim.link.receive(SubscribeRequest.toBinary({ kind }));
+    else this.#sendAny(sim, { oneofKind: "heartbeat", heartbeat: {} });
   }
 
-  pull(sim: SimConsumer, { max = 0, bytes = 0, wait = 0, ack, settles = [] }: PullRequest): void {
+  pull(sim: SimConsumer, { max = 0, bytes = 0, wait = 0, ack, settles = [], handed }: PullRequest): void {
     const { consumer } = sim;
     sim.pulls += 1;
+    consumer.handed = Math.max(consumer.handed, handed ?? 0);
     if (ack !== undefined) this.#doneBelow(sim, ack);
     for (const { position, count, delayMs = 0 } of settles) {
-      consumer.topic.giveBack(consumer.take(position, position + count), true, delayMs);
+      for (const run of this.#take(consumer, position, position + count))
+        sim.topic.giveBack(run, true, delayMs);
     }
     consumer.pulls.push({
       id: sim.pulls,
@@ -194,13 +202,25 @@ export class Actions {
         waitMs: wait,
         settles: settles.map((settle) => ({ reason: "", delayMs: 0, ...settle })),
         ...(ack === undefined ? {} : { ack: { count: ack } }),
+        ...(handed === undefined ? {} : { handed: { count: handed } }),
       },
     });
   }
 
   #base(link: Link, topicName: string, old: boolean) {
     const topic = this.#model.topic(topicName);
-    return { link, topic, old, frozen: false, lastSent: this.#model.now, closes: null };
+    const mayBeRefused = this.#observer.mayBeRefused(topicName);
+    return { link, topic, old, frozen: false, lastSent: this.#model.now, closes: null, mayBeRefused };
+  }
+
+  #finish(sim: Sim): void {
+    this.#sendAny(sim, { oneofKind: "finish", finish: {} });
+  }
+
+  #sendAny(sim: Sim, kind: (ProduceRequest & ConsumeRequest & SubscribeRequest)["kind"]): void {
+    if (sim.kind === "producer") sim.link.receive(ProduceRequest.toBinary({ kind }));
+    else if (sim.kind === "consumer") sim.link.receive(ConsumeRequest.toBinary({ kind }));
+    else sim.link.receive(SubscribeRequest.toBinary({ kind }));
   }
 
   #simOf(consumer: ModelConsumer): SimConsumer {
@@ -227,25 +247,34 @@ export class Actions {
     sim.link.receive(ConsumeRequest.toBinary({ kind }));
   }
 
-  #doneBelow(sim: SimConsumer, count: number): void {
-    sim.topic.done(sim.consumer.take(0, count));
+  /** Takes positions out of the lease to settle them: those below were handed to the program, too. */
+  #take(consumer: ModelConsumer, from: number, to: number): ModelMessage[][] {
+    const runs = consumer.take(from, to);
+    consumer.handed = Math.max(consumer.handed, to);
+    consumer.settle(runs.reduce((sum, run) => sum + run.length, 0));
+    return runs;
   }
 
-  #pullWith(sim: SimConsumer, { max, bytes, wait, ack, retry }: Of<"pull">): void {
+  #doneBelow(sim: SimConsumer, count: number): void {
+    for (const run of this.#take(sim.consumer, 0, count)) sim.topic.done(run);
+  }
+
+  #pullWith(sim: SimConsumer, { max, bytes, wait, ack, retry, handed }: Of<"pull">): void {
     const { length } = sim.consumer.lease;
     if (sim.consumer.pulls.length >= 64) return;
     const request: PullRequest = { max, bytes, wait: wait * 1_000 };
     if (ack <= length) request.ack = length - ack;
+    if (handed <= length) request.handed = length - handed;
     if (retry && length > 0) request.settles = [{ position: length - 1, count: 1, outcome: 1 }];
     this.pull(sim, request);
   }
 
   #poll(sim: SimConsumer): void {
+    // It has one answer at a time; one that polls without reading is no client of the first version.
+    if (sim.consumer.pulls.length > 0) return;
     this.#doneBelow(sim, sim.consumer.lease.length);
     const turn = this.#observer.nextTurn();
     const pull = { id: 0, turn, max: 1, bytes: 2 ** 20, wait: 0, deadline: this.#model.now };
-    // It has one answer at a time; one that polls without reading is no client of the first version.
-    if (sim.consumer.pulls.length > 0) return;
     sim.consumer.pulls.push(pull);
     sim.lastSent = this.#model.now;
     sim.link.receive(Poll.toBinary({ topic: "" }));
@@ -258,14 +287,23 @@ export class Actions {
     this.#consume(sim, { oneofKind: "ack", ack: { count } });
   }
 
+  #handed(sim: SimConsumer, count: number): void {
+    if (count < 0) return;
+    const { consumer } = sim;
+    if (count > consumer.lease.length) this.#misused(sim);
+    else consumer.handed = Math.max(consumer.handed, count);
+    this.#consume(sim, { oneofKind: "handed", handed: { count } });
+  }
+
   #settle(sim: SimConsumer, { back, count, outcome, delay }: Of<"settle">): void {
     const { consumer, topic } = sim;
     const position = Math.max(0, consumer.lease.length - back);
     const many = Math.min(count, consumer.lease.length - position);
-    const messages = consumer.take(position, position + many);
-    if (outcome === 0) topic.done(messages);
-    else if (outcome === 1) topic.giveBack(messages, true, delay * 1_000);
-    else topic.reject(messages, "why");
+    for (const run of this.#take(consumer, position, position + many)) {
+      if (outcome === 0) topic.done(run);
+      else if (outcome === 1) topic.giveBack(run, true, delay * 1_000, true, "why");
+      else topic.reject(run, "why");
+    }
     const settle = { position, count: many, outcome, reason: "why", delayMs: delay * 1_000 };
     this.#consume(sim, { oneofKind: "settle", settle });
   }
@@ -273,18 +311,18 @@ export class Actions {
   #rewind(sim: SimConsumer, { back, delay }: Of<"rewind">): void {
     const { consumer, topic } = sim;
     const position = Math.max(0, consumer.lease.length - back);
+    const rewind = { position, reason: "again", delayMs: delay * 1_000 };
     if (consumer.mode === "shared" && delay > 0) {
       sim.closes = 4009;
       this.#observer.ended(sim, false);
-      this.#consume(sim, { oneofKind: "rewind", rewind: { position, reason: "", delayMs: delay * 1_000 } });
+      this.#consume(sim, { oneofKind: "rewind", rewind });
       return;
     }
     sim.rewinds = position;
-    const [first] = consumer.take(position, position + 1);
-    if (first !== undefined) topic.giveBack([first], true);
-    topic.giveBack(consumer.take(position, consumer.lease.length), false);
-    topic.pausedUntil = Math.max(topic.pausedUntil, this.#model.now + delay * 1_000);
-    this.#consume(sim, { oneofKind: "rewind", rewind: { position, reason: "", delayMs: delay * 1_000 } });
+    for (const run of consumer.take(position, position + 1))
+      topic.giveBack(run, true, rewind.delayMs, false, "again");
+    for (const run of consumer.take(position, consumer.lease.length)) topic.giveBack(run, false);
+    this.#consume(sim, { oneofKind: "rewind", rewind });
   }
 
   #misused(sim: SimConsumer): void {

@@ -7,43 +7,70 @@ import {
   ProduceResponse,
   SubscribeResponse,
 } from "../../src/gen/tinymq/v1/queue.ts";
-import { type Delivered, unfold } from "../support/clients.ts";
+import { type Delivered, type DeliveredMessage, unfold } from "../support/clients.ts";
 import type { SocketEvent } from "../support/fake-socket.ts";
 import type { World } from "../support/world.ts";
 import { fail, same } from "./failure.ts";
-import type { Content, Model, ModelConsumer, ModelMessage, ModelTopic } from "./model.ts";
+import type { Content, Model, ModelConsumer, ModelMessage, Refused } from "./model.ts";
+import { Room } from "./room.ts";
 import type { Sent, Sim, SimConsumer, SimProducer, SimSubscriber } from "./sims.ts";
+import type { ModelTopic } from "./topic.ts";
 
 const EXHAUSTED = 8;
 const DROPPED_FRAME = 4008;
 const UNHEARD = 4014;
-const NOT_FULL = 0;
+const OUT_OF_RANGE = 11;
+/** The server stops, to be started again. */
+const STOPPED = 1012;
 const text = new TextDecoder();
+
+/** The end of a stream, that took place between `from` and its close, by the events of one look. */
+interface End {
+  readonly event: SocketEvent & { kind: "closed" };
+  readonly from: number;
+}
 
 export class Observer {
   readonly #world: World;
   readonly #model: Model;
   readonly #sims: Map<unknown, Sim>;
+  readonly #room: Room;
   #seen = 0;
+  #turns = 0;
+  /** The server is told to end all streams. */
+  stopping = false;
 
   constructor(world: World, model: Model, sims: Map<unknown, Sim>) {
     this.#world = world;
     this.#model = model;
     this.#sims = sims;
+    this.#room = new Room(world, model);
   }
 
   /** Looks at all that the server did since the last time. */
   look(): void {
     const fresh = this.#world.events.slice(this.#seen);
     this.#seen = this.#world.events.length;
-    // A stream that is given up returns its messages before it is closed.
-    for (const event of fresh) if (event.kind === "closed" && event.code === UNHEARD) this.#unheard(event);
-    for (const event of fresh) {
+    this.#room.learn();
+    const ends = this.#ends(fresh);
+    for (const [index, event] of fresh.entries()) {
+      for (; ends[0] !== undefined && ends[0].from <= index; ends.shift()) this.#given(ends[0]);
       const sim = this.#sims.get(event.socket);
       if (sim === undefined) fail(`${event.socket.name} has no client`);
       if (event.kind === "closed") this.#closed(sim, event.code, event.reason);
       else this.#sent(sim, event.frame);
     }
+    this.#room.dropOldest();
+  }
+
+  /** The server did all that was due: what it has must be what the model has. */
+  stable(): void {
+    this.#room.stable();
+  }
+
+  /** There may be no room for a topic of that name, if it is made now. */
+  mayBeRefused(topicName: string): boolean {
+    return this.#room.isShortFor(topicName);
   }
 
   /** The server's end of a stream is gone: its messages return, and so on. */
@@ -56,10 +83,54 @@ export class Observer {
       sim.producer.forgetAt = this.#model.now + this.#model.limits.producerMemoryMs;
       if (clean) sim.topic.producers.delete(sim.id);
     }
+    this.#room.learn();
   }
 
-  #unheard({ socket }: SocketEvent): void {
-    const sim = this.#sims.get(socket)!;
+  nextTurn(): number {
+    return ++this.#turns;
+  }
+
+  /** A batch that a producer of the first version sent: where there is no room it is closed, for want of an answer. */
+  oldRefusal(sim: SimProducer): void {
+    const { closed } = sim.link.socket;
+    if (closed?.code !== 4000 + EXHAUSTED || !closed.reason.includes(" is full: ")) return;
+    this.#room.learn();
+    this.refused(sim, sim.awaited.shift()!.sent, { code: EXHAUSTED, ranges: [] });
+    sim.closes = 4000 + EXHAUSTED;
+    this.ended(sim, false);
+  }
+
+  refused(sim: SimProducer, sent: Sent, refused: Refused): void {
+    sim.producer.rejected.set(sent.seq, refused);
+    if (refused.code === EXHAUSTED) this.#room.wasShort(sim.topic, sent, refused);
+    const parts = refused.ranges.reduce((sum, { count }) => sum + count, 0);
+    sim.topic.count("rejected", refused.code === OUT_OF_RANGE ? 1 : parts || sent.contents.length);
+  }
+
+  /**
+   * Streams that the server gave up, or stopped: what they held returned before they were closed, behind all that
+   * they were sent, and in the order in which they were closed.
+   */
+  #ends(events: readonly SocketEvent[]): End[] {
+    const ends: End[] = [];
+    for (const [index, event] of events.entries()) {
+      if (event.kind !== "closed" || (event.code !== UNHEARD && event.code !== STOPPED)) continue;
+      const sent = events.findLastIndex(({ socket }, at) => at < index && socket === event.socket);
+      ends.push({ event, from: Math.max(sent + 1, ends.at(-1)?.from ?? 0) });
+    }
+    return ends;
+  }
+
+  #given({ event }: End): void {
+    const { socket, code } = event;
+    const sim = this.#sims.get(socket);
+    if (sim === undefined) fail(`${socket.name} has no client`);
+    if (code === STOPPED) {
+      if (!this.stopping) fail(`${socket.name} was stopped`);
+      sim.closes = STOPPED;
+      this.ended(sim, sim.kind !== "producer");
+      return;
+    }
     const silent = this.#model.now - sim.lastSent;
     if (silent < (sim.old ? 40_000 : 45_000)) fail(`${socket.name} was given up after ${silent} ms`);
     sim.closes = UNHEARD;
@@ -67,12 +138,25 @@ export class Observer {
   }
 
   #closed(sim: Sim, code: number, reason: string): void {
+    if (sim.mayBeRefused && code === 4000 + EXHAUSTED && reason.includes("there is no room for topic"))
+      this.#unopened(sim);
     if (sim.closes !== code) fail(`${sim.link.socket.name} was closed with ${code} (${reason})`);
     sim.closes = null;
     this.#sims.delete(sim.link.socket);
     // The socket tells its session that it is closed, as Bun does.
     this.#world.links.delete(sim.link);
     sim.link.session.closed(code, reason);
+  }
+
+  /** There was no room for its topic, so that nothing came of it. */
+  #unopened(sim: Sim): void {
+    if (sim.kind === "producer") {
+      sim.topic.producers.delete(sim.id);
+      sim.topic.connectedProducers -= 1;
+    } else this.ended(sim, true);
+    sim.opens = null;
+    sim.closes = 4000 + EXHAUSTED;
+    if (!this.#world.broker.topics.has(sim.topic.name)) this.#model.topics.delete(sim.topic.name);
   }
 
   #sent(sim: Sim, frame: Uint8Array): void {
@@ -94,60 +178,53 @@ export class Observer {
         return;
       }
       same(OldAck.fromBinary(frame).id, sim.awaited[0]?.sent.contents[0]?.id, "an old producer's answer");
-      this.#answered(sim, sim.awaited[0]!.sent.seq, 0);
+      this.#answered(sim, sim.awaited[0]!.sent.seq, "stored");
       return;
     }
     const { kind } = ProduceResponse.fromBinary(frame);
     if (kind.oneofKind === "opened") {
       same({ known: kind.opened.known, lastSeq: kind.opened.lastSeq }, sim.opens, "a producer's opened");
       sim.opens = null;
-    } else if (kind.oneofKind === "acked") this.#answered(sim, kind.acked.seq, 0);
-    else if (kind.oneofKind === "rejected") this.#answered(sim, kind.rejected.seq, kind.rejected.code);
-    else if (kind.oneofKind !== "heartbeat") fail(`${kind.oneofKind} to a producer`);
+    } else if (kind.oneofKind === "acked") this.#answered(sim, kind.acked.seq, "stored");
+    else if (kind.oneofKind === "rejected") {
+      const { seq, code, messages } = kind.rejected;
+      this.#answered(sim, seq, { code, ranges: messages.map(({ first, count }) => ({ first, count })) });
+    } else if (kind.oneofKind !== "heartbeat") fail(`${kind.oneofKind} to a producer`);
   }
 
-  #answered(sim: SimProducer, seq: number, code: number): void {
+  #answered(sim: SimProducer, seq: number, answer: "stored" | Refused): void {
     const awaited = sim.awaited.shift();
     if (awaited?.sent.seq !== seq) fail(`${seq} was answered, awaited: ${awaited?.sent.seq}`);
-    if (awaited.answer !== null || code !== EXHAUSTED)
-      same(code, awaited.answer ?? NOT_FULL, `the answer to ${seq}`);
-    if (awaited.fresh === null) return;
-    if (code === 0) this.stored(sim, awaited.sent, awaited.fresh);
-    else this.refused(sim, awaited.sent, code);
+    if (awaited.answer !== null) same(answer, awaited.answer, `the answer to ${seq}`);
+    else if (answer !== "stored") same(answer.code, EXHAUSTED, `the code for ${seq}`);
+    if (awaited.again) return;
+    const { sent } = awaited;
+    if (answer === "stored") this.#stored(sim, sent);
+    else this.refused(sim, sent, answer);
+    if (answer !== "stored" && answer.ranges.length > 0) this.#storedPartly(sim, sent, answer);
   }
 
   /** A batch was stored now, for the first time. */
-  stored(sim: SimProducer, { delayMs, ttlMs, uniqueMs }: Sent, fresh: readonly Content[]): void {
-    this.#dropped(sim.topic);
-    if (uniqueMs > 0) for (const { id } of fresh) sim.topic.unique.set(id, this.#model.now + uniqueMs);
+  #stored(sim: SimProducer, { contents, delayMs, ttlMs, uniqueMs }: Sent): void {
+    const fresh =
+      uniqueMs > 0 ? contents.filter((content) => this.#takeId(sim.topic, content, uniqueMs)) : contents;
+    sim.topic.count("duplicates", contents.length - fresh.length);
     sim.topic.store(fresh, delayMs, ttlMs);
   }
 
-  /** An old producer whose batch finds no room is closed, for want of another answer. */
-  oldRefusal(sim: SimProducer): void {
-    const { closed } = sim.link.socket;
-    if (closed?.code !== 4000 + EXHAUSTED || !closed.reason.includes(" is full: ")) return;
-    this.refused(sim, sim.awaited.shift()!.sent, EXHAUSTED);
-    sim.closes = 4000 + EXHAUSTED;
-    this.ended(sim, false);
+  /** Those that were not refused were stored, each by itself. */
+  #storedPartly(sim: SimProducer, sent: Sent, { ranges }: Refused): void {
+    const isRefused = (index: number) =>
+      ranges.some(({ first, count }) => index >= first && index < first + count);
+    for (const [index, content] of sent.contents.entries()) {
+      if (!isRefused(index)) this.#stored(sim, { ...sent, contents: [content] });
+    }
   }
 
-  refused(sim: SimProducer, sent: Sent, code: number): void {
-    sim.producer.rejected.set(sent.seq, code);
-    if (code === EXHAUSTED) this.#dropped(sim.topic);
-    sim.topic.count("rejected", code === 11 ? 1 : Math.max(1, sent.contents.length));
-  }
-
-  /** What had to go for a batch: the oldest that nobody holds. */
-  #dropped(topic: ModelTopic): void {
-    const dropped =
-      (this.#world.broker.topics.get(topic.name)?.tally.counters.dropped ?? 0) - topic.counters.dropped;
-    if (dropped === 0) return;
-    if (this.#model.limits.overflow !== "drop-oldest") fail("messages were dropped");
-    const free = topic.messages.filter(({ state }) => state !== "leased");
-    if (dropped > free.length) fail(`${dropped} messages were dropped where ${free.length} were free`);
-    for (const message of free.slice(0, dropped)) topic.remove(message);
-    topic.count("dropped", dropped);
+  #takeId(topic: ModelTopic, { id }: Content, uniqueMs: number): boolean {
+    if (topic.isTaken(id)) return false;
+    topic.remember(id, uniqueMs);
+    return true;
   }
 
   #toConsumer(sim: SimConsumer, frame: Uint8Array): void {
@@ -179,6 +256,11 @@ export class Observer {
       case "delivered":
         this.#delivered(sim, unfold(kind));
         return;
+      case "settled":
+        same(kind.settled.count, consumer.settled, `${consumer.name}: settled`);
+        consumer.told = kind.settled.count;
+        consumer.untoldSince = null;
+        return;
       case "heartbeat":
         return;
       default:
@@ -204,14 +286,10 @@ export class Observer {
     this.#delivered(sim, {
       pullId: 0,
       firstPosition,
-      messages: [{ offset: -1, redelivered: false, message }],
+      messages: [{ offset: -1, redelivered: false, deliveries: 0, message }],
     });
-  }
-
-  #turns = 0;
-
-  nextTurn(): number {
-    return ++this.#turns;
+    // What it is sent, its program gets: it asks for one at a time.
+    sim.consumer.handed = sim.consumer.lease.length;
   }
 
   #empty(sim: SimConsumer, pullId: number): void {
@@ -223,18 +301,12 @@ export class Observer {
     if (sim.rewinds !== null) return;
     if (pull.wait > 0) {
       if (this.#model.now < pull.deadline) fail(`${consumer.name}: pull ${pullId} did not wait`);
-    } else if (consumer.active && !consumer.blocked && !this.#isPaused(consumer.topic)) {
-      const overlooked = consumer.topic.ready.filter(({ readySince }) => readySince < this.#model.step);
-      same(
-        overlooked.length,
-        0,
-        `${consumer.name}: messages that were ready when it was told there are none`,
-      );
+    } else if (consumer.active && !consumer.blocked) {
+      const { topic } = consumer;
+      const overlooked = topic.deliverable.filter((message) => topic.wasReady(message));
+      if (overlooked.length > topic.undropped)
+        fail(`${consumer.name} was told there are none: ${overlooked[0]!.body} was ready`);
     }
-  }
-
-  #isPaused(topic: ModelTopic): boolean {
-    return this.#model.now < topic.pausedUntil;
   }
 
   #delivered(sim: SimConsumer, { pullId, firstPosition, messages }: Delivered): void {
@@ -244,7 +316,6 @@ export class Observer {
     if (pull?.id !== pullId) fail(`${consumer.name}: pull ${pullId} was answered, the oldest is ${pull?.id}`);
     if (!consumer.active) fail(`${consumer.name} got messages and may take none`);
     if (consumer.blocked) fail(`${consumer.name} got messages and does not read`);
-    if (this.#isPaused(topic)) fail(`${consumer.name} got messages of a topic that pauses`);
     this.#checkTurn(consumer, pull.turn);
     same(firstPosition, consumer.lease.length, `${consumer.name}: first position`);
     consumer.pulls.shift();
@@ -259,9 +330,9 @@ export class Observer {
     for (const message of taken) message.state = "leased";
     consumer.lease.push(...taken);
     if (taken.length >= pull.max) return;
-    const next = topic.ready[0];
-    // What became ready in this step may not have been when it was delivered.
-    if (next === undefined || next.readySince >= this.#model.step) return;
+    const next = topic.deliverable[0];
+    // What became ready in this step may not have been when it was delivered; what was dropped was not.
+    if (next === undefined || !topic.wasReady(next) || topic.undropped > 0) return;
     if (bytes + next.size <= pull.bytes) fail(`${consumer.name}: ${next.body} was left behind`);
   }
 
@@ -275,29 +346,42 @@ export class Observer {
 
   /** The model's messages of a delivery. They must be the next in order; those ready since now may be missing. */
   #match(sim: SimConsumer, topic: ModelTopic, messages: Delivered["messages"]): ModelMessage[] {
-    const ready = topic.ready;
+    let ready = topic.deliverable;
     let next = 0;
-    return messages.map(({ offset, redelivered, message }) => {
-      const { id, headers } = message;
-      const found = { id, body: text.decode(message.body), headers };
+    return messages.map((delivered) => {
       for (; ; next++) {
         const candidate = ready[next];
-        if (candidate === undefined) fail(`${found.body} is not ready, or not in its order`);
-        const wanted = { id: candidate.id, body: candidate.body, headers: sim.old ? {} : candidate.headers };
-        if (Bun.deepEquals(found, wanted)) {
+        if (candidate !== undefined && this.#is(candidate, delivered, sim.old)) {
           next += 1;
-          if (!sim.old) this.#checkRun(topic, candidate, offset, redelivered);
+          if (!sim.old) this.#checkRun(topic, candidate, delivered);
           return candidate;
         }
-        if (candidate.readySince < this.#model.step) {
-          fail(`${Bun.inspect(found)} came where ${Bun.inspect(wanted)} is next`);
+        if (candidate !== undefined && !topic.wasReady(candidate)) continue;
+        if (topic.undropped === 0) {
+          fail(`${text.decode(delivered.message.body)} came where ${candidate?.body ?? "nothing"} is next`);
         }
+        // It was dropped, or an older one that nobody could get was.
+        const taken = ready.slice(0, next);
+        this.#room.drop(topic, 1, taken);
+        ready = [...taken, ...topic.deliverable.filter((message) => !taken.includes(message))];
+        next -= 1;
       }
     });
   }
 
-  #checkRun(topic: ModelTopic, message: ModelMessage, offset: number, redelivered: boolean): void {
+  #is(candidate: ModelMessage, { message }: DeliveredMessage, old: boolean): boolean {
+    const { id, body, headers } = candidate;
+    if (message.id !== id || text.decode(message.body) !== body) return false;
+    return old || Bun.deepEquals(message.headers, headers);
+  }
+
+  #checkRun(
+    topic: ModelTopic,
+    message: ModelMessage,
+    { offset, redelivered, deliveries }: DeliveredMessage,
+  ): void {
     same(redelivered, message.state === "returned", `redelivered of ${message.body}`);
+    same(deliveries, message.deliveries, `deliveries of ${message.body}`);
     if (message.offset === null) {
       const place = topic.messages.indexOf(message);
       const before = topic.messages.findLast((other, index) => index < place && other.offset !== null);
@@ -318,11 +402,11 @@ export class Observer {
     } else if (kind.oneofKind === "published") {
       const { messages } = Batch.fromBinary(kind.published.messages);
       same(messages.length, kind.published.count, "the count of a published frame");
+      sim.told = kind.published.published + kind.published.count;
       for (const [index, { body }] of messages.entries()) {
         sim.seen.push([kind.published.published + index, text.decode(body)]);
       }
-    } else if (kind.oneofKind === "count")
-      same(kind.count.published, sim.topic.publishedCount, "the running count");
+    } else if (kind.oneofKind === "count") same(kind.count.published, sim.told, "the running count");
     else fail("an unknown frame");
   }
 }

@@ -3,14 +3,24 @@ import { ConnInit, ContentWrite } from "../../src/gen/tinymq/v0/message.ts";
 import { Batch, Delivery, ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
 import { idBytes } from "../support/clients.ts";
 import type { World } from "../support/world.ts";
-import type { Content, Model } from "./model.ts";
+import type { Content, Model, ModelProducer } from "./model.ts";
 import type { Observer } from "./observer.ts";
 import type { Of } from "./operations.ts";
 import type { Awaited, History, Sent, Sim, SimProducer } from "./sims.ts";
 
 const INVALID = 3;
 const OUT_OF_RANGE = 11;
+const TOO_LARGE = { code: OUT_OF_RANGE, ranges: [] };
 const utf8 = new TextEncoder();
+/** What programs send along: some that look like those of dead letters, and one that is. */
+const HEADERS: readonly Record<string, string>[] = [
+  {},
+  {},
+  { n: "1" },
+  {},
+  { "tinymq-dead-letter": "mine", n: "2" },
+  { "tinymq-dead-reason": "old" },
+];
 
 export class Producing {
   readonly #world: World;
@@ -46,7 +56,13 @@ export class Producing {
       older.closes = 4010;
       older.awaited = [];
     }
-    const fresh = { known: false, lastSeq: 0, rejected: new Map(), connected: true, forgetAt: 0 };
+    const fresh: ModelProducer = {
+      known: false,
+      lastSeq: 0,
+      rejected: new Map(),
+      connected: true,
+      forgetAt: 0,
+    };
     const producer = existing ?? fresh;
     if (!producer.known) producer.lastSeq = firstSeq - 1;
     const opens = { known: producer.known, lastSeq: producer.lastSeq };
@@ -65,6 +81,7 @@ export class Producing {
       frozen: false,
       lastSent: this.#model.now,
       closes: null,
+      mayBeRefused: this.#observer.mayBeRefused(topicName),
       kind: "producer",
       id,
       broadcast,
@@ -111,8 +128,7 @@ export class Producing {
   #contents(count: number, size: number, ids: number): Content[] {
     return Array.from({ length: count }, (_, index) => {
       const body = `${++this.#bodies}${"x".repeat(size)}`;
-      const headers: Record<string, string> = this.#bodies % 3 === 0 ? { n: String(this.#bodies) } : {};
-      return { id: (ids + index) % 10, body, headers };
+      return { id: (ids + index) % 10, body, headers: HEADERS[this.#bodies % HEADERS.length]! };
     });
   }
 
@@ -123,8 +139,8 @@ export class Producing {
     if (sim.old) {
       const { id, body } = messages[0]!;
       // That protocol has no word for "rejected": the connection is closed.
-      if (awaited.answer === OUT_OF_RANGE) {
-        this.#observer.refused(sim, sent, OUT_OF_RANGE);
+      if (awaited.answer === TOO_LARGE) {
+        this.#observer.refused(sim, sent, TOO_LARGE);
         this.#observer.ended(sim, false);
         sim.closes = 4000 + OUT_OF_RANGE;
       } else sim.awaited.push(awaited);
@@ -143,18 +159,15 @@ export class Producing {
   #expect(sim: SimProducer, sent: Sent): Awaited {
     const { producer, topic } = sim;
     const { seq, contents, delayMs, ttlMs, uniqueMs } = sent;
-    if (seq <= producer.lastSeq) return { sent, answer: producer.rejected.get(seq) ?? 0, fresh: null };
+    if (seq <= producer.lastSeq) return { sent, answer: producer.rejected.get(seq) ?? "stored", again: true };
     producer.lastSeq = seq;
     producer.known = true;
-    if (contents.some(({ body }) => body.length > 10_000)) return { sent, answer: OUT_OF_RANGE, fresh: [] };
-    if (sim.broadcast) {
-      const wrong = contents.length > 0 && delayMs + ttlMs + uniqueMs > 0;
-      if (wrong) return { sent, answer: INVALID, fresh: [] };
-      if (contents.length > 0) topic.publish(contents);
-      return { sent, answer: 0, fresh: null };
-    }
-    const fresh = uniqueMs > 0 ? topic.filterUnique(contents) : contents;
-    topic.count("duplicates", contents.length - fresh.length);
-    return { sent, answer: fresh.length === 0 ? 0 : null, fresh };
+    const now = { sent, again: false };
+    if (contents.some(({ body }) => body.length > 10_000)) return { ...now, answer: TOO_LARGE };
+    if (contents.length === 0) return { ...now, answer: "stored" };
+    if (!sim.broadcast) return { ...now, answer: null };
+    if (delayMs + ttlMs + uniqueMs > 0) return { ...now, answer: { code: INVALID, ranges: [] } };
+    topic.publish(contents);
+    return { ...now, answer: "stored", again: true };
   }
 }

@@ -1,8 +1,9 @@
 /** The clients of a run: what they sent, and what the model makes them expect. */
 import type { Link } from "../support/world.ts";
-import type { Content, ModelConsumer, ModelProducer, ModelTopic } from "./model.ts";
+import type { Content, ModelConsumer, ModelProducer, Refused } from "./model.ts";
+import type { ModelTopic } from "./topic.ts";
 
-/** A batch that was sent, and what its answer will be: stored (0), a code, or one of both if memory is short. */
+/** A batch that was sent. */
 export interface Sent {
   readonly seq: number;
   readonly contents: readonly Content[];
@@ -13,10 +14,10 @@ export interface Sent {
 
 export interface Awaited {
   readonly sent: Sent;
-  /** 0: stored; else a status code; null: stored, or refused because memory is full. */
-  readonly answer: number | null;
-  /** What is stored if it is stored now; null: it was answered before. */
-  readonly fresh: readonly Content[] | null;
+  /** "stored", or how it is refused; null: that depends on whether there is room for it, or for some of it. */
+  readonly answer: "stored" | Refused | null;
+  /** It was answered before. */
+  readonly again: boolean;
 }
 
 /** What an identified producer remembers over its connections. */
@@ -37,6 +38,8 @@ interface SimBase {
   lastSent: number;
   /** The close code that must come in this step. */
   closes: number | null;
+  /** There may be no room for the topic that it names. */
+  mayBeRefused: boolean;
 }
 
 export interface SimProducer extends SimBase {
@@ -65,6 +68,8 @@ export interface SimSubscriber extends SimBase {
   opens: number | null;
   /** What it saw in this step, with the running count. */
   seen: [count: number, body: string][];
+  /** The running count, as it was told. */
+  told: number;
 }
 
 export type Sim = SimProducer | SimConsumer | SimSubscriber;

@@ -2,14 +2,14 @@
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { readRecord } from "../../cli/server-record.ts";
-import { PID_FILE } from "../../cli/state-folder.ts";
+import { readRecord } from "../../cli/daemon/server-record.ts";
+import { PID_FILE } from "../../cli/daemon/state-folder.ts";
 import type { GetStatusResponse } from "../../src/gen/tinymq/v1/admin.ts";
 import { adminClient } from "../../src/index.ts";
 import type { ServerOptions } from "../../src/server/index.ts";
 import { until } from "./until.ts";
 
-const DAEMON = resolve(import.meta.dir, "../../cli/daemon.ts");
+const DAEMON = resolve(import.meta.dir, "../../cli/daemon/daemon.ts");
 const HOST = "127.0.0.1";
 
 /** Processes and folders of this test file, ended and removed when it is done. */

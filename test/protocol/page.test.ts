@@ -1,4 +1,4 @@
-/** docs/protocol.md does not say what is not so: its bytes, its limits, its close codes, its links. */
+/** docs/protocol.md and docs/protocol-v0.md do not say what is not so: bytes, limits, close codes, links. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,35 +14,36 @@ import { startServer, toHex, Wire } from "./support.ts";
 import { conversations, refused } from "./vectors.ts";
 
 const page = readFileSync(join(ROOT, "docs/protocol.md"), "utf8");
+const pageV0 = readFileSync(join(ROOT, "docs/protocol-v0.md"), "utf8");
 
-/** Whole frames of the worked examples: those whose first line is bytes and nothing else. */
-const examples = [...page.matchAll(/^(C→S|S→C) {2}((?:[0-9a-f]{2} |… )*[0-9a-f]{2})(?: {2,}.*)?$/gm)].map(
-  (match) => ({
-    from: match[1] === "C→S" ? "client" : "server",
-    bytes: match[2]!,
-  }),
-);
+/** Whole frames of a page's worked examples: those whose first line is bytes and nothing else. */
+function examplesOf(text: string) {
+  const lines = text.matchAll(/^(C→S|S→C) {2}((?:[0-9a-f]{2} |… )*[0-9a-f]{2})(?: {2,}.*)?$/gm);
+  return [...lines].map(([, from, bytes]) => ({ from: from === "C→S" ? "client" : "server", bytes: bytes! }));
+}
+const examples = examplesOf(page);
 
 describe("the worked examples", () => {
-  test("are there", () => expect(examples.length).toBeGreaterThanOrEqual(16));
+  test("are there", () => expect(examples.length + examplesOf(pageV0).length).toBeGreaterThanOrEqual(19));
 
-  test("are what the vectors' conversations send and receive, in that order", () => {
-    const [v1, v0] = ["v1: two messages in, two messages out", "v0: one message in, one message out"].map(
-      (name) =>
-        conversations
-          .find((each) => each.name === name)!
-          .steps.flatMap(({ send, receive, receiveLike }) => {
-            if (send !== undefined) return [{ from: "client", hex: send }];
-            if (receive !== undefined) return [{ from: "server", hex: receive }];
-            return receiveLike === undefined ? [] : [{ from: "server", hex: "" }];
-          }),
-    );
-    const wanted = [...v1!, ...v0!];
-    expect(examples.map(({ from }) => from)).toEqual(wanted.map(({ from }) => from));
-    for (const [index, { bytes }] of examples.entries()) {
-      if (wanted[index]!.hex !== "") expect(bytes.replaceAll(" ", "")).toBe(wanted[index]!.hex);
-    }
-  });
+  for (const [text, conversation] of [
+    [page, "v1: two messages in, two messages out"],
+    [pageV0, "v0: one message in, one message out"],
+  ] as const) {
+    test(`are what the vectors' conversation sends and receives, in that order: ${conversation}`, () => {
+      const { steps } = conversations.find((each) => each.name === conversation)!;
+      const wanted = steps.flatMap(({ send, receive, settled, receiveLike }) => {
+        if (send !== undefined) return [{ from: "client", hex: send }];
+        const hex = receive ?? settled ?? (receiveLike === undefined ? undefined : "");
+        return hex === undefined ? [] : [{ from: "server", hex }];
+      });
+      const shown = examplesOf(text);
+      expect(shown.map(({ from }) => from)).toEqual(wanted.map(({ from }) => from));
+      for (const [index, { bytes }] of shown.entries()) {
+        if (wanted[index]!.hex !== "") expect(bytes.replaceAll(" ", "")).toBe(wanted[index]!.hex);
+      }
+    });
+  }
 
   test("opened looks as they show it", async () => {
     await using server = await startServer();
@@ -80,6 +81,7 @@ test("every number of the tables is the code's", () => {
     ["connections", fallback("max-connections")],
     ["topic name", `${MAX_TOPIC_BYTES} bytes`],
     ["reason of a settle", number(limits.MAX_REASON_BYTES)],
+    ["delay of a rewind", "24 h"],
   ];
   const table = page.slice(page.indexOf("## Limits")).split("\n");
   for (const [limit, value] of rows) {
@@ -111,7 +113,7 @@ test("every close code is explained: those that vectors earn, and all others as 
   }
 });
 
-test("every method, every kind of frame and its first byte, and every link is right", () => {
+test("every method, every kind of frame and its first byte is right", () => {
   for (const { name } of [...TinyMQ.methods, ...Admin.methods]) expect(page).toContain(name);
   const header = "| first byte | Produce, client | Produce, server | Consume, client";
   const table = page.slice(page.indexOf(header)).split("\n\n")[0]!.split("\n").slice(2);
@@ -127,14 +129,23 @@ test("every method, every kind of frame and its first byte, and every link is ri
       columns.map((type) => type.fields.find((field) => field.no === number)?.name ?? ""),
     );
   }
-  const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
-    title!
-      .toLowerCase()
-      .replaceAll(/[^\w -]/g, "")
-      .replaceAll(" ", "-"),
-  );
-  for (const [, target] of page.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
-    if (target!.startsWith("#")) expect(anchors).toContain(target!.slice(1));
-    else expect(existsSync(join(ROOT, "docs", target!)), target).toBe(true);
+});
+
+test("every link of both pages leads somewhere", () => {
+  const anchorsOf = (text: string) =>
+    [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, "")
+        .replaceAll(" ", "-"),
+    );
+  for (const text of [page, pageV0]) {
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      const [file, anchor] = target!.split("#") as [string, string?];
+      const path = join(ROOT, "docs", file);
+      expect(existsSync(path), target).toBe(true);
+      const there = file === "" ? text : readFileSync(path, "utf8");
+      if (anchor !== undefined) expect(anchorsOf(there), target).toContain(anchor);
+    }
   }
 });

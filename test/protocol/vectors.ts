@@ -37,18 +37,23 @@ export interface RefusedVector {
   readonly options?: ServerOptions;
 }
 
-/** One step of a conversation: `stream` and one of the others. */
+/** One step of a conversation: one of these, of `stream` where it is one stream's. */
 export interface Step {
-  readonly stream: string;
+  readonly stream?: string;
   readonly connect?: string;
   readonly protocol?: string;
   readonly send?: string;
+  readonly sendLike?: string;
   readonly receive?: string;
   readonly receiveLike?: string;
+  readonly settled?: string;
   readonly json?: JsonValue;
   readonly close?: number;
   readonly closed?: number;
   readonly cut?: boolean;
+  /** ms. */
+  readonly wait?: number;
+  readonly restart?: boolean;
 }
 
 export interface ConversationVector {

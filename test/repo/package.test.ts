@@ -1,14 +1,27 @@
 /** The package from the outside: packed, installed in an empty project, and used as README says. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import * as errors from "../../src/errors.ts";
 import { emptyProject, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
+import { renamedClasses, unreadable } from "./readable.ts";
 import { ROOT } from "./sources.ts";
 
 /** Bytes on disk that installing tmqserver may cost, with everything it depends on. */
 const LARGEST_INSTALL = 3_000_000;
 
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+
+/** What a package of plain code consists of. */
+const KINDS = /\.(?:js|d\.ts|sh|json|md|proto|txt)$|^LICENSE$/;
+/** The names of all classes of errors. */
+const ERROR_CLASSES = Object.values(errors)
+  .filter((value) => value === errors.TinyMQError || isSubclass(value))
+  .map((value) => (value as { name: string }).name);
+
+function isSubclass(value: unknown): boolean {
+  return typeof value === "function" && value.prototype instanceof errors.TinyMQError;
+}
 
 const SEND = `
   import { Producer } from "tmqserver";
@@ -96,23 +109,30 @@ describe("package", () => {
     expect(received).toEqual({ code: 0, stdout: '[1,"Hi",null]\n', stderr: "" });
   });
 
-  test("an error is of the same class from both entries, and has its own name", async () => {
+  test("an error is of the same class from both entries, and its class has its own name", async () => {
     const script = `
       import * as client from "tmqserver";
+      const names = ${JSON.stringify(ERROR_CLASSES)};
+      const made = names.map((name) => name === "TinyMQError" ? new client[name]("INTERNAL", "") : new client[name](""));
+      console.log(JSON.stringify(made.map((error) => [error.name, error.constructor.name])));
+    `;
+    const sameClass = `
+      import { TinyMQError } from "tmqserver";
       import { TinyMQServer } from "tmqserver/server";
       try {
-        await new TinyMQServer({ port: -1 }).start?.();
+        await new TinyMQServer({ port: -1 }).start();
       } catch (error) {
-        console.log(error instanceof client.TinyMQError, error.name);
-      }
-      for (const [name, value] of Object.entries(client)) {
-        if (typeof value !== "function" || !(value === client.TinyMQError || value.prototype instanceof client.TinyMQError)) continue;
-        const shown = name === "TinyMQError" ? new value("INTERNAL", "").name : new value("").name;
-        if (shown !== name) console.log(name, "calls itself", shown);
+        console.log(error instanceof TinyMQError, error.constructor.name);
       }
     `;
-    writeFileSync(join(project.folder, "errors.ts"), script);
-    const shown = await run(["bun", "errors.ts"], { cwd: project.folder });
+    writeFileSync(join(project.folder, "errors.mjs"), script);
+    writeFileSync(join(project.folder, "same-class.ts"), sameClass);
+    const expected = `${JSON.stringify(ERROR_CLASSES.map((name) => [name, name]))}\n`;
+    for (const runtime of ["bun", "node"]) {
+      const shown = await run([runtime, "errors.mjs"], { cwd: project.folder });
+      expect(shown).toEqual({ code: 0, stdout: expected, stderr: "" });
+    }
+    const shown = await run(["bun", "same-class.ts"], { cwd: project.folder });
     expect(shown).toEqual({ code: 0, stdout: "true TinyMQError\n", stderr: "" });
   });
 
@@ -185,6 +205,71 @@ describe("package", () => {
   test("stops with the first version's command", async () => {
     expect(await tmqserver("--stopserver")).toMatchObject({ code: 0 });
     expect((await tmqserver("status")).code).toBe(1);
+  });
+});
+
+describe("what is shipped", () => {
+  const project = emptyProject("reader");
+  const shipped = join(project.folder, "package");
+  const files: string[] = [];
+  const read = (file: string): string => readFileSync(join(shipped, file), "utf8");
+  const javascript = (): string[] => files.filter((file) => file.endsWith(".js"));
+
+  beforeAll(async () => {
+    const unpacked = await run(["tar", "-xzf", await packedPackage()], { cwd: project.folder });
+    if (unpacked.code !== 0) throw new Error(`tar failed:\n${unpacked.stderr}`);
+    for (const entry of readdirSync(shipped, { recursive: true, withFileTypes: true })) {
+      if (!entry.isDirectory()) files.push(relative(shipped, join(entry.parentPath, entry.name)));
+    }
+  }, PACKAGE_TIMEOUT);
+
+  test("the checks find what they look for", () => {
+    const base64 = "QUJD".repeat(51);
+    for (const code of [
+      'eval("1")',
+      "(0, eval)(text)",
+      'new Function("return 1")()',
+      "Bun.inflateSync(packed)",
+      "zlib.gunzipSync(packed)",
+      `const packed = "${base64}";`,
+      `const packed = "${"\\x41".repeat(40)}";`,
+      `const list = [${"1, ".repeat(400)}];`,
+      '#!/usr/bin/env sh\n":" /*; exec bun "$0"',
+      "\0\u0001",
+    ]) {
+      expect([code, unreadable(code).length]).toEqual([code, 1]);
+    }
+    expect(unreadable('#!/usr/bin/env node\nmodel.evaluate("x"); perMessageDeflate = false;')).toEqual([]);
+    const renamed = 'class InitFailed2 extends TinyMQError2 {\n  name = "InitFailed";';
+    expect(renamedClasses(renamed)).toEqual(["InitFailed2: InitFailed"]);
+  });
+
+  test("consists of text that people read, and of nothing else", () => {
+    expect(files.filter((file) => !KINDS.test(file))).toEqual([]);
+    const found = javascript().map((file) => ({ file, faults: unreadable(read(file)) }));
+    expect(found.length).toBeGreaterThan(50);
+    expect(found.filter(({ faults }) => faults.length > 0)).toEqual([]);
+  });
+
+  test("has a command that is a script for a shell, as it stands in the repository", () => {
+    const scripts = files.filter((file) => file.endsWith(".sh"));
+    expect(scripts).toEqual(["dist/launcher.sh"]);
+    expect(read("dist/launcher.sh")).toBe(readFileSync(join(ROOT, "cli/launcher.sh"), "utf8"));
+    expect(statSync(join(shipped, "dist/launcher.sh")).mode & 0o111).toBe(0o111);
+  });
+
+  test("has every error's class under its own name, wherever one is", () => {
+    const found = javascript().map((file) => ({ file, renamed: renamedClasses(read(file)) }));
+    expect(found.filter(({ renamed }) => renamed.length > 0)).toEqual([]);
+    // The library, its bundle for Node, and the programs: each has the classes that it uses.
+    for (const name of ERROR_CLASSES) {
+      const places = javascript().filter((file) => new RegExp(`\\bclass ${name} extends`).test(read(file)));
+      expect(places).toContain("dist/errors.js");
+      expect(places).toContain("dist/index.node.js");
+      expect(places.filter((file) => file.startsWith("dist/cli/") && !file.includes("daemon")).length).toBe(
+        1,
+      );
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-/** The first version's clients, byte by byte over real WebSockets (docs/protocol.md, "The first version"). */
+/** The first version's clients, byte by byte over real WebSockets (docs/protocol-v0.md). */
 import { describe, expect, test } from "bun:test";
 import { ConsumeRequest, ConsumeResponse, ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
 import { OPCODE, RawSocket } from "../protocol/raw-socket.ts";

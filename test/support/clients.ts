@@ -30,16 +30,22 @@ export function bodyText(message: Message): string {
 }
 
 /** The frames that a session sent on one link since the last look. */
-class Inbox<T> {
+abstract class Inbox<T> {
   readonly link: Link;
-  readonly #world: World;
   readonly #decode: (frame: Uint8Array) => T;
-  #seen = 0;
 
-  constructor(world: World, link: Link, decode: (frame: Uint8Array) => T) {
-    this.#world = world;
+  constructor(link: Link, decode: (frame: Uint8Array) => T) {
     this.link = link;
     this.#decode = decode;
+  }
+
+  /** Says that the client means to end the stream. */
+  abstract finish(): void;
+
+  /** Ends the stream cleanly. */
+  leave(): void {
+    this.finish();
+    this.link.end(1000);
   }
 
   get closed(): { readonly code: number; readonly reason: string } | null {
@@ -48,13 +54,7 @@ class Inbox<T> {
 
   /** What came since the last call. */
   take(): T[] {
-    const { events } = this.#world;
-    const taken: T[] = [];
-    for (; this.#seen < events.length; this.#seen++) {
-      const event = events[this.#seen]!;
-      if (event.socket === this.link.socket && event.kind === "sent") taken.push(this.#decode(event.frame));
-    }
-    return taken;
+    return this.link.socket.unread.splice(0).map((frame) => this.#decode(frame));
   }
 }
 
@@ -78,7 +78,7 @@ export class TestProducer extends Inbox<ProduceEvent> {
     broadcast = false,
     instance = "",
   ) {
-    super(world, world.connect("Produce"), (frame) => ProduceResponse.fromBinary(frame).kind);
+    super(world.connect("Produce"), (frame) => ProduceResponse.fromBinary(frame).kind);
     this.seq = firstSeq - 1;
     const delivery = broadcast ? Delivery.BROADCAST : Delivery.QUEUE;
     const open = { topic, token: "", delivery, producerId: idBytes(id), firstSeq, instance };
@@ -87,6 +87,10 @@ export class TestProducer extends Inbox<ProduceEvent> {
 
   request(kind: ProduceRequest["kind"]): void {
     this.link.receive(ProduceRequest.toBinary({ kind }));
+  }
+
+  finish(): void {
+    this.request({ oneofKind: "finish", finish: {} });
   }
 
   /** Sends the next batch, or again the one numbered `seq`. */
@@ -105,7 +109,14 @@ export class TestProducer extends Inbox<ProduceEvent> {
 export interface Delivered {
   readonly pullId: number;
   readonly firstPosition: number;
-  readonly messages: { readonly offset: number; readonly redelivered: boolean; readonly message: Message }[];
+  readonly messages: DeliveredMessage[];
+}
+
+export interface DeliveredMessage {
+  readonly offset: number;
+  readonly redelivered: boolean;
+  readonly deliveries: number;
+  readonly message: Message;
 }
 
 /** A delivery's messages with their offsets. Throws unless the runs and the messages agree. */
@@ -119,7 +130,8 @@ export function unfold(kind: ConsumeEvent): Delivered {
     for (let index = 0; index < run.count; index++) {
       const message = decoded[all.length];
       if (message === undefined) throw new Error("more offsets than messages");
-      all.push({ offset: run.firstOffset + index, redelivered: run.redelivered, message });
+      const { firstOffset, redelivered, deliveries } = run;
+      all.push({ offset: firstOffset + index, redelivered, deliveries, message });
     }
   }
   if (all.length !== decoded.length) throw new Error("more messages than offsets");
@@ -140,6 +152,7 @@ export interface PullRequest {
   wait?: number;
   ack?: number;
   settles?: SettleRequest[];
+  handed?: number;
 }
 
 const MODES = { exclusive: ConsumeMode.EXCLUSIVE, standby: ConsumeMode.STANDBY, shared: ConsumeMode.SHARED };
@@ -148,7 +161,7 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
   pulls = 0;
 
   constructor(world: World, topic: string, mode: keyof typeof MODES = "exclusive", id: Partial16 = null) {
-    super(world, world.connect("Consume"), (frame) => ConsumeResponse.fromBinary(frame).kind);
+    super(world.connect("Consume"), (frame) => ConsumeResponse.fromBinary(frame).kind);
     const open = { topic, token: "", mode: MODES[mode], consumerId: idBytes(id) };
     this.request({ oneofKind: "open", open });
   }
@@ -158,7 +171,7 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
   }
 
   /** Sends a pull and returns its id. */
-  pull({ max = 0, bytes = 0, wait = 0, ack, settles = [] }: PullRequest = {}): number {
+  pull({ max = 0, bytes = 0, wait = 0, ack, settles = [], handed }: PullRequest = {}): number {
     this.pulls += 1;
     this.request({
       oneofKind: "pull",
@@ -169,9 +182,19 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
         waitMs: wait,
         settles: settles.map((settle) => ({ reason: "", delayMs: 0, ...settle })),
         ...(ack === undefined ? {} : { ack: { count: ack } }),
+        ...(handed === undefined ? {} : { handed: { count: handed } }),
       },
     });
     return this.pulls;
+  }
+
+  finish(): void {
+    this.request({ oneofKind: "finish", finish: {} });
+  }
+
+  /** Says that all below `count` was handed to the program. */
+  handed(count: number): void {
+    this.request({ oneofKind: "handed", handed: { count } });
   }
 
   ack(count: number): void {
@@ -211,7 +234,15 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
 
 export class TestSubscriber extends Inbox<SubscribeResponse["kind"]> {
   constructor(world: World, topic: string) {
-    super(world, world.connect("Subscribe"), (frame) => SubscribeResponse.fromBinary(frame).kind);
-    this.link.receive(SubscribeRequest.toBinary({ kind: { oneofKind: "open", open: { topic, token: "" } } }));
+    super(world.connect("Subscribe"), (frame) => SubscribeResponse.fromBinary(frame).kind);
+    this.request({ oneofKind: "open", open: { topic, token: "" } });
+  }
+
+  request(kind: SubscribeRequest["kind"]): void {
+    this.link.receive(SubscribeRequest.toBinary({ kind }));
+  }
+
+  finish(): void {
+    this.request({ oneofKind: "finish", finish: {} });
   }
 }

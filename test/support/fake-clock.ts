@@ -47,6 +47,11 @@ export class FakeClock implements Clock {
     this.#now = end;
   }
 
+  /** Moves on by `ms` and runs nothing: all that is due by then is late, and due together. */
+  skip(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Moves on to what is due next and runs it; of those due together the first that was set. */
   runNext(): void {
     const due = this.nextDue;

@@ -9,6 +9,8 @@ export type SocketEvent =
 export class FakeSocket implements FrameSocket {
   readonly name: string;
   readonly #events: SocketEvent[];
+  /** Frames that the client has not looked at yet. */
+  readonly unread: Uint8Array[] = [];
   /** "reading": takes all; "slow": buffers; "full": drops. */
   state: "reading" | "slow" | "full" = "reading";
   bufferedBytes = 0;
@@ -26,7 +28,9 @@ export class FakeSocket implements FrameSocket {
   send(frame: Uint8Array): number {
     if (this.closed !== null) throw new Error(`${this.name}: sent after its close`);
     // A copy: a frame is valid only until the next one is written.
-    this.#events.push({ socket: this, kind: "sent", frame: frame.slice() });
+    const copy = frame.slice();
+    this.#events.push({ socket: this, kind: "sent", frame: copy });
+    this.unread.push(copy);
     if (this.state === "reading") return frame.length;
     if (this.state === "full") return 0;
     this.bufferedBytes += frame.length;

@@ -1,6 +1,10 @@
 /** A server without its sockets: broker, sessions and a clock that tests move. */
 import { Broker } from "../../src/broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../../src/broker/broker-limits.ts";
+import type { TopicConsumer } from "../../src/broker/outbound/topic-consumer.ts";
+import type { Publisher } from "../../src/broker/ports.ts";
+import { SnapshotReader, takeSnapshot } from "../../src/broker/snapshot.ts";
+import { SnapshotRecord } from "../../src/gen/tinymq/v1/snapshot.ts";
 import type { SessionContext } from "../../src/session/context.ts";
 import type { Session } from "../../src/session/frame-socket.ts";
 import { SendBuffers } from "../../src/session/send-buffers.ts";
@@ -8,6 +12,15 @@ import { firstVersionSession, streamSession } from "../../src/session/sessions.t
 import { FrameWriter } from "../../src/wire/frames.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeSocket, type SocketEvent } from "./fake-socket.ts";
+import { countMemory } from "./memory-count.ts";
+
+const published = new FrameWriter();
+const utf8 = new TextEncoder();
+
+interface Server {
+  readonly context: SessionContext;
+  readonly consumers: Set<TopicConsumer>;
+}
 
 export type Method = "Produce" | "Consume" | "Subscribe";
 
@@ -48,6 +61,17 @@ export class Link {
   }
 }
 
+/** A broker that tells who consumes. */
+class WatchedBroker extends Broker {
+  readonly consumers = new Set<TopicConsumer>();
+
+  override openConsumer(...of: Parameters<Broker["openConsumer"]>): TopicConsumer {
+    const consumer = super.openConsumer(...of);
+    this.consumers.add(consumer);
+    return consumer;
+  }
+}
+
 export class World {
   readonly clock = new FakeClock();
   readonly events: SocketEvent[] = [];
@@ -56,52 +80,35 @@ export class World {
   /** What went wrong and concerned no client. */
   readonly failures: unknown[] = [];
   readonly misbehaviour: string[] = [];
-  readonly sendBuffers: SendBuffers;
-  readonly broker: Broker;
-  readonly context: SessionContext;
+  readonly #limits: BrokerLimits;
+  readonly #sendBytes: number;
+  #server: Server;
   #links = 0;
 
   /** `sendBytes`: what may wait to be sent; a quarter of the memory, as in a server, where it is left out. */
   constructor(limits: Partial<BrokerLimits> = {}, sendBytes?: number) {
-    const published = new FrameWriter();
-    const utf8 = new TextEncoder();
-    this.broker = new Broker({
-      clock: this.clock,
-      limits: { ...DEFAULT_LIMITS, ...limits },
-      publisher: {
-        publish: (topic, epoch, before, count, batch) => {
-          const frame = published.published(utf8.encode(epoch), before, count, batch);
-          this.sendBuffers.publish(topic, frame, () => {
-            for (const { socket } of this.links) {
-              if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
-            }
-          });
-        },
-      },
-      failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
-    });
-    this.sendBuffers = new SendBuffers(
-      sendBytes ?? this.broker.limits.maxMemory / 4,
-      (bytes) => this.broker.charge(bytes),
-      (run) => this.clock.after(0, run),
-    );
-    this.context = {
-      broker: this.broker,
-      sendBuffers: this.sendBuffers,
-      frames: new FrameWriter(),
-      heartbeatMs: 15_000,
-      deadAfterMs: 45_000,
-      limits: {
-        maxMessageBytes: this.broker.limits.maxMessageBytes,
-        maxFrameBytes: this.broker.limits.maxMessageBytes + 65 * 1024,
-        maxBatchMessages: 8_192,
-        maxInFlight: 0,
-        heartbeatMs: 15_000,
-        deadAfterMs: 45_000,
-      },
-      authenticate: (token) => (token === "" ? { may: () => true } : null),
-      misbehaved: (what) => this.misbehaviour.push(what),
-    };
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    this.#sendBytes = sendBytes ?? this.#limits.maxMemory / 4;
+    this.#server = this.#start();
+  }
+
+  get broker(): Broker {
+    return this.#server.context.broker;
+  }
+
+  get sendBuffers(): SendBuffers {
+    return this.#server.context.sendBuffers;
+  }
+
+  get context(): SessionContext {
+    return this.#server.context;
+  }
+
+  /** Those with a stream of their own. */
+  get consumers(): TopicConsumer[] {
+    const { consumers } = this.#server;
+    for (const consumer of consumers) if (consumer.closed) consumers.delete(consumer);
+    return [...consumers];
   }
 
   /** A connection of the protocol, before its first frame. */
@@ -114,14 +121,74 @@ export class World {
     return this.#link("v0", (socket) => firstVersionSession(path, socket, this.context));
   }
 
-  /** What the topics hold, and what waits to be sent, as it should be charged. */
-  get memoryHeld(): number {
-    let held = this.sendBuffers.total;
-    for (const topic of this.broker.topics.values()) {
-      held += topic.backlog.memory + topic.acceptor.memory;
-      held += topic.dispatcher.memory + (topic.deaths?.memory ?? 0);
-    }
-    return held;
+  /**
+   * Throws unless what is charged is what is there, counted by the test; `garbage`: bytes of entries that may
+   * be left of what is gone.
+   */
+  checkMemory(garbage = 0): void {
+    const { least, most } = countMemory(this);
+    const { memoryUsed } = this.broker;
+    if (memoryUsed >= least && memoryUsed <= most + garbage) return;
+    throw new Error(`${memoryUsed} bytes are charged; there are ${least} to ${most + garbage}`);
+  }
+
+  /** The server ends all streams, as it does before it stops. */
+  stopStreams(): void {
+    for (const { session } of [...this.links]) session.stop(1012, "");
+  }
+
+  /** The server stops and writes a snapshot; another starts with it, `downMs` later. */
+  restart(downMs = 0): void {
+    this.stopStreams();
+    for (const link of [...this.links]) link.end(1012);
+    const records = [...takeSnapshot(this.broker, "test")].map((record) => SnapshotRecord.toBinary(record));
+    this.broker.close();
+    this.clock.skip(downMs);
+    this.#server = this.#start();
+    const reader = new SnapshotReader(this.broker);
+    for (const bytes of records) reader.take(SnapshotRecord.fromBinary(bytes));
+    reader.finish();
+  }
+
+  #start(): Server {
+    const broker = new WatchedBroker({
+      clock: this.clock,
+      limits: this.#limits,
+      publisher: { publish: (...published) => this.#publish(...published) },
+      failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
+    });
+    const limits = {
+      maxMessageBytes: this.#limits.maxMessageBytes,
+      maxFrameBytes: this.#limits.maxMessageBytes + 65 * 1024,
+      maxBatchMessages: 8_192,
+      maxInFlight: 0,
+      heartbeatMs: 15_000,
+      deadAfterMs: 45_000,
+    };
+    const context: SessionContext = {
+      broker,
+      sendBuffers: new SendBuffers(
+        this.#sendBytes,
+        (bytes) => broker.charge(bytes),
+        (run) => this.clock.after(0, run),
+      ),
+      frames: new FrameWriter(),
+      heartbeatMs: limits.heartbeatMs,
+      deadAfterMs: limits.deadAfterMs,
+      limits,
+      authenticate: (token) => (token === "" ? { may: () => true } : null),
+      misbehaved: (what) => this.misbehaviour.push(what),
+    };
+    return { context, consumers: broker.consumers };
+  }
+
+  #publish(...[topic, epoch, before, count, batch]: Parameters<Publisher["publish"]>): void {
+    const frame = published.published(utf8.encode(epoch), before, count, batch);
+    this.sendBuffers.publish(topic, frame, () => {
+      for (const { socket } of this.links) {
+        if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
+      }
+    });
   }
 
   #link(kind: string, open: (socket: FakeSocket) => Session): Link {

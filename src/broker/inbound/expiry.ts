@@ -10,20 +10,24 @@ import { RangeSet } from "../range-set.ts";
 
 /** The offsets [first, end) expire when the clock shows `due`. */
 export interface Expiring extends Due {
-  readonly first: number;
+  first: number;
   end: number;
 }
 
 /** What one entry of the heap costs, in bytes, measured roughly. */
 const ENTRY_BYTES = 96;
+/** So many entries are kept without a look at whether their messages are still there. */
 const PRUNE_FROM = 1_024;
+/** Offsets that are handed out at once, however many expire together. */
+const MOST_OFFSETS = 4_096;
 
 export class Expiry {
   readonly #log: Log;
   readonly #heap = new DueHeap<Expiring>();
   readonly #late = new RangeSet();
   #newest: Expiring | null = null;
-  #pruneAt = PRUNE_FROM;
+  /** The place in the heap that is looked at next. */
+  #pruneAt = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -46,21 +50,33 @@ export class Expiry {
     }
     this.#newest = { due, first, end: first + count, order: 0, slot: -1 };
     this.#heap.push(this.#newest);
-    if (this.#heap.length >= this.#pruneAt) this.#prune();
+    if (this.#heap.length > PRUNE_FROM) for (let looks = 0; looks < 2; looks++) this.#prune();
   }
 
-  /** The next offsets that are due at `now`; undefined: none are. */
-  takeDue(now: number): Expiring | undefined {
-    const due = this.#heap.shiftDue(now);
+  /** Takes the next offsets that are due at `now`, or some of them; undefined: none are. */
+  takeDue(now: number): OffsetSpan | undefined {
+    const due = this.#heap.first();
+    if (due === undefined || due.due > now) return undefined;
+    const { first } = due;
+    const end = Math.min(due.end, first + MOST_OFFSETS);
+    due.first = end;
+    if (end < due.end) return { first, end };
+    this.#heap.shift();
     if (due === this.#newest) this.#newest = null;
-    return due;
+    return { first, end };
   }
 
-  /** What is left of expired offsets [first, end) is leased, and is gone once it is given back. */
-  markLate(first: number, end: number): void {
+  /**
+   * What is left of expired offsets [first, end) is leased, and is gone once it is given back. Returns in how
+   * many pieces.
+   */
+  markLate(first: number, end: number): number {
+    let pieces = 0;
     for (const { runs } of this.#log.chunks(first, end)) {
       for (const { firstOffset, count } of runs) this.#late.add(firstOffset, firstOffset + count, 0);
+      pieces += runs.length;
     }
+    return pieces;
   }
 
   /** The offsets [first, end) are gone. */
@@ -86,11 +102,16 @@ export class Expiry {
     return this.#heap.sorted();
   }
 
-  /** Forgets entries whose messages are gone: a long time to live must not outgrow the queue itself. */
+  /**
+   * Looks at one entry, and forgets it if its messages are gone: a long time to live must not outgrow the queue
+   * itself. Each that is added looks at two, so that there are never many more than messages.
+   */
   #prune(): void {
-    this.#heap.filter((entry) => this.#log.read(entry.first, 1, 1, entry.end) !== null);
-    this.#newest = null;
-    this.#pruneAt = Math.max(PRUNE_FROM, 2 * this.#heap.length);
+    const entry = this.#heap.at(this.#pruneAt);
+    if (entry === undefined) this.#pruneAt = 0;
+    else if (entry === this.#newest || this.#log.read(entry.first, 1, 1, entry.end) !== null)
+      this.#pruneAt += 1;
+    else this.#heap.remove(entry);
   }
 }
 

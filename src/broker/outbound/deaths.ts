@@ -2,24 +2,63 @@
  * Messages on their way to the dead letters, oldest first: leased by nobody any more, delivered to nobody. They
  * move some at a time, and wait where there is no room for what they grow by.
  */
+import { TinyMQError, toTinyMQError } from "../../errors.ts";
+import type { Chunk } from "../../log/chunk.ts";
+import type { Log } from "../../log/log.ts";
+import { truncateUtf8 } from "../../wire/close.ts";
 import { Fifo } from "../../wire/fifo.ts";
+import { KiB } from "../../wire/limits.ts";
+import { withDeathHeaders } from "../dead-letters.ts";
 
 /** The offsets [first, end), and how they died. */
 export interface Dying {
   first: number;
-  readonly end: number;
+  end: number;
   readonly deliveries: number;
   readonly reason: string;
 }
 
+/** What dying messages need of their topic. */
+export interface DyingTopic {
+  readonly name: string;
+  readonly log: Log;
+  /** ms since 1970. */
+  wall(): number;
+  /** Whether so many bytes would fit as things are. */
+  hasRoom(byteLength: number): boolean;
+  /** The topic of its dead letters, made if there is none. Throws RESOURCE_EXHAUSTED. */
+  openDeadLetters(): DeadLetterTopic;
+  /** They have moved. */
+  buried(firstOffset: number, count: number): void;
+}
+
+export interface DeadLetterTopic {
+  /** Throws RESOURCE_EXHAUSTED. */
+  makeRoom(byteLength: number): void;
+  moveIn(batch: Uint8Array, count: number): void;
+}
+
+/** Messages, and bytes, that become dead letters in one turn. */
+const BURIED_AT_ONCE = 1_024;
+const BURIED_BYTES = 256 * KiB;
+/** How long messages wait for room among the dead letters before it is looked for again, in ms. */
+const NO_ROOM_MS = 1_000;
+/** What is kept of each reason where memory is full. */
+const SHORT_REASON_BYTES = 64;
 /** What one entry costs beside its reason, in bytes, measured roughly. */
 const ENTRY_BYTES = 96;
 
 export class Deaths {
+  readonly #topic: DyingTopic;
   readonly #dying = new Fifo<Dying>();
   #reasonBytes = 0;
+  #isBurying = false;
   /** When the next is moved, by the broker's clock; Infinity: there is none. */
   nextDue = Number.POSITIVE_INFINITY;
+
+  constructor(topic: DyingTopic) {
+    this.#topic = topic;
+  }
 
   get memory(): number {
     return this.#dying.length * ENTRY_BYTES + this.#reasonBytes;
@@ -29,20 +68,91 @@ export class Deaths {
     return this.#dying.first();
   }
 
-  add(dying: Dying): void {
-    this.#dying.push(dying);
-    this.#reasonBytes += 2 * dying.reason.length;
+  /** They move at once, or once there is room for those before them. */
+  add({ first, end, deliveries, reason: given }: Dying, now: number): void {
+    const last = this.#dying.last();
+    if (last === undefined) this.nextDue = now;
+    // Kept until all have moved: where memory is full, no more than a few words of each.
+    const kept = this.#topic.hasRoom(2 * given.length) ? given : truncateUtf8(given, SHORT_REASON_BYTES);
+    const sameReason = last !== undefined && last.reason === kept;
+    if (sameReason && last.end === first && last.deliveries === deliveries) {
+      last.end = end;
+      return;
+    }
+    // One text for all that were rejected together.
+    this.#dying.push({ first, end, deliveries, reason: sameReason ? last.reason : kept });
+    if (!sameReason) this.#reasonBytes += 2 * kept.length;
+  }
+
+  /** Moves some to the dead-letter topic; those for which there is no room wait. */
+  bury(now: number): void {
+    // A dead letter that is delivered can end a slow client's stream, and what that held may die: it has its turn.
+    if (this.#isBurying) return;
+    this.#isBurying = true;
+    try {
+      this.#buryFirst(now);
+    } finally {
+      this.#isBurying = false;
+    }
+  }
+
+  #buryFirst(now: number): void {
+    let messages = 0;
+    let bytes = 0;
+    for (let dying = this.first(); dying !== undefined; dying = this.first()) {
+      if (messages >= BURIED_AT_ONCE || bytes >= BURIED_BYTES) return;
+      const moved = this.#moveSome(dying, BURIED_AT_ONCE - messages);
+      if (moved === null) {
+        this.nextDue = now + NO_ROOM_MS;
+        return;
+      }
+      messages += moved.count;
+      bytes += moved.byteLength;
+      if (moved.nextOffset >= dying.end) this.shift();
+      else dying.first = moved.nextOffset;
+    }
   }
 
   /** Takes the first, all of which has moved. */
   shift(): Dying | undefined {
     const dying = this.#dying.shift();
-    if (dying !== undefined) this.#reasonBytes -= 2 * dying.reason.length;
-    if (this.#dying.length === 0) this.nextDue = Number.POSITIVE_INFINITY;
+    if (dying === undefined) return undefined;
+    const next = this.#dying.first();
+    if (next === undefined) this.nextDue = Number.POSITIVE_INFINITY;
+    if (next?.reason !== dying.reason) this.#reasonBytes -= 2 * dying.reason.length;
     return dying;
   }
 
   [Symbol.iterator](): IterableIterator<Dying> {
     return this.#dying[Symbol.iterator]();
+  }
+
+  /** Moves as many of the first `most` as there is room for. Null: there is none. */
+  #moveSome(dying: Dying, most: number): Chunk | null {
+    for (let some = most; some >= 1; ) {
+      const chunk = this.#topic.log.read(dying.first, some, BURIED_BYTES, dying.end);
+      if (chunk === null) throw new TinyMQError("INTERNAL", `offset ${dying.first} died and is not there`);
+      if (this.#move(dying, chunk)) return chunk;
+      some = Math.floor(chunk.count / 2);
+    }
+    return null;
+  }
+
+  /** False if there is no room for them. */
+  #move({ first, deliveries, reason }: Dying, chunk: Chunk): boolean {
+    const topic = this.#topic;
+    const death = { topic: topic.name, reason, time: topic.wall(), deliveries };
+    const letters = withDeathHeaders(chunk.parts, death);
+    try {
+      const dead = topic.openDeadLetters();
+      // Their own bytes are charged already, and are free again once they have moved.
+      dead.makeRoom(letters.length - chunk.byteLength);
+      dead.moveIn(letters, chunk.count);
+    } catch (thrown) {
+      if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
+      return false;
+    }
+    topic.buried(first, chunk.count);
+    return true;
   }
 }

@@ -14,7 +14,7 @@ import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from ".
 
 /**
  * Runs that a consumer may hold unsettled: pieces of offsets that do not follow each other. A consumer in order
- * has one; beyond, its pulls wait until it has settled some.
+ * has one; beyond, its pulls wait until it has settled some, or their wait is over.
  */
 const MOST_LEASE_RUNS = 16_384;
 /** Runs that are delivered in one turn. */
@@ -24,11 +24,11 @@ const WORK_A_TURN = 4_096;
 export interface DispatchedTopic extends LeasedTopic {
   /** Messages that a consumer could get now. */
   readonly ready: number;
+  /** Whether what is ready is not known yet: it will be in a later turn, and `pump` is called then. */
+  readonly isSweeping: boolean;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
-  /** A consumer came or went. */
-  usersChanged(): void;
-  /** What the dispatcher holds has changed. */
+  /** A consumer came or went, or what the dispatcher holds has changed. */
   changed(): void;
 }
 
@@ -85,12 +85,13 @@ export class Dispatcher {
     for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
     this.#charge(consumer);
+    this.#topic.returns.bury();
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
     if (this.#holder === consumer) this.#holder = null;
     if (!this.#replacing) this.#moveUp();
     this.pump();
-    this.#topic.usersChanged();
+    this.#topic.changed();
   }
 
   /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
@@ -131,6 +132,7 @@ export class Dispatcher {
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
   leaseChanged(consumer: TopicConsumer): void {
     this.#charge(consumer);
+    this.#topic.returns.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);
@@ -138,7 +140,7 @@ export class Dispatcher {
 
   /** Answers waiting pulls as long as there are messages for them, and no longer than a turn may take. */
   pump(): void {
-    if (this.#pumping || this.#waiting.length === 0) return;
+    if (this.#pumping || (this.#waiting.length === 0 && this.#impatient.length === 0)) return;
     this.#pumping = true;
     let work = 0;
     try {
@@ -146,8 +148,14 @@ export class Dispatcher {
     } finally {
       this.#pumping = false;
     }
-    if (work >= WORK_A_TURN) this.#continueLater();
-    else this.#answerImpatient();
+    if (work >= WORK_A_TURN) this.pumpLater();
+    else if (!this.#topic.isSweeping) this.#answerImpatient();
+  }
+
+  /** Pumps in a turn of its own: where there is more to do, or where whoever makes room may not deliver. */
+  pumpLater(): void {
+    this.#timers.cancel(this.#continuing);
+    this.#continuing = this.#timers.after(0, () => this.pump());
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -169,7 +177,7 @@ export class Dispatcher {
     else if (this.#holder === null) this.#holder = consumer;
     else this.#standbys.push(consumer);
     consumer.active = consumer.mode === "shared" || this.#holder === consumer;
-    this.#topic.usersChanged();
+    this.#topic.changed();
     return consumer;
   }
 
@@ -238,14 +246,11 @@ export class Dispatcher {
   }
 
   #charge(consumer: TopicConsumer): void {
-    this.memory += consumer.lease.memory - consumer.charged;
-    consumer.charged = consumer.lease.memory;
+    const change = consumer.lease.memory - consumer.charged;
+    if (change === 0) return;
+    consumer.charged += change;
+    this.memory += change;
     this.#topic.changed();
-  }
-
-  #continueLater(): void {
-    this.#timers.cancel(this.#continuing);
-    this.#continuing = this.#timers.after(0, () => this.pump());
   }
 
   #answerImpatient(): void {
@@ -253,7 +258,7 @@ export class Dispatcher {
     const impatient = this.#impatient;
     this.#impatient = [];
     // Those that are not in the heap were answered, or wait for their consumer to read.
-    for (const pull of impatient) if (pull.slot >= 0) this.#answerEmpty(pull);
+    for (const pull of impatient) if (pull.slot >= 0 || pull.consumer.isStalled) this.#answerEmpty(pull);
   }
 
   #answerEmpty(pull: Pull): void {

@@ -8,12 +8,14 @@ import { type Due, DueHeap } from "../due-heap.ts";
 import { type OffsetRange, RangeSet } from "../range-set.ts";
 
 interface Held extends Due {
-  readonly first: number;
+  first: number;
   readonly end: number;
 }
 
 /** What one entry of the heap costs, in bytes, measured roughly. */
 const ENTRY_BYTES = 96;
+/** Offsets that are taken at once, however many are due together. */
+const MOST_OFFSETS = 4_096;
 
 export class HeldBack {
   readonly #ranges = new RangeSet();
@@ -43,10 +45,14 @@ export class HeldBack {
     this.#heap.push({ due, first, end, order: 0, slot: -1 });
   }
 
-  /** Takes out the next offsets that are due at `now`; undefined: none are. */
+  /** Takes out the next offsets that are due at `now`, or some of them; undefined: none are. */
   takeDue(now: number): OffsetRange[] | undefined {
-    const held = this.#heap.shiftDue(now);
-    return held && this.#ranges.remove(held.first, held.end);
+    const held = this.#heap.first();
+    if (held === undefined || held.due > now) return undefined;
+    const { first } = held;
+    held.first = Math.min(held.end, first + MOST_OFFSETS);
+    if (held.first === held.end) this.#heap.shift();
+    return this.#ranges.remove(first, held.first);
   }
 
   /** Takes out what is held back of [first, end), and returns it. */

@@ -104,9 +104,9 @@ export interface ContentRead {
 class ConnInit$Type extends MessageType<ConnInit> {
     constructor() {
         super("tinyMQ.ConnInit", [
-            { no: 1, name: "role", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
-            { no: 2, name: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "auth_token", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "role", localName: "role", jsonName: "role", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
+            { no: 2, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "auth_token", localName: "authToken", jsonName: "authToken", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<ConnInit>): ConnInit {
@@ -164,7 +164,7 @@ export const ConnInit = new ConnInit$Type();
 class ConnStatus$Type extends MessageType<ConnStatus> {
     constructor() {
         super("tinyMQ.ConnStatus", [
-            { no: 1, name: "status", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ }
+            { no: 1, name: "status", localName: "status", jsonName: "status", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ }
         ]);
     }
     create(value?: PartialMessage<ConnStatus>): ConnStatus {
@@ -210,9 +210,9 @@ export const ConnStatus = new ConnStatus$Type();
 class ContentWrite$Type extends MessageType<ContentWrite> {
     constructor() {
         super("tinyMQ.ContentWrite", [
-            { no: 1, name: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
-            { no: 2, name: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "body", kind: "scalar", opt: true, T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "id", localName: "id", jsonName: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
+            { no: 2, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "body", localName: "body", jsonName: "body", kind: "scalar", opt: true, T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<ContentWrite>): ContentWrite {
@@ -270,7 +270,7 @@ export const ContentWrite = new ContentWrite$Type();
 class Poll$Type extends MessageType<Poll> {
     constructor() {
         super("tinyMQ.Poll", [
-            { no: 1, name: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", opt: true, T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<Poll>): Poll {
@@ -316,8 +316,8 @@ export const Poll = new Poll$Type();
 class Ack$Type extends MessageType<Ack> {
     constructor() {
         super("tinyMQ.Ack", [
-            { no: 1, name: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
-            { no: 2, name: "flags", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ }
+            { no: 1, name: "id", localName: "id", jsonName: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
+            { no: 2, name: "flags", localName: "flags", jsonName: "flags", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ }
         ]);
     }
     create(value?: PartialMessage<Ack>): Ack {
@@ -369,9 +369,9 @@ export const Ack = new Ack$Type();
 class ContentRead$Type extends MessageType<ContentRead> {
     constructor() {
         super("tinyMQ.ContentRead", [
-            { no: 1, name: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
-            { no: 2, name: "status", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
-            { no: 3, name: "body", kind: "scalar", opt: true, T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "id", localName: "id", jsonName: "id", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
+            { no: 2, name: "status", localName: "status", jsonName: "status", kind: "scalar", opt: true, T: 7 /*ScalarType.FIXED32*/ },
+            { no: 3, name: "body", localName: "body", jsonName: "body", kind: "scalar", opt: true, T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<ContentRead>): ContentRead {

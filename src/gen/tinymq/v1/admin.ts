@@ -138,7 +138,7 @@ export interface Counters {
      */
     rejected: number;
     /**
-     * Published to subscribers.
+     * Offered to subscribers, whether there were any or not.
      *
      * @generated from protobuf field: uint64 published = 9 [jstype = JS_NUMBER]
      */
@@ -218,13 +218,13 @@ export interface TopicInfo {
      */
     ready: number;
     /**
-     * Delivered and not settled.
+     * Delivered and not settled; and those on their way to the dead letters, for which there is no room yet.
      *
      * @generated from protobuf field: uint64 unacked = 3 [jstype = JS_NUMBER]
      */
     unacked: number;
     /**
-     * Not yet due.
+     * Not yet due, or retried alone with a delay.
      *
      * @generated from protobuf field: uint64 delayed = 4 [jstype = JS_NUMBER]
      */
@@ -288,7 +288,7 @@ export interface PurgeTopicResponse {
  */
 export interface RedriveTopicRequest {
     /**
-     * The topic that the messages go back to; they come from "<topic>.dead".
+     * The topic that the messages go back to, with or without ".dead"; they come from "<topic>.dead".
      *
      * @generated from protobuf field: string topic = 1
      */
@@ -351,18 +351,18 @@ export const GetStatusRequest = new GetStatusRequest$Type();
 class GetStatusResponse$Type extends MessageType<GetStatusResponse> {
     constructor() {
         super("tinymq.v1.GetStatusResponse", [
-            { no: 1, name: "version", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "pid", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 4, name: "uptime_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 5, name: "topics", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 6, name: "connections", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 7, name: "messages", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 8, name: "memory_used", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 9, name: "memory_limit", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 10, name: "resident", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 11, name: "engine", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 12, name: "counters", kind: "message", T: () => Counters }
+            { no: 1, name: "version", localName: "version", jsonName: "version", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "pid", localName: "pid", jsonName: "pid", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 4, name: "uptime_ms", localName: "uptimeMs", jsonName: "uptimeMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 5, name: "topics", localName: "topics", jsonName: "topics", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 6, name: "connections", localName: "connections", jsonName: "connections", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 7, name: "messages", localName: "messages", jsonName: "messages", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 8, name: "memory_used", localName: "memoryUsed", jsonName: "memoryUsed", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 9, name: "memory_limit", localName: "memoryLimit", jsonName: "memoryLimit", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 10, name: "resident", localName: "resident", jsonName: "resident", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 11, name: "engine", localName: "engine", jsonName: "engine", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 12, name: "counters", localName: "counters", jsonName: "counters", kind: "message", T: () => Counters }
         ]);
     }
     create(value?: PartialMessage<GetStatusResponse>): GetStatusResponse {
@@ -485,17 +485,17 @@ export const GetStatusResponse = new GetStatusResponse$Type();
 class Counters$Type extends MessageType<Counters> {
     constructor() {
         super("tinymq.v1.Counters", [
-            { no: 1, name: "produced", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "delivered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "acked", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 4, name: "redelivered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 5, name: "dead_lettered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 6, name: "expired", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 7, name: "dropped", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 8, name: "rejected", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 9, name: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 10, name: "purged", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 11, name: "duplicates", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "produced", localName: "produced", jsonName: "produced", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "delivered", localName: "delivered", jsonName: "delivered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "acked", localName: "acked", jsonName: "acked", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 4, name: "redelivered", localName: "redelivered", jsonName: "redelivered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 5, name: "dead_lettered", localName: "deadLettered", jsonName: "deadLettered", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 6, name: "expired", localName: "expired", jsonName: "expired", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 7, name: "dropped", localName: "dropped", jsonName: "dropped", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 8, name: "rejected", localName: "rejected", jsonName: "rejected", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 9, name: "published", localName: "published", jsonName: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 10, name: "purged", localName: "purged", jsonName: "purged", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 11, name: "duplicates", localName: "duplicates", jsonName: "duplicates", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Counters>): Counters {
@@ -612,9 +612,9 @@ export const Counters = new Counters$Type();
 class ListTopicsRequest$Type extends MessageType<ListTopicsRequest> {
     constructor() {
         super("tinymq.v1.ListTopicsRequest", [
-            { no: 1, name: "prefix", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "limit", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "after", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "prefix", localName: "prefix", jsonName: "prefix", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "limit", localName: "limit", jsonName: "limit", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "after", localName: "after", jsonName: "after", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<ListTopicsRequest>): ListTopicsRequest {
@@ -675,8 +675,8 @@ export const ListTopicsRequest = new ListTopicsRequest$Type();
 class ListTopicsResponse$Type extends MessageType<ListTopicsResponse> {
     constructor() {
         super("tinymq.v1.ListTopicsResponse", [
-            { no: 1, name: "topics", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => TopicInfo },
-            { no: 2, name: "total", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+            { no: 1, name: "topics", localName: "topics", jsonName: "topics", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => TopicInfo },
+            { no: 2, name: "total", localName: "total", jsonName: "total", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<ListTopicsResponse>): ListTopicsResponse {
@@ -730,7 +730,7 @@ export const ListTopicsResponse = new ListTopicsResponse$Type();
 class GetTopicRequest$Type extends MessageType<GetTopicRequest> {
     constructor() {
         super("tinymq.v1.GetTopicRequest", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<GetTopicRequest>): GetTopicRequest {
@@ -777,17 +777,17 @@ export const GetTopicRequest = new GetTopicRequest$Type();
 class TopicInfo$Type extends MessageType<TopicInfo> {
     constructor() {
         super("tinymq.v1.TopicInfo", [
-            { no: 1, name: "name", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "ready", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "unacked", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 4, name: "delayed", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 5, name: "memory", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 6, name: "producers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 7, name: "consumers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 8, name: "standbys", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 9, name: "subscribers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 10, name: "counters", kind: "message", T: () => Counters },
-            { no: 11, name: "held_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "name", localName: "name", jsonName: "name", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "ready", localName: "ready", jsonName: "ready", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "unacked", localName: "unacked", jsonName: "unacked", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 4, name: "delayed", localName: "delayed", jsonName: "delayed", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 5, name: "memory", localName: "memory", jsonName: "memory", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 6, name: "producers", localName: "producers", jsonName: "producers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 7, name: "consumers", localName: "consumers", jsonName: "consumers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 8, name: "standbys", localName: "standbys", jsonName: "standbys", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 9, name: "subscribers", localName: "subscribers", jsonName: "subscribers", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 10, name: "counters", localName: "counters", jsonName: "counters", kind: "message", T: () => Counters },
+            { no: 11, name: "held_ms", localName: "heldMs", jsonName: "heldMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<TopicInfo>): TopicInfo {
@@ -903,7 +903,7 @@ export const TopicInfo = new TopicInfo$Type();
 class PurgeTopicRequest$Type extends MessageType<PurgeTopicRequest> {
     constructor() {
         super("tinymq.v1.PurgeTopicRequest", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<PurgeTopicRequest>): PurgeTopicRequest {
@@ -950,7 +950,7 @@ export const PurgeTopicRequest = new PurgeTopicRequest$Type();
 class PurgeTopicResponse$Type extends MessageType<PurgeTopicResponse> {
     constructor() {
         super("tinymq.v1.PurgeTopicResponse", [
-            { no: 1, name: "purged", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "purged", localName: "purged", jsonName: "purged", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<PurgeTopicResponse>): PurgeTopicResponse {
@@ -997,8 +997,8 @@ export const PurgeTopicResponse = new PurgeTopicResponse$Type();
 class RedriveTopicRequest$Type extends MessageType<RedriveTopicRequest> {
     constructor() {
         super("tinymq.v1.RedriveTopicRequest", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "limit", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "limit", localName: "limit", jsonName: "limit", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<RedriveTopicRequest>): RedriveTopicRequest {
@@ -1052,7 +1052,7 @@ export const RedriveTopicRequest = new RedriveTopicRequest$Type();
 class RedriveTopicResponse$Type extends MessageType<RedriveTopicResponse> {
     constructor() {
         super("tinymq.v1.RedriveTopicResponse", [
-            { no: 1, name: "moved", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "moved", localName: "moved", jsonName: "moved", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<RedriveTopicResponse>): RedriveTopicResponse {

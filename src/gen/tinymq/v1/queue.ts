@@ -88,7 +88,7 @@ export interface Limits {
      */
     maxBatchMessages: number;
     /**
-     * Most batches without an answer (Produce), or pulls without an answer (Consume).
+     * Most batches without an answer (Produce), or pulls without an answer (Consume); 0 on Subscribe.
      *
      * @generated from protobuf field: uint32 max_in_flight = 4
      */
@@ -116,7 +116,7 @@ export interface ProduceRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.ProduceOpen open = 1
          */
@@ -268,7 +268,7 @@ export interface ProduceOpened {
      */
     known: boolean;
     /**
-     * The last seq that the server answered for this producer; 0 for none.
+     * Of a known producer the last seq that the server answered; else first_seq - 1.
      *
      * @generated from protobuf field: uint64 last_seq = 4 [jstype = JS_NUMBER]
      */
@@ -337,7 +337,7 @@ export interface ConsumeRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.ConsumeOpen open = 1
          */
@@ -412,7 +412,7 @@ export interface ConsumeOpen {
     consumerId: Uint8Array;
 }
 /**
- * Asks for messages. Answered exactly once: by a Delivery or by an Empty that names pull_id.
+ * Asks for messages. Answered exactly once: by a Delivered or by an Empty that names pull_id.
  *
  * @generated from protobuf message tinymq.v1.Pull
  */
@@ -503,7 +503,7 @@ export interface Settle {
      */
     reason: string;
     /**
-     * With OUTCOME_RETRY: when it may be delivered again, in ms from now.
+     * With OUTCOME_RETRY: when it may be delivered again, in ms from now. What is behind it does not wait.
      *
      * @generated from protobuf field: uint64 delay_ms = 5 [jstype = JS_NUMBER]
      */
@@ -641,7 +641,7 @@ export interface Delivered {
 }
 /**
  * How many positions of this stream were settled so far, by acks and settles, each counted once; what a rewind
- * gave back is not among them. Sent after each turn in which some were.
+ * gave back is not among them. Sent some 5 ms after some were, if it is not what was sent last.
  *
  * @generated from protobuf message tinymq.v1.Settled
  */
@@ -715,7 +715,7 @@ export interface SubscribeRequest {
     kind: {
         oneofKind: "open";
         /**
-         * The first frame of the stream, and only the first.
+         * The first frame of the stream, and only the first; at most 4 KiB.
          *
          * @generated from protobuf field: tinymq.v1.SubscribeOpen open = 1
          */
@@ -918,9 +918,9 @@ export enum Outcome {
 class Message$Type extends MessageType<Message> {
     constructor() {
         super("tinymq.v1.Message", [
-            { no: 1, name: "id", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "body", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
-            { no: 3, name: "headers", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } }
+            { no: 1, name: "id", localName: "id", jsonName: "id", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "body", localName: "body", jsonName: "body", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
+            { no: 3, name: "headers", localName: "headers", jsonName: "headers", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } }
         ]);
     }
     create(value?: PartialMessage<Message>): Message {
@@ -997,7 +997,7 @@ export const Message = new Message$Type();
 class Batch$Type extends MessageType<Batch> {
     constructor() {
         super("tinymq.v1.Batch", [
-            { no: 1, name: "messages", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Message }
+            { no: 1, name: "messages", localName: "messages", jsonName: "messages", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Message }
         ]);
     }
     create(value?: PartialMessage<Batch>): Batch {
@@ -1120,12 +1120,12 @@ export const Finish = new Finish$Type();
 class Limits$Type extends MessageType<Limits> {
     constructor() {
         super("tinymq.v1.Limits", [
-            { no: 1, name: "max_message_bytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 2, name: "max_frame_bytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "max_batch_messages", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 4, name: "max_in_flight", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 5, name: "heartbeat_ms", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 6, name: "dead_after_ms", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+            { no: 1, name: "max_message_bytes", localName: "maxMessageBytes", jsonName: "maxMessageBytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 2, name: "max_frame_bytes", localName: "maxFrameBytes", jsonName: "maxFrameBytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "max_batch_messages", localName: "maxBatchMessages", jsonName: "maxBatchMessages", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 4, name: "max_in_flight", localName: "maxInFlight", jsonName: "maxInFlight", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 5, name: "heartbeat_ms", localName: "heartbeatMs", jsonName: "heartbeatMs", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 6, name: "dead_after_ms", localName: "deadAfterMs", jsonName: "deadAfterMs", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<Limits>): Limits {
@@ -1207,10 +1207,10 @@ export const Limits = new Limits$Type();
 class ProduceRequest$Type extends MessageType<ProduceRequest> {
     constructor() {
         super("tinymq.v1.ProduceRequest", [
-            { no: 1, name: "open", kind: "message", oneof: "kind", T: () => ProduceOpen },
-            { no: 2, name: "batch", kind: "message", oneof: "kind", T: () => ProduceBatch },
-            { no: 3, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
-            { no: 4, name: "finish", kind: "message", oneof: "kind", T: () => Finish }
+            { no: 1, name: "open", localName: "open", jsonName: "open", kind: "message", oneof: "kind", T: () => ProduceOpen },
+            { no: 2, name: "batch", localName: "batch", jsonName: "batch", kind: "message", oneof: "kind", T: () => ProduceBatch },
+            { no: 3, name: "heartbeat", localName: "heartbeat", jsonName: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 4, name: "finish", localName: "finish", jsonName: "finish", kind: "message", oneof: "kind", T: () => Finish }
         ]);
     }
     create(value?: PartialMessage<ProduceRequest>): ProduceRequest {
@@ -1287,12 +1287,12 @@ export const ProduceRequest = new ProduceRequest$Type();
 class ProduceOpen$Type extends MessageType<ProduceOpen> {
     constructor() {
         super("tinymq.v1.ProduceOpen", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "delivery", kind: "enum", T: () => ["tinymq.v1.Delivery", Delivery, "DELIVERY_"] },
-            { no: 4, name: "producer_id", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
-            { no: 5, name: "first_seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 6, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "token", localName: "token", jsonName: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "delivery", localName: "delivery", jsonName: "delivery", kind: "enum", T: () => ["tinymq.v1.Delivery", Delivery, "DELIVERY_"] },
+            { no: 4, name: "producer_id", localName: "producerId", jsonName: "producerId", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
+            { no: 5, name: "first_seq", localName: "firstSeq", jsonName: "firstSeq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 6, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<ProduceOpen>): ProduceOpen {
@@ -1374,11 +1374,11 @@ export const ProduceOpen = new ProduceOpen$Type();
 class ProduceBatch$Type extends MessageType<ProduceBatch> {
     constructor() {
         super("tinymq.v1.ProduceBatch", [
-            { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "delay_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "ttl_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 4, name: "unique_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 5, name: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "seq", localName: "seq", jsonName: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "delay_ms", localName: "delayMs", jsonName: "delayMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "ttl_ms", localName: "ttlMs", jsonName: "ttlMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 4, name: "unique_ms", localName: "uniqueMs", jsonName: "uniqueMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 5, name: "messages", localName: "messages", jsonName: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<ProduceBatch>): ProduceBatch {
@@ -1453,10 +1453,10 @@ export const ProduceBatch = new ProduceBatch$Type();
 class ProduceResponse$Type extends MessageType<ProduceResponse> {
     constructor() {
         super("tinymq.v1.ProduceResponse", [
-            { no: 1, name: "opened", kind: "message", oneof: "kind", T: () => ProduceOpened },
-            { no: 2, name: "acked", kind: "message", oneof: "kind", T: () => Acked },
-            { no: 3, name: "rejected", kind: "message", oneof: "kind", T: () => Rejected },
-            { no: 4, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
+            { no: 1, name: "opened", localName: "opened", jsonName: "opened", kind: "message", oneof: "kind", T: () => ProduceOpened },
+            { no: 2, name: "acked", localName: "acked", jsonName: "acked", kind: "message", oneof: "kind", T: () => Acked },
+            { no: 3, name: "rejected", localName: "rejected", jsonName: "rejected", kind: "message", oneof: "kind", T: () => Rejected },
+            { no: 4, name: "heartbeat", localName: "heartbeat", jsonName: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat }
         ]);
     }
     create(value?: PartialMessage<ProduceResponse>): ProduceResponse {
@@ -1533,10 +1533,10 @@ export const ProduceResponse = new ProduceResponse$Type();
 class ProduceOpened$Type extends MessageType<ProduceOpened> {
     constructor() {
         super("tinymq.v1.ProduceOpened", [
-            { no: 1, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "limits", kind: "message", T: () => Limits },
-            { no: 3, name: "known", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
-            { no: 4, name: "last_seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "limits", localName: "limits", jsonName: "limits", kind: "message", T: () => Limits },
+            { no: 3, name: "known", localName: "known", jsonName: "known", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 4, name: "last_seq", localName: "lastSeq", jsonName: "lastSeq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<ProduceOpened>): ProduceOpened {
@@ -1603,7 +1603,7 @@ export const ProduceOpened = new ProduceOpened$Type();
 class Acked$Type extends MessageType<Acked> {
     constructor() {
         super("tinymq.v1.Acked", [
-            { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "seq", localName: "seq", jsonName: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Acked>): Acked {
@@ -1650,10 +1650,10 @@ export const Acked = new Acked$Type();
 class Rejected$Type extends MessageType<Rejected> {
     constructor() {
         super("tinymq.v1.Rejected", [
-            { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 4, name: "messages", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => MessageRange }
+            { no: 1, name: "seq", localName: "seq", jsonName: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "code", localName: "code", jsonName: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "message", localName: "message", jsonName: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 4, name: "messages", localName: "messages", jsonName: "messages", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => MessageRange }
         ]);
     }
     create(value?: PartialMessage<Rejected>): Rejected {
@@ -1721,8 +1721,8 @@ export const Rejected = new Rejected$Type();
 class MessageRange$Type extends MessageType<MessageRange> {
     constructor() {
         super("tinymq.v1.MessageRange", [
-            { no: 1, name: "first", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 2, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+            { no: 1, name: "first", localName: "first", jsonName: "first", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 2, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<MessageRange>): MessageRange {
@@ -1776,14 +1776,14 @@ export const MessageRange = new MessageRange$Type();
 class ConsumeRequest$Type extends MessageType<ConsumeRequest> {
     constructor() {
         super("tinymq.v1.ConsumeRequest", [
-            { no: 1, name: "open", kind: "message", oneof: "kind", T: () => ConsumeOpen },
-            { no: 2, name: "pull", kind: "message", oneof: "kind", T: () => Pull },
-            { no: 3, name: "ack", kind: "message", oneof: "kind", T: () => Ack },
-            { no: 4, name: "settle", kind: "message", oneof: "kind", T: () => Settle },
-            { no: 5, name: "rewind", kind: "message", oneof: "kind", T: () => Rewind },
-            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
-            { no: 7, name: "finish", kind: "message", oneof: "kind", T: () => Finish },
-            { no: 8, name: "handed", kind: "message", oneof: "kind", T: () => Handed }
+            { no: 1, name: "open", localName: "open", jsonName: "open", kind: "message", oneof: "kind", T: () => ConsumeOpen },
+            { no: 2, name: "pull", localName: "pull", jsonName: "pull", kind: "message", oneof: "kind", T: () => Pull },
+            { no: 3, name: "ack", localName: "ack", jsonName: "ack", kind: "message", oneof: "kind", T: () => Ack },
+            { no: 4, name: "settle", localName: "settle", jsonName: "settle", kind: "message", oneof: "kind", T: () => Settle },
+            { no: 5, name: "rewind", localName: "rewind", jsonName: "rewind", kind: "message", oneof: "kind", T: () => Rewind },
+            { no: 6, name: "heartbeat", localName: "heartbeat", jsonName: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 7, name: "finish", localName: "finish", jsonName: "finish", kind: "message", oneof: "kind", T: () => Finish },
+            { no: 8, name: "handed", localName: "handed", jsonName: "handed", kind: "message", oneof: "kind", T: () => Handed }
         ]);
     }
     create(value?: PartialMessage<ConsumeRequest>): ConsumeRequest {
@@ -1896,10 +1896,10 @@ export const ConsumeRequest = new ConsumeRequest$Type();
 class ConsumeOpen$Type extends MessageType<ConsumeOpen> {
     constructor() {
         super("tinymq.v1.ConsumeOpen", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "mode", kind: "enum", T: () => ["tinymq.v1.ConsumeMode", ConsumeMode, "CONSUME_MODE_"] },
-            { no: 4, name: "consumer_id", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "token", localName: "token", jsonName: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "mode", localName: "mode", jsonName: "mode", kind: "enum", T: () => ["tinymq.v1.ConsumeMode", ConsumeMode, "CONSUME_MODE_"] },
+            { no: 4, name: "consumer_id", localName: "consumerId", jsonName: "consumerId", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<ConsumeOpen>): ConsumeOpen {
@@ -1967,13 +1967,13 @@ export const ConsumeOpen = new ConsumeOpen$Type();
 class Pull$Type extends MessageType<Pull> {
     constructor() {
         super("tinymq.v1.Pull", [
-            { no: 1, name: "pull_id", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "max_messages", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "max_bytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 4, name: "wait_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 5, name: "ack", kind: "message", T: () => Ack },
-            { no: 6, name: "settles", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Settle },
-            { no: 7, name: "handed", kind: "message", T: () => Handed }
+            { no: 1, name: "pull_id", localName: "pullId", jsonName: "pullId", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "max_messages", localName: "maxMessages", jsonName: "maxMessages", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "max_bytes", localName: "maxBytes", jsonName: "maxBytes", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 4, name: "wait_ms", localName: "waitMs", jsonName: "waitMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 5, name: "ack", localName: "ack", jsonName: "ack", kind: "message", T: () => Ack },
+            { no: 6, name: "settles", localName: "settles", jsonName: "settles", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Settle },
+            { no: 7, name: "handed", localName: "handed", jsonName: "handed", kind: "message", T: () => Handed }
         ]);
     }
     create(value?: PartialMessage<Pull>): Pull {
@@ -2060,7 +2060,7 @@ export const Pull = new Pull$Type();
 class Handed$Type extends MessageType<Handed> {
     constructor() {
         super("tinymq.v1.Handed", [
-            { no: 1, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Handed>): Handed {
@@ -2107,7 +2107,7 @@ export const Handed = new Handed$Type();
 class Ack$Type extends MessageType<Ack> {
     constructor() {
         super("tinymq.v1.Ack", [
-            { no: 1, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Ack>): Ack {
@@ -2154,11 +2154,11 @@ export const Ack = new Ack$Type();
 class Settle$Type extends MessageType<Settle> {
     constructor() {
         super("tinymq.v1.Settle", [
-            { no: 1, name: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "outcome", kind: "enum", T: () => ["tinymq.v1.Outcome", Outcome, "OUTCOME_"] },
-            { no: 4, name: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 5, name: "delay_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "position", localName: "position", jsonName: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "outcome", localName: "outcome", jsonName: "outcome", kind: "enum", T: () => ["tinymq.v1.Outcome", Outcome, "OUTCOME_"] },
+            { no: 4, name: "reason", localName: "reason", jsonName: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 5, name: "delay_ms", localName: "delayMs", jsonName: "delayMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Settle>): Settle {
@@ -2233,9 +2233,9 @@ export const Settle = new Settle$Type();
 class Rewind$Type extends MessageType<Rewind> {
     constructor() {
         super("tinymq.v1.Rewind", [
-            { no: 1, name: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 3, name: "delay_ms", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "position", localName: "position", jsonName: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "reason", localName: "reason", jsonName: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 3, name: "delay_ms", localName: "delayMs", jsonName: "delayMs", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Rewind>): Rewind {
@@ -2296,13 +2296,13 @@ export const Rewind = new Rewind$Type();
 class ConsumeResponse$Type extends MessageType<ConsumeResponse> {
     constructor() {
         super("tinymq.v1.ConsumeResponse", [
-            { no: 1, name: "opened", kind: "message", oneof: "kind", T: () => ConsumeOpened },
-            { no: 2, name: "delivered", kind: "message", oneof: "kind", T: () => Delivered },
-            { no: 3, name: "empty", kind: "message", oneof: "kind", T: () => Empty },
-            { no: 4, name: "rewound", kind: "message", oneof: "kind", T: () => Rewound },
-            { no: 5, name: "promoted", kind: "message", oneof: "kind", T: () => Promoted },
-            { no: 6, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
-            { no: 7, name: "settled", kind: "message", oneof: "kind", T: () => Settled }
+            { no: 1, name: "opened", localName: "opened", jsonName: "opened", kind: "message", oneof: "kind", T: () => ConsumeOpened },
+            { no: 2, name: "delivered", localName: "delivered", jsonName: "delivered", kind: "message", oneof: "kind", T: () => Delivered },
+            { no: 3, name: "empty", localName: "empty", jsonName: "empty", kind: "message", oneof: "kind", T: () => Empty },
+            { no: 4, name: "rewound", localName: "rewound", jsonName: "rewound", kind: "message", oneof: "kind", T: () => Rewound },
+            { no: 5, name: "promoted", localName: "promoted", jsonName: "promoted", kind: "message", oneof: "kind", T: () => Promoted },
+            { no: 6, name: "heartbeat", localName: "heartbeat", jsonName: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 7, name: "settled", localName: "settled", jsonName: "settled", kind: "message", oneof: "kind", T: () => Settled }
         ]);
     }
     create(value?: PartialMessage<ConsumeResponse>): ConsumeResponse {
@@ -2406,9 +2406,9 @@ export const ConsumeResponse = new ConsumeResponse$Type();
 class ConsumeOpened$Type extends MessageType<ConsumeOpened> {
     constructor() {
         super("tinymq.v1.ConsumeOpened", [
-            { no: 1, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "limits", kind: "message", T: () => Limits },
-            { no: 3, name: "holder", kind: "scalar", T: 8 /*ScalarType.BOOL*/ }
+            { no: 1, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "limits", localName: "limits", jsonName: "limits", kind: "message", T: () => Limits },
+            { no: 3, name: "holder", localName: "holder", jsonName: "holder", kind: "scalar", T: 8 /*ScalarType.BOOL*/ }
         ]);
     }
     create(value?: PartialMessage<ConsumeOpened>): ConsumeOpened {
@@ -2468,10 +2468,10 @@ export const ConsumeOpened = new ConsumeOpened$Type();
 class Delivered$Type extends MessageType<Delivered> {
     constructor() {
         super("tinymq.v1.Delivered", [
-            { no: 1, name: "pull_id", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "first_position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "runs", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Run },
-            { no: 4, name: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "pull_id", localName: "pullId", jsonName: "pullId", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "first_position", localName: "firstPosition", jsonName: "firstPosition", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "runs", localName: "runs", jsonName: "runs", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => Run },
+            { no: 4, name: "messages", localName: "messages", jsonName: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<Delivered>): Delivered {
@@ -2539,7 +2539,7 @@ export const Delivered = new Delivered$Type();
 class Settled$Type extends MessageType<Settled> {
     constructor() {
         super("tinymq.v1.Settled", [
-            { no: 1, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Settled>): Settled {
@@ -2586,10 +2586,10 @@ export const Settled = new Settled$Type();
 class Run$Type extends MessageType<Run> {
     constructor() {
         super("tinymq.v1.Run", [
-            { no: 1, name: "first_offset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "redelivered", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
-            { no: 4, name: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+            { no: 1, name: "first_offset", localName: "firstOffset", jsonName: "firstOffset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "redelivered", localName: "redelivered", jsonName: "redelivered", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 4, name: "deliveries", localName: "deliveries", jsonName: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<Run>): Run {
@@ -2657,7 +2657,7 @@ export const Run = new Run$Type();
 class Empty$Type extends MessageType<Empty> {
     constructor() {
         super("tinymq.v1.Empty", [
-            { no: 1, name: "pull_id", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "pull_id", localName: "pullId", jsonName: "pullId", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Empty>): Empty {
@@ -2704,7 +2704,7 @@ export const Empty = new Empty$Type();
 class Rewound$Type extends MessageType<Rewound> {
     constructor() {
         super("tinymq.v1.Rewound", [
-            { no: 1, name: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "position", localName: "position", jsonName: "position", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<Rewound>): Rewound {
@@ -2789,9 +2789,9 @@ export const Promoted = new Promoted$Type();
 class SubscribeRequest$Type extends MessageType<SubscribeRequest> {
     constructor() {
         super("tinymq.v1.SubscribeRequest", [
-            { no: 1, name: "open", kind: "message", oneof: "kind", T: () => SubscribeOpen },
-            { no: 2, name: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
-            { no: 3, name: "finish", kind: "message", oneof: "kind", T: () => Finish }
+            { no: 1, name: "open", localName: "open", jsonName: "open", kind: "message", oneof: "kind", T: () => SubscribeOpen },
+            { no: 2, name: "heartbeat", localName: "heartbeat", jsonName: "heartbeat", kind: "message", oneof: "kind", T: () => Heartbeat },
+            { no: 3, name: "finish", localName: "finish", jsonName: "finish", kind: "message", oneof: "kind", T: () => Finish }
         ]);
     }
     create(value?: PartialMessage<SubscribeRequest>): SubscribeRequest {
@@ -2859,8 +2859,8 @@ export const SubscribeRequest = new SubscribeRequest$Type();
 class SubscribeOpen$Type extends MessageType<SubscribeOpen> {
     constructor() {
         super("tinymq.v1.SubscribeOpen", [
-            { no: 1, name: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "topic", localName: "topic", jsonName: "topic", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "token", localName: "token", jsonName: "token", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<SubscribeOpen>): SubscribeOpen {
@@ -2914,9 +2914,9 @@ export const SubscribeOpen = new SubscribeOpen$Type();
 class SubscribeResponse$Type extends MessageType<SubscribeResponse> {
     constructor() {
         super("tinymq.v1.SubscribeResponse", [
-            { no: 1, name: "opened", kind: "message", oneof: "kind", T: () => SubscribeOpened },
-            { no: 2, name: "published", kind: "message", oneof: "kind", T: () => Published },
-            { no: 3, name: "count", kind: "message", oneof: "kind", T: () => PublishedCount }
+            { no: 1, name: "opened", localName: "opened", jsonName: "opened", kind: "message", oneof: "kind", T: () => SubscribeOpened },
+            { no: 2, name: "published", localName: "published", jsonName: "published", kind: "message", oneof: "kind", T: () => Published },
+            { no: 3, name: "count", localName: "count", jsonName: "count", kind: "message", oneof: "kind", T: () => PublishedCount }
         ]);
     }
     create(value?: PartialMessage<SubscribeResponse>): SubscribeResponse {
@@ -2984,10 +2984,10 @@ export const SubscribeResponse = new SubscribeResponse$Type();
 class SubscribeOpened$Type extends MessageType<SubscribeOpened> {
     constructor() {
         super("tinymq.v1.SubscribeOpened", [
-            { no: 1, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "limits", kind: "message", T: () => Limits },
-            { no: 3, name: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 4, name: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "limits", localName: "limits", jsonName: "limits", kind: "message", T: () => Limits },
+            { no: 3, name: "epoch", localName: "epoch", jsonName: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 4, name: "published", localName: "published", jsonName: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<SubscribeOpened>): SubscribeOpened {
@@ -3054,10 +3054,10 @@ export const SubscribeOpened = new SubscribeOpened$Type();
 class Published$Type extends MessageType<Published> {
     constructor() {
         super("tinymq.v1.Published", [
-            { no: 1, name: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 4, name: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "epoch", localName: "epoch", jsonName: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "published", localName: "published", jsonName: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 4, name: "messages", localName: "messages", jsonName: "messages", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<Published>): Published {
@@ -3125,8 +3125,8 @@ export const Published = new Published$Type();
 class PublishedCount$Type extends MessageType<PublishedCount> {
     constructor() {
         super("tinymq.v1.PublishedCount", [
-            { no: 1, name: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "epoch", localName: "epoch", jsonName: "epoch", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "published", localName: "published", jsonName: "published", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<PublishedCount>): PublishedCount {

@@ -288,14 +288,14 @@ export interface SnapshotTail {
 class SnapshotRecord$Type extends MessageType<SnapshotRecord> {
     constructor() {
         super("tinymq.v1.SnapshotRecord", [
-            { no: 1, name: "head", kind: "message", oneof: "kind", T: () => SnapshotHead },
-            { no: 2, name: "topic", kind: "message", oneof: "kind", T: () => SnapshotTopic },
-            { no: 3, name: "messages", kind: "message", oneof: "kind", T: () => SnapshotMessages },
-            { no: 4, name: "delayed", kind: "message", oneof: "kind", T: () => SnapshotDelayed },
-            { no: 5, name: "expiry", kind: "message", oneof: "kind", T: () => SnapshotExpiry },
-            { no: 6, name: "producer", kind: "message", oneof: "kind", T: () => SnapshotProducer },
-            { no: 7, name: "unique_ids", kind: "message", oneof: "kind", T: () => SnapshotUniqueIds },
-            { no: 8, name: "tail", kind: "message", oneof: "kind", T: () => SnapshotTail }
+            { no: 1, name: "head", localName: "head", jsonName: "head", kind: "message", oneof: "kind", T: () => SnapshotHead },
+            { no: 2, name: "topic", localName: "topic", jsonName: "topic", kind: "message", oneof: "kind", T: () => SnapshotTopic },
+            { no: 3, name: "messages", localName: "messages", jsonName: "messages", kind: "message", oneof: "kind", T: () => SnapshotMessages },
+            { no: 4, name: "delayed", localName: "delayed", jsonName: "delayed", kind: "message", oneof: "kind", T: () => SnapshotDelayed },
+            { no: 5, name: "expiry", localName: "expiry", jsonName: "expiry", kind: "message", oneof: "kind", T: () => SnapshotExpiry },
+            { no: 6, name: "producer", localName: "producer", jsonName: "producer", kind: "message", oneof: "kind", T: () => SnapshotProducer },
+            { no: 7, name: "unique_ids", localName: "uniqueIds", jsonName: "uniqueIds", kind: "message", oneof: "kind", T: () => SnapshotUniqueIds },
+            { no: 8, name: "tail", localName: "tail", jsonName: "tail", kind: "message", oneof: "kind", T: () => SnapshotTail }
         ]);
     }
     create(value?: PartialMessage<SnapshotRecord>): SnapshotRecord {
@@ -408,9 +408,9 @@ export const SnapshotRecord = new SnapshotRecord$Type();
 class SnapshotHead$Type extends MessageType<SnapshotHead> {
     constructor() {
         super("tinymq.v1.SnapshotHead", [
-            { no: 1, name: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "written_at", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "version", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "instance", localName: "instance", jsonName: "instance", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "written_at", localName: "writtenAt", jsonName: "writtenAt", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "version", localName: "version", jsonName: "version", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotHead>): SnapshotHead {
@@ -471,9 +471,9 @@ export const SnapshotHead = new SnapshotHead$Type();
 class SnapshotTopic$Type extends MessageType<SnapshotTopic> {
     constructor() {
         super("tinymq.v1.SnapshotTopic", [
-            { no: 1, name: "name", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "next_offset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "cursor", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "name", localName: "name", jsonName: "name", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "next_offset", localName: "nextOffset", jsonName: "nextOffset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "cursor", localName: "cursor", jsonName: "cursor", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotTopic>): SnapshotTopic {
@@ -534,15 +534,15 @@ export const SnapshotTopic = new SnapshotTopic$Type();
 class SnapshotMessages$Type extends MessageType<SnapshotMessages> {
     constructor() {
         super("tinymq.v1.SnapshotMessages", [
-            { no: 1, name: "first_offset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "batch", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
-            { no: 4, name: "returned", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
-            { no: 5, name: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 6, name: "held_until", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 7, name: "holds_topic", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
-            { no: 8, name: "dying", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
-            { no: 9, name: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
+            { no: 1, name: "first_offset", localName: "firstOffset", jsonName: "firstOffset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "batch", localName: "batch", jsonName: "batch", kind: "scalar", T: 12 /*ScalarType.BYTES*/ },
+            { no: 4, name: "returned", localName: "returned", jsonName: "returned", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 5, name: "deliveries", localName: "deliveries", jsonName: "deliveries", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 6, name: "held_until", localName: "heldUntil", jsonName: "heldUntil", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 7, name: "holds_topic", localName: "holdsTopic", jsonName: "holdsTopic", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 8, name: "dying", localName: "dying", jsonName: "dying", kind: "scalar", T: 8 /*ScalarType.BOOL*/ },
+            { no: 9, name: "reason", localName: "reason", jsonName: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotMessages>): SnapshotMessages {
@@ -645,10 +645,10 @@ export const SnapshotMessages = new SnapshotMessages$Type();
 class SnapshotDelayed$Type extends MessageType<SnapshotDelayed> {
     constructor() {
         super("tinymq.v1.SnapshotDelayed", [
-            { no: 1, name: "due_at", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "expires_at", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 4, name: "batch", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
+            { no: 1, name: "due_at", localName: "dueAt", jsonName: "dueAt", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "expires_at", localName: "expiresAt", jsonName: "expiresAt", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 4, name: "batch", localName: "batch", jsonName: "batch", kind: "scalar", T: 12 /*ScalarType.BYTES*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotDelayed>): SnapshotDelayed {
@@ -716,9 +716,9 @@ export const SnapshotDelayed = new SnapshotDelayed$Type();
 class SnapshotExpiry$Type extends MessageType<SnapshotExpiry> {
     constructor() {
         super("tinymq.v1.SnapshotExpiry", [
-            { no: 1, name: "first_offset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "expires_at", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "first_offset", localName: "firstOffset", jsonName: "firstOffset", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "count", localName: "count", jsonName: "count", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "expires_at", localName: "expiresAt", jsonName: "expiresAt", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotExpiry>): SnapshotExpiry {
@@ -779,9 +779,9 @@ export const SnapshotExpiry = new SnapshotExpiry$Type();
 class SnapshotProducer$Type extends MessageType<SnapshotProducer> {
     constructor() {
         super("tinymq.v1.SnapshotProducer", [
-            { no: 1, name: "id", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 2, name: "last_seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 3, name: "rejections", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => SnapshotRejection }
+            { no: 1, name: "id", localName: "id", jsonName: "id", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 2, name: "last_seq", localName: "lastSeq", jsonName: "lastSeq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 3, name: "rejections", localName: "rejections", jsonName: "rejections", kind: "message", repeat: 2 /*RepeatType.UNPACKED*/, T: () => SnapshotRejection }
         ]);
     }
     create(value?: PartialMessage<SnapshotProducer>): SnapshotProducer {
@@ -842,10 +842,10 @@ export const SnapshotProducer = new SnapshotProducer$Type();
 class SnapshotRejection$Type extends MessageType<SnapshotRejection> {
     constructor() {
         super("tinymq.v1.SnapshotRejection", [
-            { no: 1, name: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 3, name: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 4, name: "ranges", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 13 /*ScalarType.UINT32*/ }
+            { no: 1, name: "seq", localName: "seq", jsonName: "seq", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "code", localName: "code", jsonName: "code", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 3, name: "message", localName: "message", jsonName: "message", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
+            { no: 4, name: "ranges", localName: "ranges", jsonName: "ranges", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 13 /*ScalarType.UINT32*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotRejection>): SnapshotRejection {
@@ -921,8 +921,8 @@ export const SnapshotRejection = new SnapshotRejection$Type();
 class SnapshotUniqueIds$Type extends MessageType<SnapshotUniqueIds> {
     constructor() {
         super("tinymq.v1.SnapshotUniqueIds", [
-            { no: 1, name: "ids", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
-            { no: 2, name: "until", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "ids", localName: "ids", jsonName: "ids", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ },
+            { no: 2, name: "until", localName: "until", jsonName: "until", kind: "scalar", repeat: 1 /*RepeatType.PACKED*/, T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotUniqueIds>): SnapshotUniqueIds {
@@ -992,8 +992,8 @@ export const SnapshotUniqueIds = new SnapshotUniqueIds$Type();
 class SnapshotTail$Type extends MessageType<SnapshotTail> {
     constructor() {
         super("tinymq.v1.SnapshotTail", [
-            { no: 1, name: "topics", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 2, name: "messages", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
+            { no: 1, name: "topics", localName: "topics", jsonName: "topics", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 2, name: "messages", localName: "messages", jsonName: "messages", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 2 /*LongType.NUMBER*/ }
         ]);
     }
     create(value?: PartialMessage<SnapshotTail>): SnapshotTail {

@@ -1,0 +1,93 @@
+/**
+ * What a server holds, counted by the test: only the capacity of logs is taken from the code (and the log's own
+ * tests count that). What the server charges must be within these bounds.
+ */
+import type { Broker } from "../../src/broker/broker.ts";
+import type { Topic } from "../../src/broker/topic.ts";
+
+/** What each thing costs, in bytes: what the server means to charge, stated once more. */
+export const PRICES = {
+  topic: 2_048,
+  /** A stretch of consecutive offsets that was given back. */
+  returned: 64,
+  /** A stretch that was given back with a delay; and each time at which some of it is due. */
+  held: 64,
+  heldTime: 96,
+  /** A batch that is not due yet, beside its bytes. */
+  delayed: 96,
+  /** A batch with a time to live. */
+  expiring: 96,
+  /** A stretch of delivered messages whose time to live is over. */
+  late: 64,
+  /** A stretch of consecutive positions and offsets that a consumer holds. */
+  leased: 72,
+  /** A stretch of rejected messages on its way to the dead letters; and each character of a reason of its own. */
+  dying: 96,
+  dyingReason: 2,
+  /** An id of `unique`; and its time, in an array that grows by doubling and shrinks by quarters. */
+  uniqueId: 48,
+  uniqueTime: 16,
+} as const;
+
+/** The least that the times of so many ids of `unique` take, and the most. */
+export function uniqueTimes(ids: number): { least: number; most: number } {
+  return { least: PRICES.uniqueTime * ids, most: Math.max(16, 8 * ids) * PRICES.uniqueTime };
+}
+
+/** What is counted of a server. */
+interface Counted {
+  readonly broker: Broker;
+  readonly links: Iterable<{
+    readonly socket: { readonly subscriptions: { readonly size: number }; readonly bufferedBytes: number };
+  }>;
+  readonly consumers: Iterable<{
+    readonly lease: Iterable<unknown>;
+    readonly topic: { readonly name: string };
+  }>;
+}
+
+/** Bytes that a server holds: at least, and at most. */
+export function countMemory(world: Counted): { least: number; most: number } {
+  let least = 0;
+  let most = 0;
+  const count = (bytes: number, atMost = bytes) => {
+    least += bytes;
+    most += atMost;
+  };
+  for (const { socket } of world.links) {
+    // Of subscribers it is looked at now and then.
+    count(socket.subscriptions.size > 0 ? 0 : socket.bufferedBytes, socket.bufferedBytes);
+  }
+  for (const topic of world.broker.topics.values()) {
+    count(PRICES.topic);
+    countTopic(topic, count);
+  }
+  for (const { lease, topic } of world.consumers) {
+    const runs = [...lease].length;
+    const mayBeLate = (world.broker.topics.get(topic.name)?.backlog.expiry ?? null) !== null;
+    count(PRICES.leased * runs, (PRICES.leased + (mayBeLate ? PRICES.late : 0)) * runs);
+  }
+  return { least, most };
+}
+
+function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => void): void {
+  const { backlog, acceptor, returns } = topic;
+  const { delays, unique } = acceptor;
+  count(backlog.log.memory + (delays?.log.memory ?? 0));
+  count(PRICES.returned * [...backlog.returned].length);
+  count(PRICES.expiring * (backlog.expiry?.items().length ?? 0));
+  count(PRICES.delayed * [...(delays?.items() ?? [])].length);
+  const held = [...(backlog.heldBack?.items() ?? [])];
+  // Those of one time may have come together, and those that touch are one stretch.
+  count(PRICES.heldTime * new Set(held.map(({ due }) => due)).size, PRICES.heldTime * held.length);
+  count(PRICES.held * Math.min(1, held.length), PRICES.held * held.length);
+  let said = "";
+  for (const { reason } of returns.deaths ?? []) {
+    count(PRICES.dying + (reason === said ? 0 : PRICES.dyingReason * reason.length));
+    said = reason;
+  }
+  if (unique === null) return;
+  const ids = [...unique.items()].length;
+  const times = uniqueTimes(ids);
+  count(PRICES.uniqueId * ids + times.least, PRICES.uniqueId * ids + times.most);
+}
