@@ -2,8 +2,16 @@
  * What a server holds, counted by the test: only the capacity of logs is taken from the code (and the log's own
  * tests count that). What the server charges must be within these bounds.
  */
+import type { TopicConsumer } from "../../src/broker/outbound/topic-consumer.ts";
 import type { Topic } from "../../src/broker/topic.ts";
-import type { World } from "./world.ts";
+import type { FakeSocket } from "./fake-socket.ts";
+
+/** What is counted: topics, connections, and who consumes. */
+interface Counted {
+  readonly broker: { readonly topics: ReadonlyMap<string, Topic> };
+  readonly links: Iterable<{ readonly socket: FakeSocket }>;
+  readonly consumers: Iterable<TopicConsumer>;
+}
 
 /** What each thing costs, in bytes: what the server means to charge, stated once more. */
 export const PRICES = {
@@ -35,7 +43,7 @@ export function uniqueTimes(ids: number): { least: number; most: number } {
 }
 
 /** Bytes that a server holds: at least, and at most. */
-export function countMemory(world: World): { least: number; most: number } {
+export function countMemory(world: Counted): { least: number; most: number } {
   let least = 0;
   let most = 0;
   const count = (bytes: number, atMost = bytes) => {
