@@ -4,7 +4,8 @@
  */
 import { PRICES } from "../support/memory-count.ts";
 import type { World } from "../support/world.ts";
-import type { Model, ModelMessage } from "./model.ts";
+import type { ModelMessage } from "./message.ts";
+import type { Model } from "./model.ts";
 import type { Sim } from "./sims.ts";
 import type { ModelTopic } from "./topic.ts";
 
