@@ -1,20 +1,19 @@
 /**
- * Reads a command line strictly, before citty sees it. citty takes unknown options, options without a
- * value, and arguments that are too many; it finds the command wrongly behind an option. Here, whatever
- * is not understood is a UsageError that names it, and citty gets one spelling only: `--name=value …
- * -- arguments`.
+ * Reads a command line strictly, before citty does. citty accepts unknown options, options without a value
+ * and surplus arguments, and misreads a command that stands behind an option. Here each of them is a UsageError
+ * that names it, and citty is given one spelling only: `--name=value … -- arguments`.
  */
 import type { ArgDef } from "citty";
-import { didYouMean } from "../src/wire/did-you-mean.ts";
+import { didYouMean } from "../src/client/did-you-mean.ts";
 import { type Command, optionName, UsageError } from "./command.ts";
 
-/** What a command line asks for. `path` names the command: "topics purge"; "" is the program itself. */
+/** What a command line asks for. `path` is the command's name, as "topics purge"; "" is the program itself. */
 export type Request =
   | { kind: "version" }
   | { kind: "help"; path: string; command: Command }
   | { kind: "run"; path: string; command: Command; rawArgs: string[] };
 
-/** A UsageError together with the command that was meant. */
+/** A UsageError with the name of the command that was given. */
 export class MisusedCommand extends UsageError {
   readonly path: string;
   constructor(path: string, message: string, options?: ErrorOptions) {
@@ -23,7 +22,7 @@ export class MisusedCommand extends UsageError {
   }
 }
 
-/** The first version's way to name a command. */
+/** The first version's names of commands. */
 const COMMAND_FLAGS: Readonly<Record<string, string>> = { "--startserver": "start", "--stopserver": "stop" };
 const HELP = new Set(["--help", "-h"]);
 const VERSION = new Set(["--version", "-v"]);
@@ -56,8 +55,8 @@ function commandFirst(argv: readonly string[], root: Command): string[] {
   if (HELP.has(argv[0]!)) return [...(name ? [name] : []), "--help"];
   const option = argv[0]!.split("=")[0];
   if (name !== undefined)
-    throw new UsageError(`option ${option} comes before the command: put it behind "${name}"`);
-  throw new UsageError(`option ${option} is unknown here; a command comes first`);
+    throw new UsageError(`option ${option} comes before the command: put it after "${name}"`);
+  throw new UsageError(`option ${option} is unknown here: a command comes first`);
 }
 
 async function findCommand(
@@ -111,7 +110,7 @@ function readArguments(words: readonly string[], command: Command): string[] {
   }
   const wanted = definitions.filter(([, definition]) => definition.type === "positional");
   if (positionals.length > wanted.length)
-    throw new UsageError(`stray argument "${positionals[wanted.length]}"`);
+    throw new UsageError(`unexpected argument "${positionals[wanted.length]}"`);
   if (positionals.length < wanted.length)
     throw new UsageError(`${wanted[positionals.length]![0].toUpperCase()} is missing`);
   return [...given.values(), "--", ...positionals];
@@ -126,7 +125,7 @@ function findOption(word: string, options: ReadonlyMap<string, ArgDef>): [string
   throw new UsageError(`unknown option ${written}${didYouMean(written, names)}`);
 }
 
-/** The option as citty is given it. */
+/** The option as it is passed on to citty. */
 function readOption(name: string, definition: ArgDef, word: string, next: string | undefined): string {
   const equals = word.indexOf("=");
   if (definition.type === "boolean") {
@@ -134,7 +133,7 @@ function readOption(name: string, definition: ArgDef, word: string, next: string
     return `--${name}`;
   }
   const value = equals === -1 ? next : word.slice(equals + 1);
-  // A negative number is a wrong value, not a missing one.
+  // A negative number is a value, if a wrong one; any other word with a dash is the next option.
   const isOption = equals === -1 && value !== undefined && /^-[^\d]/.test(value);
   if (value === undefined || value === "" || isOption) throw new UsageError(`option --${name} needs a value`);
   return `--${name}=${value}`;

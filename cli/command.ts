@@ -3,7 +3,7 @@ import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty
 import { TinyMQError } from "../src/errors.ts";
 import { OPTIONS, type OptionSpec, parseOption } from "../src/server/index.ts";
 
-/** A command of the program. Subcommands are loaded when they are needed, and no sooner. */
+/** A command of the program. Subcommands are loaded when they are called. */
 export interface Command {
   meta: { name: string; description: string };
   args: ArgsDef;
@@ -19,7 +19,7 @@ export function command<const Args extends ArgsDef>(
   return defineCommand(definition) as unknown as Command;
 }
 
-/** The command line is not understood: exit code 2. The message names what is wrong. */
+/** The command line is wrong, and the message says where: exit code 2. */
 export class UsageError extends TinyMQError {
   override name = "UsageError";
   constructor(message: string, options?: ErrorOptions) {
@@ -30,7 +30,7 @@ export class UsageError extends TinyMQError {
 /** Bytes of the largest message that a server can be set to take. */
 export const LARGEST_MESSAGE = OPTIONS.find(({ key }) => key === "maxMessageSize")!.most!;
 
-/** What an option's value must be: of the options of a server, the part that is checked. */
+/** What an option's value must be: the part of a server option that is checked. */
 export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
 
 /**
@@ -56,7 +56,7 @@ export function parseCount(
   return value === undefined ? fallback : (parseValue({ name, kind: "count", ...range }, value) as number);
 }
 
-/** As people write it. A flag that is on unless it is denied is written with "no-", as in citty. */
+/** An option's name on the command line. A flag that is on by default is written with "no-", as in citty. */
 export function optionName(key: string, definition: ArgDef): string {
   return definition.type === "boolean" && definition.default === true ? `no-${key}` : key;
 }

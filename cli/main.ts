@@ -8,10 +8,10 @@ import { helpText, PROGRAM } from "./help.ts";
 import { bold, complain, print, talk } from "./io/talk.ts";
 import { root } from "./root.ts";
 
-/** Never reached through a proxy. Bun reads the variable at each request. */
+/** Never reached through a proxy. */
 const LOOPBACK = ["localhost", "127.0.0.1", "::1"];
 
-process.env.NO_PROXY = [process.env.NO_PROXY ?? process.env.no_proxy ?? [], LOOPBACK].flat().join(",");
+bypassProxies();
 process.exit(await main(process.argv.slice(2)));
 
 /** The exit code: 0 well, 1 failed, 2 wrong usage. */
@@ -45,7 +45,13 @@ async function obey(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** Says what went wrong, and how bad it is. */
+/** Bun reads these variables at each request, the one in lower case first. */
+function bypassProxies(): void {
+  const given = process.env.no_proxy ?? process.env.NO_PROXY ?? [];
+  process.env.no_proxy = process.env.NO_PROXY = [given, LOOPBACK].flat().join(",");
+}
+
+/** Prints what went wrong; returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof UsageError) {
     const path = error instanceof MisusedCommand ? error.path : "";

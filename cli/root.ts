@@ -1,4 +1,4 @@
-/** The program's commands. Each is loaded when it is called, so that none waits for what others need. */
+/** The program's commands. Each is loaded when it is called. */
 import { command } from "./command.ts";
 import { PROGRAM } from "./help.ts";
 
@@ -11,7 +11,7 @@ export const root = command({
     `echo hello | ${PROGRAM} produce greetings`,
     `${PROGRAM} consume greetings`,
     `${PROGRAM} stop`,
-    `${PROGRAM} --startserver --port 9801     (the first version's way to say: start --port 9801)`,
+    `${PROGRAM} --startserver --port 9801     (the first version's form of: start --port 9801)`,
   ],
   subCommands: {
     start: async () => (await import("./commands/start.ts")).start,

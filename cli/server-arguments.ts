@@ -1,4 +1,4 @@
-/** The options of `start`: those of a server, and those of its log, each from the command line or the environment. */
+/** The options of a server and of its log, from the command line or the environment. */
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
 import {
@@ -19,14 +19,14 @@ const LOG_LEVEL: Spec = {
   kind: "choice",
   choices: LOG_LEVELS,
   fallback: "info",
-  help: "least important lines to log",
+  help: "lowest level that is logged",
 };
 const LOG_FORMAT: Spec = {
   name: "log-format",
   kind: "choice",
   choices: LOG_FORMATS,
   fallback: "text",
-  help: "format of a line of the log",
+  help: "format of log lines",
 };
 
 const VALUE_HINTS: Record<OptionSpec["kind"], string> = {
@@ -38,22 +38,22 @@ const VALUE_HINTS: Record<OptionSpec["kind"], string> = {
   list: "LIST",
   choice: "CHOICE",
 };
-/** Their values are paths, and the server's process has another working folder. */
+/** Options whose values are paths: they are made absolute, since the server runs in another folder. */
 const PATHS: ReadonlySet<string> = new Set(["snapshot", "token-file", "tls-cert", "tls-key"]);
 const NEGATION = "no-";
 
 type Arguments = Readonly<Record<string, unknown>>;
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** citty's definitions of all of them. */
+/** All of these options, as citty's definitions. */
 export function serverArguments(): Record<string, ArgDef> {
   const specs = [...OPTIONS, LOG_LEVEL, LOG_FORMAT];
   return Object.fromEntries(specs.map((spec) => [cittyKey(spec), definition(spec)]));
 }
 
 /**
- * A server's options that are given: on the command line, or else in the environment. Checked; paths
- * absolute. Throws a UsageError naming the option or the variable.
+ * The server options that are given on the command line or else in the environment, checked, paths absolute.
+ * Throws a UsageError naming the option or the variable.
  */
 export function readServerOptions(args: Arguments, environment: Environment): ServerOptions {
   const options: Record<string, unknown> = {};
@@ -66,7 +66,7 @@ export function readServerOptions(args: Arguments, environment: Environment): Se
   return options as ServerOptions;
 }
 
-/** How to log. Throws a UsageError naming the option or the variable. */
+/** The log options, checked. Throws a UsageError naming the option or the variable. */
 export function readLogOptions(
   args: Arguments,
   environment: Environment,
@@ -75,7 +75,7 @@ export function readLogOptions(
   return { logLevel: read(LOG_LEVEL) as LogLevel, logFormat: read(LOG_FORMAT) as LogFormat };
 }
 
-/** Undefined: not given. */
+/** The value of one option; undefined if it is not given. */
 function readOption(spec: Spec, args: Arguments, environment: Environment): unknown {
   const value = args[cittyKey(spec)];
   if (spec.kind !== "flag" && value !== undefined) return parseValue(spec, String(value));
@@ -106,7 +106,7 @@ function valueHint(spec: Spec): string {
 }
 
 function defaultText({ kind, fallback }: Spec): string {
-  // The help text itself says what 0 means.
+  // Where 0 means "none", the help text says so.
   if (fallback === "" || fallback === 0 || typeof fallback === "boolean") return "";
   if (kind === "size") return ` (${formatSize(Number(fallback))})`;
   if (kind === "duration") return ` (${formatDuration(Number(fallback))})`;

@@ -64,7 +64,7 @@ async function start(folder: string): Promise<RunningServer> {
   };
   // As `start` does it.
   const server = new ServerProcess(
-    [process.execPath, "--no-env-file", ...profileFlags(), shipped(folder, "cli/daemon/daemon.js")],
+    [process.execPath, "--no-env-file", ...profileFlags(), shippedDaemon(folder)],
     { cwd: work.path, stdin: JSON.stringify(handover) },
   );
   await server.listens(port);
@@ -84,6 +84,12 @@ function shipped(folder: string, file: string): string {
   const path = join(folder, "dist", file);
   if (!existsSync(path)) throw new Error(`${path} is missing: run make build there`);
   return path;
+}
+
+/** The server's program; up to version 1.0.0 it lay beside the library. */
+function shippedDaemon(folder: string): string {
+  const older = join(folder, "dist", "daemon.js");
+  return existsSync(older) ? older : shipped(folder, "cli/daemon/daemon.js");
 }
 
 function versionIn(folder: string): string {

@@ -1,4 +1,4 @@
-/** `consume`: takes the messages of a topic and prints them. */
+/** `consume`: prints the messages of a topic, and acknowledges them. */
 import { bytes, type ConsumedMessage, Consumer } from "../../src/index.ts";
 import { findTopic } from "../admin.ts";
 import { command, parseCount, parseValue } from "../command.ts";
@@ -15,7 +15,7 @@ const MODES = Object.keys(PREFETCH);
 type Mode = keyof typeof PREFETCH;
 type Message = ConsumedMessage<Uint8Array>;
 
-/** Acknowledgements are on their way for up to 50 ms; then the topic is looked at again. */
+/** How often the topic is looked at while acknowledgements, which take up to 50 ms, are on their way. */
 const LOOK_AGAIN_MS = 10;
 
 export const consume = command({
@@ -32,7 +32,7 @@ export const consume = command({
       type: "string",
       valueHint: MODES.join("|"),
       description:
-        "the topic's only consumer, one in line for that, or one of several that share (exclusive)",
+        "be the topic's only consumer, wait in line for that, or share the topic with others (exclusive)",
     },
     json: {
       type: "boolean",
@@ -59,7 +59,7 @@ export const consume = command({
     await consumer.initConn();
     const printing = printMessages<Message>({
       messages: consumer[Symbol.asyncIterator](),
-      // Half at a time, so that more is on its way while these are written.
+      // Acknowledged in halves, so that more messages arrive while some are written.
       output: new MessageOutput(Math.ceil(prefetch / 2), (message) => message.ack()),
       limit,
       encode: args.json ? jsonLine : bodyLine,
@@ -74,21 +74,21 @@ export const consume = command({
   },
 });
 
-/** Whether no message is left for this consumer; false as soon as `next` is there. */
+/** Whether no message is left for this consumer; false as soon as `next` is settled. */
 async function isDrained(
   next: Promise<unknown>,
   consumer: Consumer<Uint8Array>,
   left: () => Promise<number>,
 ): Promise<boolean> {
   while (Bun.peek.status(next) === "pending") {
-    // In line for the lock, a consumer waits for what it will be given.
+    // A standby gets messages only later, when it holds the lock.
     if (consumer.state !== "standby" && (await left()) === 0) return Bun.peek.status(next) === "pending";
     await Promise.race([next, Bun.sleep(LOOK_AGAIN_MS)]);
   }
   return false;
 }
 
-/** A topic's only consumer has all messages when none is unacknowledged either: it acknowledged its own. */
+/** Messages that are left for this consumer. In shared mode those that others hold do not count. */
 async function countLeft(target: Target, topic: string, mode: Mode): Promise<number> {
   const found = await findTopic(target, topic);
   return found === null ? 0 : found.ready + (mode === "shared" ? 0 : found.unacked);

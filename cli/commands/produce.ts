@@ -1,4 +1,4 @@
-/** `produce`: every line of standard input becomes a message. */
+/** `produce`: sends every line of standard input as a message. */
 import { TinyMQError } from "../../src/errors.ts";
 import { bytes, type OutgoingMessage, Producer } from "../../src/index.ts";
 import { formatDuration } from "../../src/server/index.ts";
@@ -10,9 +10,9 @@ import { readLines } from "../io/lines.ts";
 import { talk } from "../io/talk.ts";
 import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
-/** Bytes that are read but not yet stored. */
+/** Bytes that are sent but not yet stored, at most. */
 const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;
-/** Blocks of lines that are sent but not yet stored. */
+/** Blocks of lines that are sent but not yet stored, at most. */
 const MAX_BLOCKS = 256;
 
 export const produce = command({
@@ -22,7 +22,7 @@ export const produce = command({
     "first-id": {
       type: "string",
       valueHint: "NUMBER",
-      description: "id of the first message; the others count on (0)",
+      description: "id of the first message; the next ones count up from it (0)",
     },
     json: {
       type: "boolean",
@@ -59,7 +59,7 @@ export const produce = command({
   },
 });
 
-/** Messages on their way, in blocks. Blocks are added one after the other, and so keep their order. */
+/** Messages being sent, in blocks. Each block is added after the one before, which keeps them in order. */
 class Sending {
   /** Messages of the blocks that are stored. */
   stored = 0;
@@ -80,7 +80,7 @@ class Sending {
     this.#toMessage = toMessage;
   }
 
-  /** Resolves when the block is on its way; waits for room before that. Throws the first failure so far. */
+  /** Resolves when the block is sent; waits for room before that. Throws the first failure so far. */
   async add(lines: Uint8Array[]): Promise<void> {
     const added = Promise.withResolvers<void>();
     const block = this.#producer.sendBatch(this.#messages(lines, added.resolve)).then(
@@ -104,12 +104,12 @@ class Sending {
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** The error with what is known about where it happened: what a line is, is seen when it is added. */
+  /** The error with its line, if it is about one, and with how many messages are stored. */
   explain(error: unknown): unknown {
     if (!(error instanceof TinyMQError)) return error;
     const ofLine = error.code === "INVALID_ARGUMENT" || error.code === "OUT_OF_RANGE";
     const where = ofLine && this.#line > 0 ? `line ${this.#line}: ` : "";
-    const before = this.stored === 0 ? "" : `; at least ${counted(this.stored, "message")} before are stored`;
+    const before = this.stored === 0 ? "" : `; stored before it: at least ${counted(this.stored, "message")}`;
     return new TinyMQError(error.code, `${where}${error.message}${before}`, { cause: error });
   }
 

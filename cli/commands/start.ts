@@ -1,4 +1,4 @@
-/** `start`: a server, in the background or not. */
+/** `start`: starts a server, in the background or in the foreground. */
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { TinyMQError } from "../../src/errors.ts";
@@ -14,16 +14,20 @@ import { print, talk } from "../io/talk.ts";
 import { readLogOptions, readServerOptions, serverArguments } from "../server-arguments.ts";
 import { runningServer, stateFolder, targetOf } from "../target.ts";
 
-/** After this long (ms) without a server, the user is told that we wait. */
+/** If a start takes longer than this (ms), the user is told where the log is. */
 const NOTICE_MS = 3_000;
-/** A server that is bound answers within this (ms), however busy the machine is. */
+/** How long a server that listens may take to answer, in ms. */
 const ANSWER_MS = 15_000;
 
 export const start = command({
   meta: { name: "start", description: "starts a server in the background, and returns when it is ready" },
   args: {
     ...serverArguments(),
-    foreground: { type: "boolean", default: false, description: "stay, and log to standard error" },
+    foreground: {
+      type: "boolean",
+      default: false,
+      description: "run in the foreground, and log to standard error",
+    },
   },
   examples: [
     `${PROGRAM} start`,
@@ -77,7 +81,7 @@ async function waitForAnswer(record: ServerRecord, interrupted: AbortSignal): Pr
       process.kill(record.pid, "SIGTERM");
       throw new TinyMQError(
         "UNAVAILABLE",
-        `the server does not answer, and is stopped; its log: ${record.log}`,
+        `the server does not answer and was stopped; its log: ${record.log}`,
       );
     }
     await Bun.sleep(20);
@@ -92,7 +96,7 @@ async function isAnswering(record: ServerRecord): Promise<boolean> {
     });
     return true;
   } catch {
-    // Not yet. After ANSWER_MS its log says more than this error.
+    // Asked again until ANSWER_MS have passed; its log then says more than this error.
     return false;
   }
 }
@@ -109,7 +113,7 @@ function announce(record: ServerRecord): void {
   print(`tinyMQ ${record.version} is running.\n\n${rows}\nTry next:\n${next.join("")}`);
 }
 
-/** How this program was called: what bunx and npx run is not on PATH. */
+/** How this program is called again: what bunx and npx run is not on PATH. */
 function callName(): string {
   if (/\/bunx-\d+-/.test(import.meta.path)) return `bunx ${PROGRAM}`;
   return /\/_npx\//.test(import.meta.path) ? `npx ${PROGRAM}` : PROGRAM;

@@ -1,4 +1,4 @@
-/** `status`: what a server holds, and what it uses. */
+/** `status`: shows what a server holds, and what it uses. */
 import { TinyMQError } from "../../src/errors.ts";
 import { formatDuration, formatSize } from "../../src/server/index.ts";
 import { ask } from "../admin.ts";
@@ -46,8 +46,8 @@ async function getStatus(target: Target, record: ServerRecord | null) {
   } catch (error) {
     if (record === null || !(error instanceof TinyMQError)) throw error;
     const log = record.log === "" ? "" : `; its log: ${record.log}`;
-    const trouble = error.code === "UNAVAILABLE" ? "does not answer" : "refuses to answer";
-    const message = `tinyMQ is there (${describeServer(record)}), but ${trouble}: ${error.message}${log}`;
+    const trouble = error.code === "UNAVAILABLE" ? "does not answer" : "refused the request";
+    const message = `tinyMQ is running (${describeServer(record)}), but ${trouble}: ${error.message}${log}`;
     throw new TinyMQError(error.code, message, { cause: error });
   }
 }

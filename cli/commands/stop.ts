@@ -1,4 +1,4 @@
-/** `stop`: the graceful end of the server of this state folder. */
+/** `stop`: stops the server of this state folder. */
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TinyMQError } from "../../src/errors.ts";
@@ -12,16 +12,17 @@ import { print, talk } from "../io/talk.ts";
 import { stateFolder } from "../target.ts";
 
 const LOOK_MS = 5;
-/** How long the system takes to remove a process that was killed, in ms. */
+/** How long a killed process may take to end, in ms. */
 const KILLED_MS = 5_000;
 
 export const stop = command({
-  meta: { name: "stop", description: "stops the server, and returns when it is gone" },
+  meta: { name: "stop", description: "stops the server, and returns when it has ended" },
   args: {
     timeout: {
       type: "string",
       valueHint: "TIME",
-      description: "kill a server that is not gone by then, unless it is still writing its snapshot (10 s)",
+      description:
+        "kill the server if it has not ended by then, unless it is still writing its snapshot (10 s)",
     },
   },
   examples: [`${PROGRAM} stop`, `${PROGRAM} stop --timeout 1m`],
@@ -36,7 +37,10 @@ export const stop = command({
     pidFile.release(record);
     const trouble = takeStopError(join(folder, STOP_ERROR_FILE));
     if (trouble !== null) {
-      throw new TinyMQError("DATA_LOSS", `tinyMQ is stopped (pid ${record.pid}), but not well: ${trouble}`);
+      throw new TinyMQError(
+        "DATA_LOSS",
+        `tinyMQ is stopped (pid ${record.pid}), but with an error: ${trouble}`,
+      );
     }
     print(`tinyMQ is stopped (pid ${record.pid}).\n`);
   },
@@ -44,11 +48,11 @@ export const stop = command({
 
 function notRunning(folder: string, pidFile: PidFile): TinyMQError {
   const left = checkStateFolder(folder) && pidFile.removeStale();
-  const note = left ? " (a server that is gone had left its PID file, which is removed)" : "";
+  const note = left ? " (removed the PID file of a server that had ended without removing it)" : "";
   return new TinyMQError("FAILED_PRECONDITION", `tinyMQ is not running${note}`);
 }
 
-/** What the server left to be told; null if all was well. */
+/** The error with which the server stopped, which is removed; null if there was none. */
 function takeStopError(path: string): string | null {
   if (!existsSync(path)) return null;
   const trouble = readFileSync(path, "utf8");
@@ -71,22 +75,23 @@ async function end(record: ServerRecord, pidFile: PidFile, timeout: number): Pro
   }
 }
 
-/** The server touches its PID file while it writes its snapshot. */
+/** The time of the PID file, which the server touches while it writes its snapshot. */
 function progressOf(pidFile: PidFile): number {
   return statSync(pidFile.path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 async function kill(record: ServerRecord, timeout: number): Promise<void> {
-  talk.warn(`it did not stop within ${formatDuration(timeout)}, and is killed`);
+  talk.warn(`the server did not stop within ${formatDuration(timeout)} and is killed`);
   signal(record, "SIGKILL");
   const deadline = Date.now() + KILLED_MS;
   while (isLive(record)) {
-    if (Date.now() > deadline) throw new TinyMQError("INTERNAL", `pid ${record.pid} does not go away`);
+    if (Date.now() > deadline)
+      throw new TinyMQError("INTERNAL", `process ${record.pid} did not end after SIGKILL`);
     await Bun.sleep(LOOK_MS);
   }
 }
 
-/** The process is looked at once more, right before: its number may be another's by now. */
+/** Checks right before that the number still is the server's: it may be another process's by now. */
 function signal(record: ServerRecord, name: "SIGTERM" | "SIGKILL"): void {
   if (!isLive(record)) return;
   try {

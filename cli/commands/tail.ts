@@ -1,4 +1,4 @@
-/** `tail`: shows the messages of a topic as they are sent, and consumes none. */
+/** `tail`: prints the messages of a topic as they are sent, and consumes none. */
 import { bytes, type PublishedMessage, Subscriber } from "../../src/index.ts";
 import { command, parseCount } from "../command.ts";
 import { watchSignals } from "../daemon/signals.ts";
@@ -12,7 +12,7 @@ import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 /** Messages that are written together at most. */
 const BLOCK_MESSAGES = 1_024;
-/** How often it is told what was missed, in ms. */
+/** How often missed messages are reported, in ms. */
 const REPORT_MS = 1_000;
 
 export const tail = command({
@@ -53,13 +53,13 @@ export const tail = command({
   },
 });
 
-/** Says how many messages were missed since it was called last, if any were. */
+/** Reports how many messages were missed since the last call, if any were. */
 function missedReporter(subscriber: { readonly missed: number }): () => void {
-  let told = 0;
+  let reported = 0;
   return () => {
-    const missed = subscriber.missed - told;
+    const missed = subscriber.missed - reported;
     if (missed === 0) return;
-    told += missed;
+    reported += missed;
     talk.warn(`${counted(missed, "message")} missed`);
   };
 }

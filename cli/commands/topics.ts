@@ -1,4 +1,4 @@
-/** `topics`: what the server holds, and what an administrator may do with it. */
+/** `topics`: lists topics, purges one, or moves its dead letters back. */
 import { formatSize } from "../../src/server/index.ts";
 import { ask } from "../admin.ts";
 import { command, parseCount } from "../command.ts";
@@ -26,7 +26,7 @@ type Topic = Awaited<ReturnType<typeof listTopics>>[number];
 export const topics = command({
   meta: { name: "topics", description: "lists the topics, purges one, or moves its dead letters back" },
   args: {
-    prefix: { type: "string", description: "only topics whose name begins with this" },
+    prefix: { type: "string", description: "list only topics whose name begins with this" },
     json: { type: "boolean", default: false, description: "print a JSON array" },
     ...TARGET_ARGUMENTS,
   },
@@ -47,7 +47,7 @@ export const topics = command({
 });
 
 const purge = command({
-  meta: { name: "purge", description: "drops every message of a topic that no consumer holds" },
+  meta: { name: "purge", description: "drops all messages of a topic, except those that a consumer holds" },
   args: {
     topic: { type: "positional", required: true, description: "the topic's name" },
     ...TARGET_ARGUMENTS,
@@ -64,7 +64,7 @@ const redrive = command({
   meta: { name: "redrive", description: "moves the messages of TOPIC.dead back to TOPIC" },
   args: {
     topic: { type: "positional", required: true, description: "the name of the topic they go back to" },
-    limit: { type: "string", valueHint: "NUMBER", description: "at most so many (all)" },
+    limit: { type: "string", valueHint: "NUMBER", description: "move at most so many (all)" },
     ...TARGET_ARGUMENTS,
   },
   examples: [`${PROGRAM} topics redrive orders`, `${PROGRAM} topics redrive orders --limit 100`],

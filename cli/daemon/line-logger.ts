@@ -1,7 +1,7 @@
 /**
- * The log of a server: one line each, to standard error. A server in the background has a file there,
- * which is kept from growing without end. Logging never stops a server: a line that cannot be written is
- * counted, and the count is told with the next line that can.
+ * The log of a server: lines to standard error. In the background that is a file, which is kept from growing
+ * without end. Logging never stops a server: lines that cannot be written are counted, and the count is logged
+ * with the next line that can.
  */
 import { copyFileSync, fstatSync, ftruncateSync, writeSync } from "node:fs";
 import type { Logger } from "../../src/server/logger.ts";
@@ -12,13 +12,13 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
 const STANDARD_ERROR = 2;
-/** A log file larger than this, in bytes, moves to FILE.1, whose former content is gone. */
+/** A log file larger than this, in bytes, moves to FILE.1, which it replaces. */
 const MAX_LOG_BYTES = 10 * 1024 * 1024;
 
 export interface LineLoggerOptions {
   level: LogLevel;
   format: LogFormat;
-  /** The path of the file that standard error is; "" if it is no file of ours. */
+  /** The path of the log file that standard error goes to; "" if it goes elsewhere. */
   file: string;
   /** Bytes; for tests. */
   maxBytes?: number;
@@ -55,7 +55,7 @@ export function createLineLogger(options: LineLoggerOptions): Logger {
   };
 }
 
-/** Copied and cut, not renamed: what Bun itself prints in a crash goes to the same open file. */
+/** Copied and truncated, not renamed: the file stays open, also for what Bun itself prints in a crash. */
 function rotate(file: string): void {
   copyFileSync(file, `${file}.1`);
   ftruncateSync(STANDARD_ERROR, 0);
@@ -69,7 +69,7 @@ function jsonLine(level: LogLevel, message: string): string {
   return `${JSON.stringify({ time: new Date().toISOString(), level, message })}\n`;
 }
 
-/** What a peer sends may end up in a message: it must not look like lines of ours, or move a cursor. */
+/** What a client sends may be part of a message: it must not look like another line, or move a cursor. */
 function escapeControls(message: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return message.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (character) => {

@@ -1,11 +1,11 @@
 /**
- * The file that says which server runs. At most one process holds it, however many want it at once.
+ * The file that says which server is running. At most one process holds it, however many try at once.
  *
  * Always holds:
  * - Readers see no file or a whole one: it is written under another name and linked to its own.
- * - No file is ever unlinked by its name, which may mean another file by then. It is renamed to a unique
- *   name first ("set aside"), looked at there, and put back if it is not what was meant.
- * - While a live holder's file is set aside, whoever takes the free name finds it there and gives way.
+ * - No file is unlinked by its name, which may be another file's by then. It is renamed to a unique name first
+ *   ("set aside"), checked there, and put back if it is not the one that was meant.
+ * - While a live holder's file is set aside, a process that takes the free name finds it and gives the name up.
  */
 import {
   closeSync,
@@ -17,10 +17,11 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { basename, dirname } from "node:path";
 import { TinyMQError } from "../../src/errors.ts";
 import { isLive, isSameServer, readRecord, type ServerRecord } from "./server-record.ts";
 
-/** Files change hands within a few ms; after this long (ms) something is wrong. */
+/** A change of the holder takes a few ms; after this long (ms) something is wrong. */
 const PATIENCE_MS = 5_000;
 
 export class PidFile {
@@ -28,21 +29,19 @@ export class PidFile {
   readonly #folder: string;
   readonly #name: string;
 
-  /** `path` is absolute. Taken apart here: the server's process has no other use for node:path. */
   constructor(path: string) {
-    const slash = path.lastIndexOf("/");
     this.path = path;
-    this.#folder = path.slice(0, slash);
-    this.#name = path.slice(slash + 1);
+    this.#folder = dirname(path);
+    this.#name = basename(path);
   }
 
-  /** The live holder, or null. Throws FAILED_PRECONDITION if the file is none of ours. */
+  /** The live holder, or null. Throws FAILED_PRECONDITION if the file is no PID file. */
   holder(): ServerRecord | null {
-    // A file that was aside when its name was read, and back when the others were, is found again.
+    // Looked for by its name twice: it may have been set aside at the first look, and back at the second.
     return this.liveHere() ?? this.liveAside(null) ?? this.liveHere();
   }
 
-  /** Takes the file for `record`, over from a holder that is dead. Returns null, or the live holder. */
+  /** Takes the file for `record`, from a dead holder if there is one. Returns null, or the live holder. */
   claim(record: ServerRecord): ServerRecord | null {
     const draft = this.uniqueName("new");
     writeDraft(draft, record);
@@ -60,7 +59,7 @@ export class PidFile {
     } finally {
       unlinkIfThere(draft);
     }
-    throw new TinyMQError("ABORTED", `${this.path} changes hands all the time`);
+    throw new TinyMQError("ABORTED", `${this.path} is taken and released all the time; try again`);
   }
 
   /** Removes the file if it is `record`'s. */
@@ -68,7 +67,7 @@ export class PidFile {
     this.remove((found) => isSameServer(found, record));
   }
 
-  /** Removes what dead processes left: the file, and files set aside. Returns whether there was a file. */
+  /** Removes what dead processes left: the file, and files set aside. Returns whether the file was there. */
   removeStale(): boolean {
     const removed = this.remove((found) => !isLive(found));
     for (const path of this.setAside()) {
@@ -97,7 +96,7 @@ export class PidFile {
     return true;
   }
 
-  /** The name may have been taken in the meantime; its new holder then finds `aside` and gives way. */
+  /** The name may have been taken in the meantime; its new holder then finds `aside` and gives it up. */
   private putBack(aside: string, record: ServerRecord): void {
     const deadline = Date.now() + PATIENCE_MS;
     while (Date.now() < deadline && isLive(record) && !linkIfFree(aside, this.path)) {
@@ -107,7 +106,7 @@ export class PidFile {
       Bun.sleepSync(1);
     }
     const back = readRecord(this.path);
-    // If it did not work out, the file stays where it is: readers look there too.
+    // Otherwise the file stays set aside: readers look there too.
     if (!isLive(record) || (back !== null && isSameServer(back, record))) unlinkIfThere(aside);
   }
 
@@ -128,7 +127,7 @@ export class PidFile {
       .map((name) => `${this.#folder}/${name}`);
   }
 
-  /** Not a secret, so the cheap kind of chance will do: `crypto` alone makes the process 0.4 MiB larger. */
+  /** Not a secret: `crypto` would make the process 0.4 MiB larger. */
   private uniqueName(kind: "new" | "aside"): string {
     return `${this.path}.${kind}-${process.pid}-${Date.now()}-${Math.random().toString(36).slice(2)}`;
   }

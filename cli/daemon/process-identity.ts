@@ -1,26 +1,26 @@
 /**
- * Which process is it? A process number alone does not tell: numbers are given out again. A number with
- * the moment that its process started does, within one boot of the machine.
+ * Identifies processes. A process number alone does not, since numbers are given out again; a number and the
+ * time at which the process started do, within one boot of the machine.
  */
 import { readFileSync } from "node:fs";
 
 /**
- * What tells the process of this number from every other that had or will have the number; null if there
- * is none, or it is dead and only waits for its parent to notice. Linux: boot id and start time (source:
- * proc(5), /proc/PID/stat field 22). Elsewhere: what `ps` says, to the second.
+ * What distinguishes the process of this number from every other that had or will have it; null if there is
+ * none, or only a zombie. Linux: boot id and start time (source: proc(5), /proc/PID/stat field 22). Elsewhere:
+ * the start time that `ps` prints, in seconds.
  */
 export function identifyProcess(pid: number): string | null {
   return process.platform === "linux" ? identifyOnLinux(pid) : identifyWithPs(pid);
 }
 
-/** The process that this code runs in: its number, and what tells it from others. */
+/** The number and the identity of this process. */
 export function identifyThisProcess(): { pid: number; startTime: string } {
   const startTime = identifyProcess(process.pid);
   if (startTime === null) throw new Error("this process cannot find out when it started");
   return { pid: process.pid, startTime };
 }
 
-/** Linux: what the kernel tells of a process, by the numbers of its fields in proc(5), from 3 on; null if there is none. */
+/** Linux: the fields of /proc/PID/stat by their numbers in proc(5), from 3 on; null if there is no process. */
 export function processFields(pid: number): ((number: number) => string | undefined) | null {
   const stat = readIfThere(`/proc/${pid}/stat`);
   if (stat === null) return null;
@@ -39,7 +39,7 @@ function identifyOnLinux(pid: number): string | null {
 }
 
 function identifyWithPs(pid: number): string | null {
-  // The time is printed in the caller's language and zone, which differ from one terminal to the next.
+  // In one language and zone: the caller's may differ from one terminal to the next.
   const ps = Bun.spawnSync(["/bin/ps", "-o", "state=,lstart=", "-p", String(pid)], {
     env: { LC_ALL: "C", TZ: "UTC" },
     stderr: "ignore",

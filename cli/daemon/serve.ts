@@ -1,6 +1,6 @@
 /**
- * The life of one server process, in the background or not: one server per state folder, a PID file once
- * it is bound, a graceful stop on a signal, and no PID file afterwards.
+ * Runs one server, in the background or not: one per state folder, a PID file once it listens, a graceful stop on
+ * a signal, and no PID file afterwards.
  */
 import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { TinyMQError } from "../../src/errors.ts";
@@ -12,7 +12,7 @@ import { alreadyRunning, type ServerRecord } from "./server-record.ts";
 import { watchSignals } from "./signals.ts";
 import { makeStateFolder, PID_FILE, STARTING_FILE, STOP_ERROR_FILE } from "./state-folder.ts";
 
-/** What `start` hands to the process that is to serve. Every path is absolute. */
+/** What `start` passes to the server's process. Every path is absolute. */
 export interface Handover {
   folder: string;
   version: string;
@@ -23,10 +23,10 @@ export interface Handover {
   log: string;
 }
 
-/** What the tests put another server in place of. */
+/** The part of a server that is used here; tests have others. */
 type Server = Pick<TinyMQServer, "host" | "port" | "addresses" | "start" | "stop">;
 
-/** A start of another process that takes longer than this (ms) is not waited for. */
+/** How long to wait for another process that is starting a server, in ms. */
 const OTHER_START_MS = 60_000;
 
 /**
@@ -47,7 +47,7 @@ export async function serve(
   makeStateFolder(handover.folder);
   const pidFile = new PidFile(`${handover.folder}/${PID_FILE}`);
   const own = makeRecord(handover);
-  // In the background nobody hangs up, and a stray SIGHUP must not cost the messages.
+  // A server in the background has no terminal: a stray SIGHUP must not cost the messages.
   const signals = watchSignals(background ? ["SIGHUP"] : [], () => pidFile.release(own));
   const stopLogging = logUnexpectedErrors(logger);
   try {
@@ -60,7 +60,7 @@ export async function serve(
       logger.info(`tinyMQ ${record.version} is ready, pid ${record.pid}`);
       onReady(record);
     });
-    logger.info(`ended by ${await signals.first}`);
+    logger.info(`received ${await signals.first}`);
     await stopServer(server, `${handover.folder}/${STOP_ERROR_FILE}`, logger);
   } finally {
     pidFile.release(own);
@@ -69,10 +69,7 @@ export async function serve(
   }
 }
 
-/**
- * Starts the server, writes the PID file and tells `onReady`, while no other process does the same in this
- * folder.
- */
+/** Starts the server, writes the PID file and calls `onReady`, while no other process does so in this folder. */
 async function startAlone(
   folder: string,
   own: ServerRecord,
@@ -83,9 +80,7 @@ async function startAlone(
   const starting = new PidFile(`${folder}/${STARTING_FILE}`);
   await waitForTurn(own, starting, pidFile);
   try {
-    const started = server.start();
-    // Most servers listen before they first wait. To wait just after `Bun.serve` takes Bun a millisecond.
-    if (server.addresses.length === 0) await started;
+    await server.start();
     const record = { ...own, host: server.host, port: server.port, addresses: [...server.addresses] };
     const holder = pidFile.claim(record);
     if (holder === null) {
@@ -101,7 +96,9 @@ async function startAlone(
   }
 }
 
-/** Before the server binds, and takes a snapshot that another one might be just about to take. */
+/**
+ * Takes the starting file, before the server listens and restores a snapshot that another one might restore, too.
+ */
 async function waitForTurn(own: ServerRecord, starting: PidFile, pidFile: PidFile): Promise<void> {
   const deadline = Date.now() + OTHER_START_MS;
   while (true) {
@@ -135,7 +132,7 @@ function makeRecord(handover: Handover): ServerRecord {
   };
 }
 
-/** What goes wrong here, a snapshot that cannot be written for one, is left for `stop` to tell. */
+/** An error, for example that the snapshot cannot be written, is left in a file for `stop`. */
 async function stopServer(server: Server, errorPath: string, logger: Logger): Promise<void> {
   try {
     await server.stop();
@@ -147,20 +144,17 @@ async function stopServer(server: Server, errorPath: string, logger: Logger): Pr
   }
 }
 
-/** Tells a waiting `stop` that the stop is getting on: it looks at the time of the PID file. */
+/** Shows a waiting `stop`, which looks at the time of the PID file, that the server still makes progress. */
 function showProgress(path: string, logger: Logger): void {
   const now = new Date();
   try {
     utimesSync(path, now, now);
   } catch (error) {
-    logger.debug(`no progress can be shown: ${String(error)}`);
+    logger.debug(`cannot touch the PID file: ${String(error)}`);
   }
 }
 
-/**
- * A mistake in the handling of one connection must not cost everybody's messages: it is logged, and the
- * server goes on.
- */
+/** Keeps the server running after an error that nothing handles, which would cost all messages: it is logged. */
 function logUnexpectedErrors(logger: Logger): () => void {
   const log = (error: unknown): void => {
     logger.error(`unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);

@@ -1,4 +1,4 @@
-/** What a server writes about itself for those who look for it, and how that is read back. */
+/** The content of a PID file: what a server writes about itself, and how it is read and checked. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, type Stats } from "node:fs";
 import { TinyMQError } from "../../src/errors.ts";
 import { identifyProcess } from "./process-identity.ts";
@@ -6,26 +6,26 @@ import { identifyProcess } from "./process-identity.ts";
 /** The content of a PID file. */
 export interface ServerRecord {
   pid: number;
-  /** Tells the process from an earlier or later one with the same number: see `identifyProcess`. */
+  /** The identity of the process: see `identifyProcess`. */
   startTime: string;
   host: string;
   port: number;
   /** What it listens on, without the port: "127.0.0.1". */
   addresses: string[];
   tls: boolean;
-  /** Absolute; "" if it has none. Clients of the same user find the token there. */
+  /** Absolute; "" if it has none. Commands of the same user read the token there. */
   tokenFile: string;
   version: string;
-  /** Absolute; "" if it writes no log of its own. */
+  /** Absolute; "" if it logs to standard error. */
   log: string;
   /** ISO 8601. */
   startedAt: string;
 }
 
-/** Larger files are not ours. */
+/** A larger file is no PID file. */
 const MAX_BYTES = 64 * 1024;
 
-/** Whether the process that wrote the record is there. Another process with its number is not it. */
+/** Whether the process that wrote the record still runs. Another process with its number does not count. */
 export function isLive(record: ServerRecord): boolean {
   return identifyProcess(record.pid) === record.startTime;
 }
@@ -35,24 +35,24 @@ export function isSameServer(one: ServerRecord, other: ServerRecord): boolean {
   return one.pid === other.pid && one.startTime === other.startTime;
 }
 
-/** "pid 4711, ws://localhost:9800": how a server is named to people. */
+/** "pid 4711, ws://localhost:9800". */
 export function describeServer(record: ServerRecord): string {
   return `pid ${record.pid}, ${serverUrl(record)}`;
 }
 
-/** The error of a start where a server runs. */
+/** The error of a start where a server is running. */
 export function alreadyRunning(holder: ServerRecord): TinyMQError {
   return new TinyMQError("ALREADY_EXISTS", `tinyMQ is already running: ${describeServer(holder)}`);
 }
 
-/** The address that clients are given. */
+/** The address for clients. */
 export function serverUrl(record: Pick<ServerRecord, "host" | "port" | "tls">, scheme = "ws"): string {
   const host = record.host.includes(":") ? `[${record.host}]` : record.host;
   return `${scheme}${record.tls ? "s" : ""}://${host}:${record.port}`;
 }
 
 /**
- * The record in a file; null if there is no file. Follows no symbolic link, waits for nothing. Throws
+ * The record in a file; null if there is no file. Follows no symbolic link and never blocks. Throws
  * FAILED_PRECONDITION, naming the file, if it is anything but a record that this user wrote.
  */
 export function readRecord(path: string): ServerRecord | null {
@@ -68,10 +68,10 @@ export function readRecord(path: string): ServerRecord | null {
 }
 
 function openIfThere(path: string): number | null {
-  // At a start there are none of the files that are looked for, and the first error of a process is dear.
+  // At most starts there is no file, and an error costs more time than this look.
   if (!lstatSync(path, { throwIfNoEntry: false })) return null;
   try {
-    // O_NONBLOCK: a named pipe would wait for somebody to write to it.
+    // O_NONBLOCK: opening a named pipe would wait for a writer.
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;

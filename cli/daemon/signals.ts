@@ -1,4 +1,4 @@
-/** How a process learns that it is to end: a server, or a command that would run for ever. */
+/** The signals that end a server, or a command that would run for ever. */
 
 /** A key press reaches the program twice, from the terminal and through npx or bunx, within this (ms). */
 const SAME_SIGNAL_MS = 250;

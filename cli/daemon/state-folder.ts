@@ -1,11 +1,11 @@
 /**
- * The folder of one server: its PID file and its log. What is in it decides which process gets a signal,
- * so nobody but its owner may be able to write there.
+ * The folder of one server, with its PID file and its log. The PID file decides which process gets a signal, so
+ * nobody but the folder's owner may be able to write there.
  */
 import { lstatSync, mkdirSync, type Stats } from "node:fs";
 import { TinyMQError } from "../../src/errors.ts";
 
-/** Makes the folder, for its owner alone, if there is none, and checks it. Throws like `checkStateFolder`. */
+/** Makes the folder, private, if there is none, and checks it. Throws like `checkStateFolder`. */
 export function makeStateFolder(folder: string): void {
   if (checkStateFolder(folder)) return;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -13,7 +13,7 @@ export function makeStateFolder(folder: string): void {
 }
 
 /**
- * Whether the folder is there. Throws FAILED_PRECONDITION if it is a symbolic link or no folder, and
+ * Whether the folder exists. Throws FAILED_PRECONDITION if it is a symbolic link or no folder, and
  * PERMISSION_DENIED if it belongs to, or can be written by, someone else.
  */
 export function checkStateFolder(folder: string): boolean {
@@ -48,6 +48,6 @@ function refused(
 /** The files of a state folder. */
 export const PID_FILE = "tinymq.pid";
 export const STARTING_FILE = "tinymq.starting";
-/** Why the last stop was not as it should be; there only if it was not. */
+/** The error of the last stop; no file if there was none. */
 export const STOP_ERROR_FILE = "tinymq.stop-error";
 export const LOG_FILE = "tinymq.log";

@@ -6,7 +6,7 @@ const NEWLINE = 0x0a;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** What is printed of a message; a subscriber's have no offset, and were never delivered before. */
+/** What is printed of a message; a subscriber's have neither `offset` nor `redelivered`. */
 export interface PrintedMessage {
   id: number;
   body: Uint8Array;
@@ -38,7 +38,7 @@ function bodyFields(body: Uint8Array): { body: string } | { bodyBase64: string }
 }
 
 /**
- * The message of a line of JSON. Fields that no producer sets (offset, redelivered) are passed over.
+ * The message of a line of JSON. Fields that no producer sets (offset, redelivered) are ignored.
  * Throws INVALID_ARGUMENT saying what is wrong with the line.
  */
 export function parseMessage(line: Uint8Array): OutgoingMessage<Uint8Array> {
@@ -47,12 +47,12 @@ export function parseMessage(line: Uint8Array): OutgoingMessage<Uint8Array> {
   const message: OutgoingMessage<Uint8Array> = { body: bodyOf(fields) };
   if (id !== undefined) {
     if (!Number.isSafeInteger(id) || Number(id) < 0)
-      throw wrong("its id is no whole number from 0 to 2^53-1");
+      throw wrong("its id is not a whole number from 0 to 2^53-1");
     message.id = Number(id);
   }
   if (headers !== undefined) {
     if (!isObject(headers) || !Object.values(headers).every((value) => typeof value === "string")) {
-      throw wrong("its headers are no object of texts");
+      throw wrong("its headers are not an object of strings");
     }
     message.headers = headers as Record<string, string>;
   }
@@ -66,7 +66,7 @@ function parseObject(line: Uint8Array): Record<string, unknown> {
   } catch (error) {
     throw wrong("it is not JSON", error);
   }
-  if (!isObject(parsed)) throw wrong("it is no JSON object");
+  if (!isObject(parsed)) throw wrong("it is not a JSON object");
   return parsed;
 }
 
@@ -77,7 +77,7 @@ function bodyOf({ body, bodyBase64 }: Record<string, unknown>): Uint8Array {
       return Buffer.from(bodyBase64, "base64");
     throw wrong("its bodyBase64 is not base64");
   }
-  throw wrong("it needs a text as body (or bodyBase64)");
+  throw wrong("it needs a string as body (or bodyBase64)");
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

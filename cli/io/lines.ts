@@ -1,11 +1,12 @@
-/** Lines of an input that may be larger than memory. */
+/** Splits an input, which may be larger than memory, into lines. */
 import { TinyMQError } from "../../src/errors.ts";
 
 const NEWLINE = 0x0a;
 
 /**
  * The lines of `input` without their newlines, as many at a time as have arrived; a last line without a
- * newline counts. Reads on only when asked to. Throws RESOURCE_EXHAUSTED for a line of more than `longest` bytes.
+ * newline counts. Reads only when the next lines are asked for. Throws RESOURCE_EXHAUSTED for a line of more
+ * than `longest` bytes.
  */
 export async function* readLines(
   input: AsyncIterable<Uint8Array>,
@@ -30,7 +31,7 @@ export async function* readLines(
       begunBytes += chunk.length - start;
     }
     if (begunBytes > longest) {
-      throw new TinyMQError("RESOURCE_EXHAUSTED", `line ${count + 1} is longer than any message may be`);
+      throw new TinyMQError("RESOURCE_EXHAUSTED", `line ${count + 1} is longer than any message can be`);
     }
     if (lines.length > 0) yield lines;
   }

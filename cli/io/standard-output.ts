@@ -1,17 +1,17 @@
-/** Messages on their way to standard output: many a write, and no write while one is under way. */
+/** Writes messages to standard output: many with one write, and one write after the other. */
 import { write } from "node:fs";
 
 /** Once so many bytes wait, they are written. */
 const BLOCK_BYTES = 64 * 1024;
 const STANDARD_OUTPUT = 1;
-/** How long a non-blocking output that is full is left alone, in ms. */
+/** How long to wait before writing again to a non-blocking output that is full, in ms. */
 const FULL_MS = 5;
 
-/** Collects what belongs to messages, and tells which messages were written. */
+/** Collects the bytes of messages, and reports which messages are written. */
 export class MessageOutput<Message> {
-  /** Nobody reads standard output any more; what comes later is lost. */
+  /** The reader of standard output has gone; later messages are lost. */
   closed = false;
-  /** Messages that were written. */
+  /** Messages that are written. */
   written = 0;
   readonly #most: number;
   readonly #written: (message: Message) => void;
@@ -32,7 +32,7 @@ export class MessageOutput<Message> {
     return this.#waiting.length;
   }
 
-  /** It is time to write. */
+  /** Whether enough waits for a write. */
   get isFull(): boolean {
     return this.#bytes >= BLOCK_BYTES || this.#waiting.length >= this.#most;
   }
@@ -42,7 +42,7 @@ export class MessageOutput<Message> {
     this.#bytes += bytes.length;
   }
 
-  /** Writes what was added. Throws what the system says, unless it is that nobody reads any more. */
+  /** Writes what was added. Throws the system's errors, except that the reader has gone: see `closed`. */
   async flush(): Promise<void> {
     const block = this.#waiting;
     if (block.length === 0 || this.closed) return;
@@ -79,7 +79,7 @@ export class MessageOutput<Message> {
   }
 }
 
-/** Elsewhere than on this thread: a reader that takes its time must not hold up the heartbeat. */
+/** Asynchronous: a slow reader must not delay heartbeats. */
 function writeSome(bytes: Uint8Array): Promise<number> {
   return new Promise((resolve, reject) => {
     write(STANDARD_OUTPUT, bytes, 0, bytes.length, null, (error, count) => {

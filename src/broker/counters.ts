@@ -1,18 +1,5 @@
 /** Running counts of messages. What each counts: admin.proto. */
-
-export interface Counters {
-  produced: number;
-  delivered: number;
-  acked: number;
-  redelivered: number;
-  deadLettered: number;
-  expired: number;
-  dropped: number;
-  rejected: number;
-  published: number;
-  purged: number;
-  duplicates: number;
-}
+import type { Counters } from "../gen/tinymq/v1/admin.ts";
 
 export type CounterName = keyof Counters;
 

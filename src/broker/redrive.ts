@@ -13,12 +13,16 @@ const MESSAGES_AT_A_TIME = 1_024;
  */
 export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
   const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
-  const dead = broker.requireTopic(name + DEAD_LETTER_SUFFIX);
-  const topic = broker.openTopic(name);
+  const deadName = name + DEAD_LETTER_SUFFIX;
   // What is rejected while this runs is for the next time, or it would never end.
-  let left = Math.min(limit, dead.ready);
+  let left = Math.min(limit, broker.requireTopic(deadName).ready);
+  broker.openTopic(name);
   let moved = 0;
   while (left > 0) {
+    // Found anew each time: between two chunks either may be emptied and removed.
+    const dead = broker.topics.get(deadName);
+    if (dead === undefined) break;
+    const topic = broker.openTopic(name);
     const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB);
     if (taken === null && !dead.isSweeping) break;
     if (taken !== null) {

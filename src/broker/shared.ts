@@ -1,7 +1,8 @@
 /** What the topics of one broker share. */
+
+import type { Counters } from "../gen/tinymq/v1/admin.ts";
 import type { SlabPool } from "../log/slab-pool.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
-import type { Counters } from "./counters.ts";
 import type { Timers } from "./timers.ts";
 
 export interface Shared {

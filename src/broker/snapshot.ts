@@ -15,6 +15,7 @@ import type { Log } from "../log/log.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
 import { MiB } from "../wire/limits.ts";
+import { skipEntries } from "../wire/scan.ts";
 import type { Broker } from "./broker.ts";
 import type { TopicProducer } from "./inbound/topic-producer.ts";
 import type { MessageRange } from "./refusal.ts";
@@ -85,7 +86,7 @@ const FRESH: State = {
 };
 
 /** The messages in order of offset, each stretch with what happened to it. */
-function* messageRecords({ backlog, deaths }: Topic, clock: Clock): Generator<SnapshotRecord> {
+function* messageRecords({ backlog, returns }: Topic, clock: Clock): Generator<SnapshotRecord> {
   const given: { first: number; end: number; state: State }[] = [];
   const until = (time: number) => (time === 0 ? 0 : wallTime(clock, time));
   for (const { first, end, deliveries, heldUntil } of backlog.returned) {
@@ -95,7 +96,7 @@ function* messageRecords({ backlog, deaths }: Topic, clock: Clock): Generator<Sn
   for (const { first, end, deliveries, due } of backlog.heldBack?.items() ?? []) {
     given.push({ first, end, state: { ...FRESH, returned: true, deliveries, heldUntil: until(due) } });
   }
-  for (const { first, end, deliveries, reason } of deaths ?? []) {
+  for (const { first, end, deliveries, reason } of returns.deaths ?? []) {
     given.push({ first, end, state: { ...FRESH, deliveries, dying: true, reason } });
   }
   given.sort((one, other) => one.first - other.first);
@@ -108,15 +109,15 @@ function* chunkRecords(log: Log, first: number, end: number, state: State): Gene
   for (let from = first; from < end; ) {
     const found = log.read(from, CHUNK_MESSAGES, CHUNK_BYTES, end);
     if (found === null) return;
-    const { firstOffset, count } = found.runs[0]!;
-    // Read again where there are several runs: a record's offsets are consecutive.
-    const whole = found.runs.length === 1 ? found : log.read(firstOffset, count, CHUNK_BYTES, end)!;
-    const batch = concatBytes(whole.parts);
-    yield record({
-      oneofKind: "messages",
-      messages: { firstOffset, count: whole.count, batch, ...state },
-    });
-    from = whole.nextOffset;
+    const entries = concatBytes(found.parts);
+    let start = 0;
+    for (const { firstOffset, count } of found.runs) {
+      const stop = skipEntries(entries, start, count);
+      const batch = entries.subarray(start, stop);
+      yield record({ oneofKind: "messages", messages: { firstOffset, count, batch, ...state } });
+      start = stop;
+    }
+    from = found.nextOffset;
   }
 }
 
@@ -216,7 +217,7 @@ export class SnapshotReader {
     this.#messages += count;
     const { clock } = this.#broker;
     const heldUntil = messages.heldUntil > clock.wall() ? ownTime(clock, messages.heldUntil) : 0;
-    if (dying) topic.restoreDying({ first: firstOffset, end, deliveries, reason });
+    if (dying) topic.returns.restoreDying({ first: firstOffset, end, deliveries, reason });
     else if (returned && heldUntil > 0 && !holdsTopic)
       backlog.holdBack(firstOffset, end, deliveries, heldUntil);
     else if (returned) backlog.returned.add(firstOffset, end, deliveries, heldUntil);

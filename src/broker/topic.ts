@@ -7,26 +7,17 @@
  */
 import { toTinyMQError } from "../errors.ts";
 import type { Log } from "../log/log.ts";
-import { MiB } from "../wire/limits.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
 import { Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
-import { Deaths, type Dying, type DyingTopic } from "./outbound/deaths.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
-import type { Return } from "./outbound/topic-consumer.ts";
+import { type ReturningTopic, Returns } from "./outbound/returns.ts";
 import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Shared } from "./shared.ts";
 import type { Timer } from "./timers.ts";
-
-/** Delayed batches, and bytes of them, that are moved in one turn. */
-const MOVED_AT_ONCE = 1_024;
-const MOVED_BYTES = 4 * MiB;
-/** Why a message became a dead letter when nobody gave a reason. */
-const TOO_MANY_DELIVERIES = "max-deliveries";
-const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
 
 /** What a topic needs of its broker. */
 export interface TopicHost {
@@ -44,15 +35,14 @@ export interface TopicHost {
   remove(topic: Topic): void;
 }
 
-export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, DyingTopic {
+export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, ReturningTopic {
   readonly name: string;
   readonly backlog: Backlog;
   readonly acceptor: Acceptor;
   readonly dispatcher: Dispatcher;
   readonly producers: ProducerTable;
+  readonly returns: Returns;
   readonly tally: Tally;
-  /** Made on first use. */
-  deaths: Deaths | null = null;
   /** Clients that see what is published. */
   subscribers = 0;
   /** New when the topic is made anew. */
@@ -76,6 +66,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
     this.tally = new Tally(shared.counters);
     this.backlog = new Backlog(shared.pool, this.tally);
     this.acceptor = new Acceptor(this, shared);
+    this.returns = new Returns(this, shared);
     this.dispatcher = new Dispatcher(this, shared.timers);
     this.producers = new ProducerTable(this, shared);
     this.changed();
@@ -194,38 +185,6 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
     this.changed();
   }
 
-  /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
-  giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
-    const { maxDeliveries } = this.#shared.limits;
-    if (maxDeliveries > 0 && deliveries >= maxDeliveries && !this.#isDeadLetterTopic) {
-      const reason = how.reason === "" ? TOO_MANY_DELIVERIES : `${TOO_MANY_DELIVERIES}: ${how.reason}`;
-      this.reject(firstOffset, count, deliveries, reason);
-      return;
-    }
-    const heldUntil = how.delayMs > 0 ? this.now() + how.delayMs : 0;
-    this.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
-    this.changed();
-  }
-
-  /** Moves leased messages to the dead-letter topic; those of a dead-letter topic go nowhere else. */
-  reject(firstOffset: number, count: number, deliveries: number, reason: string): void {
-    if (this.#isDeadLetterTopic) {
-      this.tally.count("dropped", count);
-      this.backlog.done(firstOffset, count);
-    } else {
-      this.deaths ??= new Deaths(this);
-      this.deaths.add({ first: firstOffset, end: firstOffset + count, deliveries, reason }, this.now());
-    }
-    this.changed();
-  }
-
-  /** Moves messages that died to the dead-letter topic, some at a time. */
-  bury(): void {
-    if (this.deaths === null || this.deaths.nextDue > this.now()) return;
-    this.deaths.bury(this.now());
-    this.changed();
-  }
-
   openDeadLetters(): Topic {
     return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
   }
@@ -238,24 +197,16 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
   dropOldest(maxMessages: number, maxBytes: number): boolean {
+    const { heldUntil } = this.backlog;
     const dropped = this.backlog.dropOldest(maxMessages, maxBytes);
+    this.#endedHold(heldUntil);
     this.changed();
     return dropped;
   }
 
-  /** Leased messages of a snapshot that are on their way to the dead letters. */
-  restoreDying(dying: Dying): void {
-    this.backlog.leased += dying.end - dying.first;
-    this.deaths ??= new Deaths(this);
-    this.deaths.add(dying, this.now());
-  }
-
   /** Drops every message that no consumer holds; returns how many. */
   purge(): number {
-    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
-      // Back to those that nobody holds, which go now.
-      this.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
-    }
+    this.returns.giveBackDying();
     this.acceptor.forgetUnique(this.backlog.unheld());
     const delayed = this.acceptor.delays?.clear() ?? 0;
     this.tally.count("purged", delayed);
@@ -267,20 +218,22 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
 
   /** Frees what memory it can without losing a message that has not expired. */
   compact(): void {
+    const { heldUntil } = this.backlog;
     this.backlog.dropExpired(this.now());
+    this.#endedHold(heldUntil);
     this.backlog.log.compact();
     this.changed();
   }
 
-  usersChanged(): void {
-    this.#updateIdle();
-    this.#arm();
+  /** What held all others back until `heldUntil` may be gone, and nothing else would tell the consumers. */
+  #endedHold(heldUntil: number): void {
+    if (this.backlog.heldUntil !== heldUntil) this.dispatcher.pumpLater();
   }
 
   /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const kept = this.acceptor.memory + (this.deaths?.memory ?? 0) + this.dispatcher.memory;
+    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
     const memory = this.backlog.memory + kept;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
@@ -299,10 +252,6 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
     this.memory = 0;
   }
 
-  get #isDeadLetterTopic(): boolean {
-    return this.name.endsWith(DEAD_LETTER_SUFFIX);
-  }
-
   /** Does all that is due. */
   #runDue(): void {
     const now = this.now();
@@ -312,19 +261,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
     }
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
-    this.#moveDelayed(now);
-    this.bury();
+    this.acceptor.moveDue(now, () => this.dispatcher.pump());
+    this.returns.bury();
     this.changed();
     this.dispatcher.pump();
-  }
-
-  #moveDelayed(now: number): void {
-    for (let batches = 0, bytes = 0; batches < MOVED_AT_ONCE && bytes < MOVED_BYTES; batches++) {
-      const moved = this.acceptor.moveDue(now);
-      if (moved === null) return;
-      bytes += moved;
-      this.dispatcher.pump();
-    }
   }
 
   #updateIdle(): void {
@@ -345,7 +285,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Dying
 
   #arm(): void {
     if (this.#gone) return;
-    const parts = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.deaths?.nextDue ?? Infinity);
+    const parts = Math.min(this.backlog.nextDue, this.acceptor.nextDue, this.returns.nextDue);
     const due = Math.min(parts, this.#idleDue);
     const armedFor = this.#timer !== null && this.#timer.slot >= 0 ? this.#timer.due : Infinity;
     if (due === armedFor) return;

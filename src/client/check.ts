@@ -3,7 +3,7 @@
  * meant: an option that nobody reads is the worst answer to a misspelt one.
  */
 import { TinyMQError } from "../errors.ts";
-import { didYouMean } from "../wire/did-you-mean.ts";
+import { didYouMean } from "./did-you-mean.ts";
 
 /** What an option may be: whether a value is it, and its name for people. */
 export interface Kind {

@@ -12,21 +12,48 @@ import {
   TinyMQError,
   Unauthenticated,
 } from "../errors.ts";
-import { CLOSE_ABNORMAL, CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_RESTART, codeOfClose } from "../wire/close.ts";
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_GOING_AWAY,
+  CLOSE_MALFORMED,
+  CLOSE_NORMAL,
+  CLOSE_NOT_UTF8,
+  CLOSE_RESTART,
+  CLOSE_TOO_LARGE,
+  closeCodeOf,
+  codeOfClose,
+} from "../wire/close.ts";
 
 /** Close codes of RFC 6455, and what they mean here. */
 const SOCKET_CODES: Record<number, [Code, string]> = {
   [CLOSE_NORMAL]: ["UNAVAILABLE", "the server ended the stream"],
   [CLOSE_GOING_AWAY]: ["UNAVAILABLE", "the server is stopping"],
-  1002: ["INTERNAL", "the server received a malformed WebSocket frame"],
+  [CLOSE_MALFORMED]: ["INTERNAL", "the server received a malformed WebSocket frame"],
   [CLOSE_ABNORMAL]: ["UNAVAILABLE", "the connection was lost"],
-  1007: ["INTERNAL", "the server received a text frame that is not UTF-8"],
-  1009: ["OUT_OF_RANGE", "the server received a frame above its size limit"],
+  [CLOSE_NOT_UTF8]: ["INTERNAL", "the server received a text frame that is not UTF-8"],
+  [CLOSE_TOO_LARGE]: ["OUT_OF_RANGE", "the server received a frame above its size limit"],
   [CLOSE_RESTART]: ["UNAVAILABLE", "the server restarts"],
 };
 
+/** Codes after which trying again later may help. */
+const PASSING: ReadonlySet<Code> = new Set<Code>(["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"]);
+/**
+ * Errors after which coming back may help although their code does not say so: a fault of the server that it reported
+ * itself, and a close code that this version does not know (source: docs/protocol.md, "Close codes").
+ */
+const comeBack = new WeakSet<TinyMQError>();
+
 /** The error of a stream that the server, or the network, ended. */
 export function closeError(closeCode: number, reason: string, detail: string): TinyMQError {
+  const error = meaningOf(closeCode, reason, detail);
+  const isUnknown = codeOfClose(closeCode) === undefined && SOCKET_CODES[closeCode] === undefined;
+  if (closeCode === closeCodeOf("INTERNAL") || closeCode === closeCodeOf("UNKNOWN") || isUnknown) {
+    comeBack.add(error);
+  }
+  return error;
+}
+
+function meaningOf(closeCode: number, reason: string, detail: string): TinyMQError {
   const code = codeOfClose(closeCode);
   // The whole stream was refused, not one message: RESOURCE_EXHAUSTED is no `QueueFull` here.
   if (code === "UNAUTHENTICATED") return new Unauthenticated(reason || "the token is missing or wrong");
@@ -36,9 +63,28 @@ export function closeError(closeCode: number, reason: string, detail: string): T
   return new TinyMQError(known, `${meaning} (close code ${closeCode}${words === "" ? "" : `: ${words}`})`);
 }
 
-/** The error of a refused handshake. */
-export function refusedError(address: string, detail: string): ConnectionRefusedError {
-  return new ConnectionRefusedError(`cannot connect to ${address}${detail === "" ? "" : `: ${detail}`}`);
+/** The error of a refused handshake; `detail` is the runtime's own word for it, or "". */
+export function refusedError(host: string, address: string, detail: string): ConnectionRefusedError {
+  const why = detail === "" ? "" : `: ${detail}`;
+  return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host)}`);
+}
+
+/** What somebody can do whose connection was refused; `origin` is that of the page, where there is one. */
+export function whatToLookAt(host: string, origin = pageOrigin()): string {
+  const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
+  const running = local
+    ? "is a server running there? `bunx tmqserver start` starts one"
+    : "is a server running there, and does it listen on that address (`--host`)?";
+  if (origin === undefined) return running;
+  return `browsers do not say why: ${running}; does it allow this page? \`--allow-origin ${origin}\` does`;
+}
+
+/** The origin of the page that this runs in; undefined outside of browsers. */
+function pageOrigin(): string | undefined {
+  // A page, or a worker of one.
+  const isBrowser = "document" in globalThis || "importScripts" in globalThis;
+  const { location } = globalThis as { location?: { origin?: string } };
+  return isBrowser ? location?.origin : undefined;
 }
 
 /**
@@ -80,9 +126,7 @@ export function unexpectedAnswer(kind: string | undefined): TinyMQError {
 
 /** Whether trying again later may help. */
 export function isPassing(error: TinyMQError): boolean {
-  return (
-    error.code === "UNAVAILABLE" || error.code === "RESOURCE_EXHAUSTED" || error.code === "DEADLINE_EXCEEDED"
-  );
+  return PASSING.has(error.code) || comeBack.has(error);
 }
 
 /** The error of a Twirp answer: its code is gRPC's name in lower case (source: Twirp's wire protocol). */

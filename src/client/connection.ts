@@ -5,6 +5,7 @@
  */
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
+import { onAbort } from "./abort-signals.ts";
 import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
 import type { ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
@@ -37,6 +38,7 @@ export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
   readonly #onAbort = () => this.#end(abortError(this.#settings.signal), undefined);
+  #forgetSignal = () => {};
   #state: ConnectionState = "idle";
   #stream: Stream | undefined;
   /** Why it is dead; undefined if `close()` closed it. */
@@ -83,7 +85,7 @@ export class Connection {
     const { signal, reconnect } = this.#settings;
     if (signal?.aborted) this.#die(abortError(signal));
     else this.#setState("connecting");
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal !== undefined) this.#forgetSignal = onAbort(signal, this.#onAbort);
     while (this.#is("connecting")) {
       const error = await this.#attempt();
       if (error === undefined || !this.#is("connecting")) break;
@@ -237,7 +239,7 @@ export class Connection {
   }
 
   #release(): void {
-    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    this.#forgetSignal();
     if (this.#wait === undefined) return;
     this.#wait.cancelTimer();
     this.#wait.done();

@@ -2,7 +2,7 @@
 import type { ConsumedMessage } from "./message.ts";
 import type { Positions } from "./positions.ts";
 import type { Receiver } from "./receiver.ts";
-import { Waiter } from "./waiter.ts";
+import { Waiter } from "./waiters.ts";
 
 type Step<T> = IteratorResult<ConsumedMessage<T>>;
 

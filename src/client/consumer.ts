@@ -21,7 +21,7 @@ import {
   sizeFrom1,
 } from "./settings.ts";
 import { TimeLimit } from "./time-limit.ts";
-import { Waiter } from "./waiter.ts";
+import { Waiter } from "./waiters.ts";
 
 /** Enough to hide the way to the server and back behind the work on half of them. */
 const DEFAULT_PREFETCH = 2_048;

@@ -7,14 +7,13 @@
  */
 import { ConsumeRequest } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
-import { Fifo } from "../wire/fifo.ts";
 import { MAX_PULLS_IN_FLIGHT, MiB } from "../wire/limits.ts";
-import { noAnswer, protocolError } from "./close-error.ts";
+import { protocolError } from "./close-error.ts";
 import type { Connection } from "./connection.ts";
 import { encodeFrame } from "./frame-codec.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Settlements } from "./settlements.ts";
-import type { Waiter } from "./waiter.ts";
+import { type Waiter, Waiters } from "./waiters.ts";
 import { Window } from "./window.ts";
 
 /** How long a pull waits at the server at most before it is sent again, in ms. */
@@ -25,6 +24,9 @@ const LARGE_PULL_WAIT_MS = 1_000;
 const PULL_BYTES = MiB;
 /** A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing. */
 const BACKLOG = 16;
+
+/** However many a server allows. */
+const MOST_PULLS = 1_024;
 
 /** What a consumer may hold unsettled. */
 export interface Prefetch {
@@ -44,7 +46,7 @@ export class Demand {
   readonly #inbox: Inbox;
   readonly #clock: Clock;
   readonly #prefetch: Prefetch;
-  readonly #waiters = new Fifo<Waiter>();
+  readonly #waiters: Waiters;
   /** How many messages each pull without an answer asked for, by its id. */
   readonly #pulls = new Map<number, number>();
   #asked = 0;
@@ -58,9 +60,6 @@ export class Demand {
   #refillBelow = 0;
   /** The pull that does so, 0 for none. */
   #refillId = 0;
-  /** The first deadline of a waiter, or earlier; Infinity: no timer runs. */
-  #timerAt = Number.POSITIVE_INFINITY;
-  #cancelTimer = () => {};
 
   constructor(
     connection: Connection,
@@ -74,6 +73,7 @@ export class Demand {
     this.#inbox = inbox;
     this.#clock = clock;
     this.#prefetch = prefetch;
+    this.#waiters = new Waiters(connection, clock, () => this.ask());
     this.window = prefetch.adaptive ? new Window(clock) : undefined;
   }
 
@@ -85,7 +85,6 @@ export class Demand {
   /** Waits for a message. */
   wait(waiter: Waiter): void {
     this.#waiters.push(waiter);
-    if (waiter.deadline < this.#timerAt) this.#setTimer(waiter.deadline);
     this.ask();
   }
 
@@ -96,11 +95,7 @@ export class Demand {
 
   /** Waits no more, without a message. */
   leave(waiter: Waiter): void {
-    for (let index = 0; index < this.#waiters.length; index++) {
-      if (this.#waiters.at(index) !== waiter) continue;
-      this.#waiters.splice(index, 1);
-      return;
-    }
+    this.#waiters.leave(waiter);
   }
 
   /** Nothing is asked for any more, and nobody waits: polls have null, loops end. */
@@ -127,10 +122,8 @@ export class Demand {
 
   /** What came has been handed out. A poll that got nothing of its own pull's answer asks again. */
   handedOut(pullId: number): void {
-    for (let index = 0; index < this.#waiters.length; index++) {
-      const waiter = this.#waiters.at(index)!;
-      if (waiter.pullId === pullId) waiter.pullId = 0;
-    }
+    const waiter = this.#waiters.ofPull(pullId);
+    if (waiter !== undefined) waiter.pullId = 0;
   }
 
   /** A pull was answered with nothing: a poll resolves with null. During a rewind it asks again. */
@@ -138,20 +131,17 @@ export class Demand {
     if (pullId === this.#refillId) this.#refillBelow = 0;
     this.#answered(pullId);
     if (!rewinding) this.window?.idle();
-    for (let index = 0; index < this.#waiters.length; index++) {
-      const waiter = this.#waiters.at(index)!;
-      if (waiter.pullId !== pullId) continue;
-      waiter.pullId = 0;
-      if (rewinding || waiter.asksAgain) return;
-      this.#waiters.splice(index, 1);
-      waiter.empty();
-      return;
-    }
+    const waiter = this.#waiters.ofPull(pullId);
+    if (waiter === undefined) return;
+    waiter.pullId = 0;
+    if (rewinding || waiter.asksAgain) return;
+    this.#waiters.leave(waiter);
+    waiter.empty();
   }
 
   /** A new stream is open; at most `maxPulls` pulls may wait on it, 0 for the default. */
   resume(maxPulls: number): void {
-    this.#maxPulls = maxPulls || MAX_PULLS_IN_FLIGHT;
+    this.#maxPulls = Math.min(maxPulls || MAX_PULLS_IN_FLIGHT, MOST_PULLS);
     this.ask();
   }
 
@@ -161,13 +151,12 @@ export class Demand {
     this.#asked = 0;
     this.#refillBelow = 0;
     this.#refillId = 0;
-    for (const waiter of this.#waiters) waiter.pullId = 0;
+    this.#waiters.forgetPulls();
   }
 
   /** The end: waiters fail with `error`. */
   fail(error: unknown): void {
-    this.#cancelTimer();
-    for (const waiter of this.#waiters.drain()) waiter.fail(error);
+    this.#waiters.fail(error);
   }
 
   /** What one pull asks for: half of what may be here, so that one is under way while another is used up. */
@@ -223,7 +212,7 @@ export class Demand {
         this.#askFor(waiter, index === 0 ? Math.min(room, this.#batch) : 1);
       } else if (!waiter.isPatient && this.#asked === 0) {
         // The program holds as many as it may, and nothing is on its way.
-        this.#waiters.splice(index, 1);
+        this.#waiters.leave(waiter);
         index -= 1;
         waiter.empty();
       }
@@ -265,27 +254,4 @@ export class Demand {
     if (pullId === this.#refillId) this.#refillId = 0;
     return asked;
   }
-
-  #setTimer(at: number): void {
-    this.#cancelTimer();
-    this.#timerAt = at;
-    this.#cancelTimer = this.#clock.after(at - this.#clock.now(), this.#timesUp);
-  }
-
-  /** Waiters whose time is over wait no more, whatever the server does. */
-  readonly #timesUp = (): void => {
-    const now = this.#clock.now();
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    let next = Number.POSITIVE_INFINITY;
-    for (const waiter of this.#waiters.drain()) {
-      if (!waiter.isPatient && this.#connection.state === "standby") waiter.extend(now);
-      if (waiter.deadline > now) {
-        next = Math.min(next, waiter.deadline);
-        this.#waiters.push(waiter);
-      } else if (waiter.isPatient) waiter.empty();
-      else waiter.fail(noAnswer(this.#connection.isOpen));
-    }
-    if (next < Number.POSITIVE_INFINITY) this.#setTimer(next);
-    this.ask();
-  };
 }

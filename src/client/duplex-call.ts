@@ -7,6 +7,7 @@ import {
   type RpcStatus,
 } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
+import { onAbort } from "./abort-signals.ts";
 import { abortError } from "./close-error.ts";
 import { decodeFrame, encodeFrame, FRAME_OPTIONS } from "./frame-codec.ts";
 import { FrameStream, type ServerAddress } from "./frame-stream.ts";
@@ -29,19 +30,20 @@ export function duplexCall<I extends object, O extends object>(
   const headers = deferred<RpcMetadata>();
   const status = deferred<RpcStatus>();
   const responses = new Responses<O>((error) => frames.abort(error));
-  const onAbort = () => frames.abort(abortError(signal));
+  const aborted = () => frames.abort(abortError(signal));
+  let forgetSignal = () => {};
   const frames = new FrameStream(server, `/${method.service.typeName}/${method.name}`, {
     opened: () => headers.resolve(none),
     frame: (bytes) => responses.push(decodeFrame(method.O, bytes, binaryOptions)),
     ended: (error) => {
-      signal?.removeEventListener("abort", onAbort);
+      forgetSignal();
       if (error === undefined) status.resolve({ code: "OK", detail: "" });
       else for (const { reject } of [headers, status]) reject(error);
       responses.end(error);
     },
   });
-  if (signal?.aborted) queueMicrotask(onAbort);
-  else signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) queueMicrotask(aborted);
+  else if (signal !== undefined) forgetSignal = onAbort(signal, aborted);
   const send = async (message: I) => {
     if (!frames.isOpen) await headers.promise;
     if (!frames.isOpen) {

@@ -32,6 +32,9 @@ import { type ConnectionSettings, randomId } from "./settings.ts";
 /** A batch of this many bytes is sent at once. The server's frames have so much room beside a message. */
 const FLUSH_BYTES = 64 * KiB;
 
+/** However many a server allows. */
+const MOST_IN_FLIGHT = 65_536;
+
 const NO_MESSAGES: readonly MessageRange[] = [];
 
 export class Outbox implements ConnectionOwner {
@@ -186,7 +189,7 @@ export class Outbox implements ConnectionOwner {
   #limit({ maxMessageBytes, maxFrameBytes, maxBatchMessages, maxInFlight }: Limits): void {
     this.#writer.maxMessageBytes = maxMessageBytes || MAX_MESSAGE_BYTES;
     this.#maxBatchMessages = maxBatchMessages || MAX_BATCH_MESSAGES;
-    this.#maxInFlight = maxInFlight || MAX_BATCHES_IN_FLIGHT;
+    this.#maxInFlight = Math.min(maxInFlight || MAX_BATCHES_IN_FLIGHT, MOST_IN_FLIGHT);
     // What is below this and one more message must fit into a frame.
     const room =
       maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;

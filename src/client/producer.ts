@@ -1,6 +1,5 @@
 /** The producer: sends messages to one topic. */
 import { TinyMQError } from "../errors.ts";
-import { didYouMean } from "../wire/did-you-mean.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
 import { parseDuration } from "../wire/units.ts";
@@ -9,6 +8,7 @@ import { describe, invalid } from "./check.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
+import { didYouMean } from "./did-you-mean.ts";
 import type { ConnectionState, OutgoingMessage, ProducerOptions, SendOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import {

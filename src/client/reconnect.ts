@@ -1,12 +1,15 @@
 /** When to connect again after a lost connection: exponential back-off with jitter. */
 import { TinyMQError } from "../errors.ts";
 import { type Duration, parseDuration } from "../wire/units.ts";
+import { ANY, checkOptions, FLAG, type Kinds } from "./check.ts";
+
+const RECONNECT: Kinds = { minDelay: ANY, maxDelay: ANY, attempts: ANY, jitter: ANY, initial: FLAG };
 
 /** When to connect again after a lost connection. */
 export interface ReconnectOptions {
-  /** Delay before the first attempt; it doubles with each failed one. Default 100 ms. */
+  /** Delay before the first attempt; it doubles with each failed one, from 1 ms if it is 0. Default 100 ms. */
   minDelay?: Duration;
-  /** Longest delay between two attempts. Default 10 s. */
+  /** Longest delay between two attempts, not below `minDelay`. Default 10 s, or `minDelay` if that is longer. */
   maxDelay?: Duration;
   /** The connection is dead after this many failed attempts in a row. Default: no limit. */
   attempts?: number;
@@ -23,13 +26,21 @@ export type ReconnectPolicy = Readonly<NonNullable<ReturnType<typeof reconnectPo
 export function reconnectPolicy(option: boolean | ReconnectOptions | undefined) {
   if (option === undefined || option === false) return undefined;
   const given = option === true ? {} : option;
+  checkOptions(given, "reconnect", RECONNECT, '{ maxDelay: "5s" }, or true');
+  const minDelay = parseDuration(given.minDelay ?? 100, "reconnect.minDelay");
   const policy = {
-    minDelay: parseDuration(given.minDelay ?? 100, "reconnect.minDelay"),
-    maxDelay: parseDuration(given.maxDelay ?? 10_000, "reconnect.maxDelay"),
+    minDelay,
+    maxDelay: parseDuration(given.maxDelay ?? Math.max(10_000, minDelay), "reconnect.maxDelay"),
     attempts: given.attempts ?? Number.POSITIVE_INFINITY,
     jitter: given.jitter ?? 0.5,
     initial: given.initial ?? false,
   };
+  if (policy.maxDelay < Math.max(1, policy.minDelay)) {
+    throw new TinyMQError(
+      "INVALID_ARGUMENT",
+      "reconnect.maxDelay is at least 1 ms, and at least reconnect.minDelay",
+    );
+  }
   if (!(policy.attempts >= 0)) throw new TinyMQError("INVALID_ARGUMENT", "reconnect.attempts is 0 or more");
   if (!(policy.jitter >= 0 && policy.jitter <= 1)) {
     throw new TinyMQError("INVALID_ARGUMENT", "reconnect.jitter is 0 to 1");
@@ -39,6 +50,8 @@ export function reconnectPolicy(option: boolean | ReconnectOptions | undefined) 
 
 /** Milliseconds before attempt number `failures + 1`, `failures` being those in a row; `chance` is 0 to 1. */
 export function delayBefore(policy: ReconnectPolicy, failures: number, chance: number): number {
-  const delay = Math.min(policy.maxDelay, policy.minDelay * 2 ** Math.min(failures, 30));
+  // From 1 ms on, for twice nothing is nothing, and that would never stop trying.
+  const first = failures === 0 ? policy.minDelay : Math.max(1, policy.minDelay);
+  const delay = Math.min(policy.maxDelay, first * 2 ** Math.min(failures, 30));
   return delay * (1 - policy.jitter * chance);
 }

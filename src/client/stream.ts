@@ -20,6 +20,11 @@ const LAST_CHANCE_MS = 50;
 /** How long the closing handshake may take, in ms, before the socket is dropped. */
 const CLOSE_LIMIT_MS = 2_000;
 
+/** What a server may announce; what is outside is taken for the nearest. ms. */
+const LEAST_HEARTBEAT_MS = 50;
+const LONGEST_HEARTBEAT_MS = 3_600_000;
+const LONGEST_SILENCE_MS = 24 * 3_600_000;
+
 /** Who uses the stream. `opened` and `receive` may throw: the stream then ends with that error. */
 export interface StreamUser {
   /** The first frame. */
@@ -115,8 +120,9 @@ export class Stream {
     this.#state = "open";
     const limits = this.#user.opened(frame);
     this.#wasOpen = true;
-    this.#heartbeatMs = limits?.heartbeatMs || HEARTBEAT_MS;
-    this.#deadAfterMs = limits?.deadAfterMs || this.#heartbeatMs * DEAD_AFTER_HEARTBEATS;
+    this.#heartbeatMs = within(limits?.heartbeatMs || HEARTBEAT_MS, LEAST_HEARTBEAT_MS, LONGEST_HEARTBEAT_MS);
+    const deadAfterMs = limits?.deadAfterMs || this.#heartbeatMs * DEAD_AFTER_HEARTBEATS;
+    this.#deadAfterMs = within(deadAfterMs, 2 * this.#heartbeatMs, LONGEST_SILENCE_MS);
     // The user may have closed it.
     if (this.#state !== "open") return;
     this.#cancelTimer();
@@ -145,4 +151,8 @@ export class Stream {
     this.#user.ended(error, this.#wasOpen);
     for (const resolve of this.#onEnd) resolve();
   }
+}
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, value));
 }

@@ -101,8 +101,12 @@ export class Subscriber<T = string> {
       next: () => {
         if (waiting?.isOver === false) return waiting.step;
         if (ended) return Promise.resolve(DONE);
-        const message = this.#take();
-        if (message !== undefined) return Promise.resolve({ value: message, done: false });
+        try {
+          const message = this.#take();
+          if (message !== undefined) return Promise.resolve({ value: message, done: false });
+        } catch (thrown) {
+          return Promise.reject(thrown);
+        }
         const { trouble } = this.#connection;
         if (trouble !== undefined)
           return this.#connection.isClosedWell ? Promise.resolve(DONE) : Promise.reject(trouble);

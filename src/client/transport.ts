@@ -15,8 +15,11 @@ import {
 } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
 import { AdminClient } from "../gen/tinymq/v1/admin.client.ts";
+import { LONGEST_TIMER } from "../wire/clock.ts";
+import { ANY, checkOptions, FUNCTION, type Kinds, TEXT } from "./check.ts";
 import { duplexCall } from "./duplex-call.ts";
 import { hostAndPort, type ServerAddress } from "./frame-stream.ts";
+import { checkHost, checkPort, checkTls } from "./settings.ts";
 import { unaryCall } from "./twirp.ts";
 
 /** Where the server is, and how to reach it. */
@@ -25,12 +28,18 @@ export interface TransportOptions extends ServerAddress {
   token?: string;
 }
 
+const TRANSPORT: Kinds = { host: ANY, port: ANY, tls: ANY, token: TEXT, openSocket: FUNCTION };
+
 export class TinyMQTransport implements RpcTransport {
   /** `host:port`, an IPv6 address in brackets. */
   readonly address: string;
   readonly #options: TransportOptions;
 
   constructor(options: TransportOptions) {
+    checkOptions(options, "transport options", TRANSPORT, '{ host: "localhost", port: 9800 }');
+    checkHost(options.host);
+    checkPort(options.port);
+    checkTls(options.tls ?? false);
     this.#options = options;
     this.address = hostAndPort(options);
   }
@@ -50,7 +59,7 @@ export class TinyMQTransport implements RpcTransport {
 
   /**
    * One WebSocket. `requests.send()` resolves when the frame is handed to the socket, `requests.complete()`
-   * closes it (there is no half-closing), and `headers` resolve when the handshake is done.
+   * closes it (there is no half-closing: send a `finish` frame before), and `headers` resolve when the handshake is done.
    */
   duplex<I extends object, O extends object>(
     method: MethodInfo<I, O>,
@@ -84,7 +93,7 @@ export function adminClient(
 function callSignal({ abort, timeout }: RpcOptions): AbortSignal | undefined {
   if (timeout === undefined) return abort;
   const limitMs = typeof timeout === "number" ? timeout : Math.max(0, timeout.getTime() - Date.now());
-  const limit = AbortSignal.timeout(limitMs);
+  const limit = AbortSignal.timeout(Math.min(limitMs, LONGEST_TIMER));
   return abort === undefined ? limit : AbortSignal.any([abort, limit]);
 }
 

@@ -1,7 +1,9 @@
 /** Unary calls: Twirp over HTTP (source: twitchtv.github.io/twirp, "Twirp Wire Protocol"). */
+import type { IMessageType } from "@protobuf-ts/runtime";
 import { type MethodInfo, type RpcMetadata, type RpcOptions, UnaryCall } from "@protobuf-ts/runtime-rpc";
 import { ConnectionRefusedError, TinyMQError } from "../errors.ts";
-import { abortError, twirpError } from "./close-error.ts";
+import { ANY, checkOptions, invalid } from "./check.ts";
+import { abortError, twirpError, whatToLookAt } from "./close-error.ts";
 import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
 
 /**
@@ -20,10 +22,10 @@ export function unaryCall<I extends object, O extends object>(
   if (server.token) headers.authorization = `Bearer ${server.token}`;
   const tls = tlsOptions(server);
   const origin = `${server.tls ? "https" : "http"}://${hostAndPort(server)}`;
-  const response = post(`${origin}/twirp/${method.service.typeName}/${method.name}`, {
+  const response = post(server.host, `${origin}/twirp/${method.service.typeName}/${method.name}`, {
     method: "POST",
     headers,
-    body: method.I.toBinary(input, options.binaryOptions) as Uint8Array<ArrayBuffer>,
+    body: encodeRequest(method.I, input, options),
     signal: signal ?? null,
     ...(tls === undefined ? {} : { tls }),
   }).then((bytes) => method.O.fromBinary(bytes, options.binaryOptions));
@@ -34,14 +36,32 @@ export function unaryCall<I extends object, O extends object>(
   return new UnaryCall(method, options.meta ?? none, input, done, response, status, done);
 }
 
-async function post(url: string, init: RequestInit): Promise<Uint8Array> {
+/**
+ * Fields that are left out have their defaults. Throws INVALID_ARGUMENT for those that the request does not have, and
+ * for values of a wrong type.
+ */
+function encodeRequest<I extends object>(
+  type: IMessageType<I>,
+  input: I,
+  options: RpcOptions,
+): Uint8Array<ArrayBuffer> {
+  const fields = Object.fromEntries(type.fields.map(({ localName }) => [localName, ANY]));
+  checkOptions(input, `fields of a ${type.typeName.split(".").at(-1)}`, fields, '{ topic: "t" }');
+  const message = type.create(input);
+  if (!type.is(message))
+    throw invalid(`a field of ${type.typeName} has a wrong type: ${JSON.stringify(input)}`);
+  return type.toBinary(message, options.binaryOptions) as Uint8Array<ArrayBuffer>;
+}
+
+async function post(host: string, url: string, init: RequestInit): Promise<Uint8Array> {
   let response: Response;
   try {
     response = await fetch(url, init);
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
   } catch (thrown) {
     if (init.signal?.aborted) throw abortError(init.signal);
-    throw new ConnectionRefusedError(`cannot reach ${url}: ${(thrown as Error).message}`, { cause: thrown });
+    const why = `cannot reach ${url}: ${(thrown as Error).message}; ${whatToLookAt(host)}`;
+    throw new ConnectionRefusedError(why, { cause: thrown });
   }
   throw answeredError(response.status, await response.text());
 }

@@ -18,7 +18,6 @@ import type { Action, Principal } from "../session/principal.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
-const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_TOPICS_A_PAGE = 1_000;
 
 /** What the service needs of the server. */
@@ -26,6 +25,8 @@ export interface AdminHost {
   readonly broker: Broker;
   readonly connections: number;
   readonly uptimeMs: number;
+  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and where it does not come. */
+  body(request: Request): Promise<Uint8Array>;
 }
 
 interface Method {
@@ -73,9 +74,7 @@ export async function handleTwirp(
         "Content-Type must be application/json or application/protobuf",
       );
     }
-    const body = new Uint8Array(await request.arrayBuffer());
-    if (body.length > MAX_BODY_BYTES) throw new TinyMQError("OUT_OF_RANGE", "the request is above 1 MiB");
-    const input = decode(method, type, body);
+    const input = decode(method, type, await host.body(request));
     const { action, handle } = METHODS[method.localName as keyof IAdminClient];
     requireRight(principal, action, "topic" in input ? String(input.topic) : "");
     const output = await handle(host, input as never);
@@ -85,8 +84,16 @@ export async function handleTwirp(
           headers: { "Content-Type": type },
         });
   } catch (thrown) {
-    return twirpError(toTinyMQError(thrown));
+    return twirpError(told(host, path, thrown));
   }
+}
+
+/** What the client is told. What nobody expected is told to the log. */
+function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
+  const error = toTinyMQError(thrown);
+  if (error.code !== "INTERNAL") return error;
+  host.broker.failed(`${path} failed`, thrown);
+  return new TinyMQError("INTERNAL", "unexpected error; the server's log has the stack trace");
 }
 
 function methodAt(path: string): MethodInfo<object, object> {

@@ -1,18 +1,19 @@
 /** A WebSocket of Bun as a session sees it, and the handlers that Bun calls. */
 import type { ServerWebSocket } from "bun";
 import type { Timer } from "../broker/timers.ts";
-import { toTinyMQError } from "../errors.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { SessionContext } from "../session/context.ts";
 import type { FrameSocket, Session } from "../session/frame-socket.ts";
 import { firstVersionSession, streamSession } from "../session/sessions.ts";
-import { closeCodeOf, closeReason } from "../wire/close.ts";
-import { FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
-import type { Admission, Unopened } from "./admission.ts";
+import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
+import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
+import type { Admission, Place } from "./admission.ts";
 
 /** What a WebSocket carries from its upgrade on. */
 export interface ConnectionData {
   readonly path: string;
   readonly firstVersion: boolean;
+  readonly place: Place;
   connection: BunSocket | null;
 }
 
@@ -23,32 +24,31 @@ export interface ConnectionHost {
   readonly connections: Set<BunSocket>;
 }
 
-/** How long a closed connection may take to take its close frame. */
+/** How long Bun keeps a closed connection that does not take what is unsent (source: measured, 4 to 5 s). */
 const LINGER_MS = 5_000;
 
 export class BunSocket implements FrameSocket {
   readonly #socket: ServerWebSocket<ConnectionData>;
-  readonly session: Session;
-  readonly #unopened: Unopened;
+  readonly #session: Session;
   readonly #host: ConnectionHost;
+  /** Until the stream has opened. */
+  #late: Timer | null;
+  /** A whole frame came. */
+  #heard = false;
   #closing = false;
-  #lingering: Timer | null = null;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
-    this.#unopened = host.admission.watch(FIRST_FRAME_MS, () => {
-      this.close(closeCodeOf("DEADLINE_EXCEEDED"), `no first frame within ${FIRST_FRAME_MS / 1000} s`);
-    });
-    const { path, firstVersion } = socket.data;
+    const { path, firstVersion, place } = socket.data;
     const open = firstVersion ? firstVersionSession : streamSession;
-    try {
-      this.session = open(path, this, host.context);
-    } catch (error) {
-      this.#unopened.leave();
-      throw error;
-    }
+    this.#session = open(path, this, host.context);
+    place.evict = () => this.terminate();
+    this.#late = host.context.broker.timers.after(FIRST_FRAME_MS, () => {
+      const seconds = FIRST_FRAME_MS / 1000;
+      this.#session.fail(new TinyMQError("DEADLINE_EXCEEDED", `no first frame within ${seconds} s`));
+    });
   }
 
   get bufferedBytes(): number {
@@ -61,10 +61,16 @@ export class BunSocket implements FrameSocket {
 
   close(code: number, reason: string): void {
     if (this.#closing) return;
+    const { sendBuffers, broker } = this.#host.context;
+    const unsent = this.bufferedBytes;
+    // Bun keeps what is unsent until the client has read it, and the close frame behind it.
+    if (!sendBuffers.linger(unsent)) {
+      this.terminate();
+      return;
+    }
+    if (unsent > 0) broker.timers.after(LINGER_MS, () => sendBuffers.lingered(unsent));
     this.#closing = true;
     this.#socket.close(code, reason);
-    // A client that does not read would keep its socket for ever.
-    this.#lingering = this.#host.context.broker.timers.after(LINGER_MS, () => this.#socket.terminate());
   }
 
   terminate(): void {
@@ -81,13 +87,56 @@ export class BunSocket implements FrameSocket {
   }
 
   opened(): void {
-    this.#unopened.leave();
+    this.#cancelLate();
+    this.#host.admission.leave(this.#socket.data.place);
+  }
+
+  stop(code: number, reason: string): void {
+    this.#session.stop(code, reason);
+  }
+
+  /** Takes a frame: larger than what is allowed, it ends the connection before anything of it is read. */
+  message(frame: string | Uint8Array): void {
+    this.#heard = true;
+    if (typeof frame === "string") {
+      this.#session.text();
+      return;
+    }
+    const isOpen = this.#late === null;
+    const most = isOpen ? this.#host.context.limits.maxFrameBytes : FIRST_FRAME_BYTES;
+    if (frame.length > most) this.#session.fail(tooLarge(frame.length, most, isOpen));
+    else this.#session.message(frame);
+    free(frame);
+  }
+
+  drained(): void {
+    this.#session.drained();
+  }
+
+  /** Bun has answered a ping, and keeps the answer of a client that does not read. */
+  pinged(): void {
+    if (this.bufferedBytes > 0) this.#session.drained();
+  }
+
+  pong(): void {
+    this.#session.pong();
   }
 
   /** The socket is gone. */
-  gone(): void {
-    this.#unopened.leave();
-    this.#host.context.broker.timers.cancel(this.#lingering);
+  gone(code: number, reason: string): void {
+    this.#cancelLate();
+    const { admission } = this.#host;
+    const { place } = this.#socket.data;
+    // Only a client that closes by itself can leave a part of its first frame to Bun.
+    if (this.#heard || this.#closing || code === CLOSE_ABNORMAL) admission.leave(place);
+    else admission.abandon(place, LINGER_MS);
+    this.#closing = true;
+    this.#session.closed(code, reason);
+  }
+
+  #cancelLate(): void {
+    this.#host.context.broker.timers.cancel(this.#late);
+    this.#late = null;
   }
 }
 
@@ -95,6 +144,7 @@ export interface ConnectionHandlers {
   open(socket: ServerWebSocket<ConnectionData>): void;
   message(socket: ServerWebSocket<ConnectionData>, message: string | Uint8Array): void;
   drain(socket: ServerWebSocket<ConnectionData>): void;
+  ping(socket: ServerWebSocket<ConnectionData>): void;
   pong(socket: ServerWebSocket<ConnectionData>): void;
   close(socket: ServerWebSocket<ConnectionData>, code: number, reason: string): void;
 }
@@ -113,21 +163,21 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       } catch (thrown) {
         const error = toTinyMQError(thrown);
         host.context.misbehaved(error.message);
+        host.admission.leave(socket.data.place);
         socket.close(closeCodeOf(error.code), closeReason(error.message));
       }
     },
     message(socket, message) {
-      const connection = socket.data.connection;
-      if (connection === null) return;
-      if (typeof message === "string") return connection.session.text();
-      connection.session.message(message);
-      free(message);
+      socket.data.connection?.message(message);
     },
     drain(socket) {
-      socket.data.connection?.session.drained();
+      socket.data.connection?.drained();
+    },
+    ping(socket) {
+      socket.data.connection?.pinged();
     },
     pong(socket) {
-      socket.data.connection?.session.pong();
+      socket.data.connection?.pong();
     },
     close(socket, code, reason) {
       host.admission.connections -= 1;
@@ -135,10 +185,14 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       if (connection === null) return;
       socket.data.connection = null;
       host.connections.delete(connection);
-      connection.gone();
-      connection.session.closed(code, reason);
+      connection.gone(code, reason);
     },
   };
+}
+
+function tooLarge(byteLength: number, most: number, isOpen: boolean): TinyMQError {
+  const what = isOpen ? "a frame" : "a first frame";
+  return new TinyMQError("OUT_OF_RANGE", `${what} of ${byteLength} bytes; the limit is ${most}`);
 }
 
 /** Smaller frames are left to the garbage collector. */

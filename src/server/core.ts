@@ -10,16 +10,22 @@ import type { Principal } from "../session/principal.ts";
 import { SendBuffers } from "../session/send-buffers.ts";
 import { CLOSE_RESTART } from "../wire/close.ts";
 import { FrameWriter } from "../wire/frames.ts";
-import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES } from "../wire/limits.ts";
+import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES } from "../wire/limits.ts";
 import { handleTwirp } from "./admin-service.ts";
 import { Admission } from "./admission.ts";
 import { type BunSocket, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
 import { LogLimiter } from "./log-limiter.ts";
+import { stackOf } from "./logger.ts";
 import type { CoreParts } from "./parts.ts";
+import { RequestBodies } from "./request-bodies.ts";
 import type { ResolvedOptions } from "./server-options.ts";
 
-/** Connections that may be there without having opened a stream. */
+/**
+ * Connections that may be there without having opened a stream. Each may have sent a first frame but for its
+ * last byte, which Bun keeps, up to the size that it allows everybody: larger messages mean fewer of them.
+ */
 const MAX_UNOPENED = 64;
+const LEAST_UNOPENED = 8;
 /** How long `closeStreams` waits for clients to take their close frames. */
 const CLOSE_GRACE_MS = 1_000;
 
@@ -29,6 +35,7 @@ export class Core {
   readonly handlers: ConnectionHandlers;
   readonly #parts: CoreParts;
   readonly #sendBuffers: SendBuffers;
+  readonly #bodies: RequestBodies;
   readonly #connections = new Set<BunSocket>();
 
   constructor(parts: CoreParts) {
@@ -38,11 +45,20 @@ export class Core {
       clock: parts.clock,
       limits: brokerLimits(options),
       publisher: this.#publisher(),
-      failed: (what, error) =>
-        logger.error(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+      failed: (what, error) => logger.error(`${what}: ${stackOf(error)}`),
     });
-    this.#sendBuffers = new SendBuffers(options.maxMemory / 4, (bytes) => this.broker.charge(bytes));
-    this.admission = new Admission(this.broker.timers, options.maxConnections, MAX_UNOPENED);
+    this.#sendBuffers = new SendBuffers(
+      options.maxMemory / 4,
+      (bytes) => this.broker.charge(bytes),
+      // Bun hands out small frames at the end of a turn, which is over when a timer runs.
+      (run) => setTimeout(run, 0),
+    );
+    this.#bodies = new RequestBodies(this.broker.timers);
+    this.admission = new Admission(
+      this.broker.timers,
+      options.maxConnections,
+      maxUnopened(parts.maxFrameBytes),
+    );
     this.handlers = connectionHandlers({
       context: this.#context(),
       admission: this.admission,
@@ -54,15 +70,24 @@ export class Core {
     return this.#connections.size;
   }
 
+  /** By the broker's clock, in ms. */
+  get uptimeMs(): number {
+    return this.#parts.uptimeMs();
+  }
+
   /** Answers one unary call. */
   unary(principal: Principal, request: Request, path: string): Promise<Response> {
-    const host = { broker: this.broker, connections: this.connections, uptimeMs: this.#parts.uptimeMs() };
-    return handleTwirp(host, principal, request, path);
+    return handleTwirp(this, principal, request, path);
+  }
+
+  /** The body of a unary call, bounded. */
+  body(request: Request): Promise<Uint8Array> {
+    return this.#bodies.read(request);
   }
 
   /** Ends all streams with 1012; resolves when their connections are closed, or after the time of grace. */
   async closeStreams(): Promise<void> {
-    for (const connection of this.#connections) connection.session.stop(CLOSE_RESTART, "the server stops");
+    for (const connection of this.#connections) connection.stop(CLOSE_RESTART, "the server stops");
     const until = performance.now() + CLOSE_GRACE_MS;
     while (this.#connections.size > 0 && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -75,8 +100,7 @@ export class Core {
     return {
       publish: (topic, epoch, published, count, batch) => {
         const frame = frames.published(utf8.encode(epoch), published, count, batch);
-        this.#parts.publish(topic, frame);
-        this.#sendBuffers.published(frame.length);
+        this.#sendBuffers.publish(topic, frame, () => this.#parts.publish(topic, frame));
       },
     };
   }
@@ -103,6 +127,12 @@ export class Core {
       misbehaved: (what) => limiter.log(what),
     };
   }
+}
+
+/** 64, or so many that what Bun keeps of first frames is no more than with messages of 1 MiB. */
+function maxUnopened(maxFrameBytes: number): number {
+  const fitting = Math.floor((MAX_UNOPENED * 2 * MAX_MESSAGE_BYTES) / maxFrameBytes);
+  return Math.max(LEAST_UNOPENED, Math.min(MAX_UNOPENED, fitting));
 }
 
 function brokerLimits(options: ResolvedOptions): BrokerLimits {

@@ -3,6 +3,7 @@ import type { Server } from "bun";
 import { TinyMQError } from "../errors.ts";
 import type { Principal } from "../session/principal.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
+import type { Place } from "./admission.ts";
 import { isLoopback, refusal } from "./auth/origin.ts";
 import type { ConnectionData } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
@@ -15,7 +16,15 @@ export interface HttpHost {
   readonly stopping: boolean;
   readonly allowOrigin: readonly string[];
   authenticate(token: string): Principal | null;
+  /** Logs why a request was refused, at a bounded rate. */
+  refused(why: string): void;
 }
+
+/** Where streams are: `/package.Service/`, with the name of the method behind it. */
+const STREAM_PREFIX = "/tinymq.v1.TinyMQ/";
+
+/** Of the WebSocket protocol, the only one that there is. */
+const VERSION = "13";
 
 /** Undefined: the request became a WebSocket. */
 type Answer = Response | undefined | Promise<Response | undefined>;
@@ -24,12 +33,19 @@ type Answer = Response | undefined | Promise<Response | undefined>;
 export function handleRequest(host: HttpHost, request: Request, server: Server<ConnectionData>): Answer {
   if (host.stopping) return text(503, "the server stops");
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
-  if (why !== null) return text(403, why);
+  if (why !== null) {
+    host.refused(why);
+    return text(403, why);
+  }
   const path = new URL(request.url).pathname;
   if (request.headers.get("upgrade")?.toLowerCase() === "websocket")
     return upgrade(host, request, server, path);
   if (path.startsWith(TWIRP_PREFIX)) return unary(host, request, path);
   if (path === "/health") return text(200, "ok");
+  if (path.startsWith(STREAM_PREFIX)) {
+    const what = `this is the path of a stream: connect with a WebSocket that offers the subprotocol ${SUBPROTOCOL}`;
+    return text(426, `${what}; see docs/protocol.md`, { Connection: "Upgrade", Upgrade: "websocket" });
+  }
   return text(404, "tinyMQ: nothing here. Clients connect with a WebSocket; see docs/protocol.md");
 }
 
@@ -53,6 +69,10 @@ function withCore(host: HttpHost, answer: (core: Core) => Answer): Answer {
 
 /** The subprotocol is chosen by us: Bun would echo the first that is offered, known or not. */
 function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData>, path: string): Answer {
+  // A body would wait in memory for as long as the handshake.
+  if (request.method !== "GET") return text(400, "a WebSocket handshake is a GET");
+  if (request.headers.get("sec-websocket-version") !== VERSION)
+    return text(426, `send Sec-WebSocket-Version: ${VERSION}`, { "Sec-WebSocket-Version": VERSION });
   const offered = request.headers.get("sec-websocket-protocol");
   const firstVersion = offered === null;
   if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
@@ -73,15 +93,15 @@ function admit(
   firstVersion: boolean,
 ): Answer {
   if (!admission.hasRoom) return text(503, "the server has as many connections as it may");
-  const complete = () => {
-    const data: ConnectionData = { path: decodePath(path), firstVersion, connection: null };
+  const complete = (place: Place) => {
+    const data: ConnectionData = { path: decodePath(path), firstVersion, place, connection: null };
     const headers: Record<string, string> = firstVersion ? {} : { "Sec-WebSocket-Protocol": SUBPROTOCOL };
     if (server.upgrade(request, { data, headers })) return undefined;
-    admission.leave();
+    admission.leave(place);
     return text(400, "the request is no valid WebSocket handshake");
   };
-  const turn = admission.enter();
-  return turn === undefined ? complete() : turn.then(complete);
+  const place = admission.enter();
+  return place instanceof Promise ? place.then(complete) : complete(place);
 }
 
 function decodePath(path: string): string {
@@ -93,6 +113,7 @@ function decodePath(path: string): string {
   }
 }
 
-function text(status: number, body: string): Response {
-  return new Response(`${body}\n`, { status, headers: { "Content-Type": "text/plain; charset=utf-8" } });
+function text(status: number, body: string, headers: Record<string, string> = {}): Response {
+  const type = { "Content-Type": "text/plain; charset=utf-8" };
+  return new Response(`${body}\n`, { status, headers: { ...type, ...headers } });
 }

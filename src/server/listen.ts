@@ -2,8 +2,6 @@
 import type { Server, TLSOptions, WebSocketHandler } from "bun";
 import { TinyMQError } from "../errors.ts";
 
-/** A unary call's body, at most; Bun answers 413 above. */
-const MAX_REQUEST_BYTES = 1024 * 1024;
 /** How often a free port is looked for that is free on both loopback addresses. */
 const PORT_TRIES = 20;
 
@@ -13,6 +11,8 @@ export interface ListenOptions<Data> {
     request: Request,
     server: Server<Data>,
   ) => Response | undefined | Promise<Response | undefined>;
+  /** Told of what `fetch` throws; the client gets a 500. */
+  readonly failed: (error: unknown) => void;
   readonly websocket: WebSocketHandler<Data>;
 }
 
@@ -69,8 +69,15 @@ function listenOn<Data>(hostname: string, port: number, options: ListenOptions<D
       hostname,
       port,
       tls: options.tls,
+      // Else another Bun that listens here gets half of the connections, and nobody is told.
+      reusePort: false,
       fetch: options.fetch,
-      maxRequestBodySize: MAX_REQUEST_BYTES,
+      error(error) {
+        options.failed(error);
+        return new Response("unexpected error; the server's log has the stack trace\n", { status: 500 });
+      },
+      // Bodies are bounded where they are read, and refused with an answer that says why.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       websocket: options.websocket,
       // A stack trace is not for clients.
       development: false,

@@ -3,6 +3,8 @@ import type { Clock } from "../wire/clock.ts";
 
 const LINES = 10;
 const PER_MS = 60_000;
+/** Names and headers of clients may be long. */
+const MAX_CHARACTERS = 500;
 
 export class LogLimiter {
   readonly #clock: Clock;
@@ -30,6 +32,6 @@ export class LogLimiter {
       return;
     }
     this.#written += 1;
-    this.#write(line);
+    this.#write(line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)}…` : line);
   }
 }

@@ -14,3 +14,8 @@ export const SILENT: Logger = {
   warn() {},
   error() {},
 };
+
+/** What a log says of an error that nobody expected: its stack, where it has one. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -19,22 +19,34 @@ export interface OptionSpec {
   readonly help: string;
   /** Of a choice. */
   readonly choices?: readonly string[];
-  /** Of a count, size or duration. */
+  /** Of a count, size or duration: bytes or ms; 0 and 2^53-1 where they are left out. */
   readonly least?: number;
   readonly most?: number;
 }
 
 type More = Pick<OptionSpec, "choices" | "least" | "most">;
 
+const DAY_MS = 86_400_000;
+/** Added to any time of a clock it is still exact. */
+const LONGEST_TTL_MS = 3_650 * DAY_MS;
+/** More than any machine has. */
+const MOST_MEMORY = 16 * 2 ** 40;
+/** A JavaScript Map holds some 16 million entries. */
+const MOST_ENTRIES = 10_000_000;
+
 export const OPTIONS: readonly OptionSpec[] = [
   option("host", "text", "localhost", "address to listen on"),
   option("port", "count", DEFAULT_PORT, "port to listen on; 0: any free one", { most: 65_535 }),
-  option("max-memory", "size", DEFAULT_LIMITS.maxMemory, "memory for messages, all topics", { least: MiB }),
+  option("max-memory", "size", DEFAULT_LIMITS.maxMemory, "memory for messages, all topics", {
+    least: MiB,
+    most: MOST_MEMORY,
+  }),
   option(
     "max-topic-memory",
     "size",
     DEFAULT_LIMITS.maxTopicMemory,
     "memory for the messages of one topic; 0: no limit of its own",
+    { most: MOST_MEMORY },
   ),
   option("overflow", "choice", DEFAULT_LIMITS.overflow, "what happens to a message when memory is full", {
     choices: ["reject", "drop-oldest"],
@@ -43,30 +55,43 @@ export const OPTIONS: readonly OptionSpec[] = [
     least: 1,
     most: 512 * MiB,
   }),
-  option("max-topics", "count", DEFAULT_LIMITS.maxTopics, "maximum number of topics", { least: 1 }),
-  option("max-connections", "count", 10_000, "maximum number of connections", { least: 1 }),
+  option("max-topics", "count", DEFAULT_LIMITS.maxTopics, "maximum number of topics", {
+    least: 1,
+    most: MOST_ENTRIES,
+  }),
+  option("max-connections", "count", 10_000, "maximum number of connections", {
+    least: 1,
+    most: MOST_ENTRIES,
+  }),
   option(
     "max-deliveries",
     "count",
     DEFAULT_LIMITS.maxDeliveries,
     "deliveries after which a message goes to the dead-letter topic; 0: no limit",
+    { most: 2 ** 32 - 1 },
   ),
   option("heartbeat", "duration", HEARTBEAT_MS, "heartbeat interval; three missed close the connection", {
     least: 100,
+    // Three of them must fit into 32 bits on the wire, and into a timer.
+    most: DAY_MS,
   }),
   option(
     "idle-topic-ttl",
     "duration",
     DEFAULT_LIMITS.idleTopicTtlMs,
     "an empty topic that nobody uses is removed after this",
+    { most: LONGEST_TTL_MS },
   ),
   option(
     "default-ttl",
     "duration",
     DEFAULT_LIMITS.defaultTtlMs,
     "time to live of messages whose producer sets none; 0: for ever",
+    { most: LONGEST_TTL_MS },
   ),
-  option("max-ttl", "duration", DEFAULT_LIMITS.maxTtlMs, "longest time to live; 0: no limit"),
+  option("max-ttl", "duration", DEFAULT_LIMITS.maxTtlMs, "longest time to live; 0: no limit", {
+    most: LONGEST_TTL_MS,
+  }),
   option("snapshot", "text", "", "file that keeps the queued messages over a stop and a start"),
   option("token-file", "text", "", "file with the token that clients must present (or TINYMQ_TOKEN)"),
   option("no-auth", "flag", false, "listen beyond this machine without a token"),

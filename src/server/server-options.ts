@@ -1,6 +1,14 @@
 /** The options of a server as they are given, and as they are once they are checked. */
 import { TinyMQError } from "../errors.ts";
-import { type Duration, parseDuration, parseSize, type Size } from "../wire/units.ts";
+import {
+  type Duration,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+  type Size,
+} from "../wire/units.ts";
+import { requireToken } from "./auth/token.ts";
 import { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
 
 export type Overflow = "reject" | "drop-oldest";
@@ -76,7 +84,10 @@ export function resolveOptions(
     }
   }
   const resolved: Record<string, unknown> = {
-    token: given.token ?? environment.TINYMQ_TOKEN ?? "",
+    token:
+      given.token === undefined
+        ? requireToken(environment.TINYMQ_TOKEN ?? "", "TINYMQ_TOKEN")
+        : requireToken(given.token, "token"),
   };
   for (const spec of OPTIONS) {
     const fromEnvironment = environment[environmentName(spec)];
@@ -135,9 +146,18 @@ function parseCount(spec: OptionSpec, value: unknown): number {
 function requireRange(spec: OptionSpec, value: unknown, parsed: number): number {
   const least = spec.least ?? 0;
   const most = spec.most ?? Number.MAX_SAFE_INTEGER;
-  if (parsed < least) throw invalid(spec, value, `at least ${least}`);
-  if (parsed > most) throw invalid(spec, value, `at most ${most}`);
-  return parsed;
+  if (parsed >= least && parsed <= most) return parsed;
+  const [bound, other] =
+    parsed < least
+      ? [`at least ${shown(spec, least)}`, `at most ${shown(spec, most)}`]
+      : [`at most ${shown(spec, most)}`, `at least ${shown(spec, least)}`];
+  throw invalid(spec, value, `${bound} (and ${other})`);
+}
+
+/** A bound as people write it. */
+function shown(spec: OptionSpec, bound: number): string {
+  if (spec.kind === "size") return formatSize(bound);
+  return spec.kind === "duration" ? formatDuration(bound) : String(bound);
 }
 
 function invalid(spec: OptionSpec, value: unknown, wanted: string): TinyMQError {

@@ -13,26 +13,32 @@ import { checkBind } from "./auth/origin.ts";
 import { authenticator, readToken } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
+import { readSmallFile } from "./files.ts";
 import { handleRequest } from "./http.ts";
 import { type Listeners, listen } from "./listen.ts";
-import { type Logger, SILENT } from "./logger.ts";
+import { LogLimiter } from "./log-limiter.ts";
+import { type Logger, SILENT, stackOf } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./server-options.ts";
 
 /** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
+const MAX_PEM_BYTES = MiB;
 
 export class TinyMQServer {
   readonly options: ResolvedOptions;
   readonly #parts: ServerParts;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  /** Of what the Host and Origin rules refuse. */
+  readonly #refusals: LogLimiter;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #core: Core | null = null;
   #loading: Promise<Core> | null = null;
   #listeners: Listeners | null = null;
   #authenticate: (token: string) => Principal | null = () => null;
   #startedAt = 0;
+  #starting: Promise<void> | null = null;
   #stopped: Promise<void> | null = null;
 
   /** Throws INVALID_ARGUMENT for an option that is none, or has no such value. */
@@ -42,6 +48,7 @@ export class TinyMQServer {
     this.#parts = { onSnapshotProgress };
     this.#logger = logger ?? SILENT;
     this.#clock = clock ?? SYSTEM_CLOCK;
+    this.#refusals = new LogLimiter(this.#clock, (line) => this.#logger.warn(line));
   }
 
   /** The port it listens on; 0 before `start`. */
@@ -67,30 +74,13 @@ export class TinyMQServer {
     if (this.#state !== "new")
       throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
     this.#state = "starting";
-    try {
-      const { tokenFile } = this.options;
-      // No wait that need not be: see cli/daemon/serve.ts.
-      const token = tokenFile === "" ? this.options.token : await readToken(tokenFile);
-      checkBind(host, token, this.options.noAuth);
-      this.#authenticate = authenticator(token);
-      this.#startedAt = this.#clock.now();
-      if (this.options.snapshot === "") this.#listeners = this.#listen(host, port);
-      else await this.#restoreAndListen(host, port, this.options.snapshot);
-    } catch (error) {
-      this.#state = "stopped";
-      this.#core?.broker.close();
-      throw error;
-    }
-    this.#state = "running";
-    this.#loadSoon();
-    this.#logger.info(
-      `listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`,
-    );
+    this.#starting = this.#start(host, port);
+    await this.#starting;
   }
 
   /**
    * Ends all streams with 1012, writes the snapshot if there is to be one, gives the port back, and frees
-   * everything. May be called twice.
+   * everything. May be called twice, and at any time: a start that is under way is given up.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -102,20 +92,80 @@ export class TinyMQServer {
     return this.stop();
   }
 
+  async #start(host: string, port: number): Promise<void> {
+    try {
+      const { tokenFile, snapshot } = this.options;
+      const token = tokenFile === "" ? this.options.token : readToken(tokenFile);
+      checkBind(host, token, this.options.noAuth);
+      this.#authenticate = authenticator(token);
+      this.#startedAt = this.#clock.now();
+      // No wait that need not be: who starts this server looks whether it listens before it waits.
+      if (snapshot === "") this.#run(host, port);
+      else await this.#restoreAndRun(host, port, snapshot);
+    } catch (error) {
+      await this.#listeners?.close();
+      this.#listeners = null;
+      this.#core?.broker.close();
+      this.#state = "stopped";
+      throw error;
+    }
+  }
+
+  /** Listens; from then on the server runs. `bound` is called in the same turn: no stream can have opened. */
+  #run(host: string, port: number, bound: () => void = () => {}): void {
+    this.#listeners = this.#listen(host, port);
+    bound();
+    this.#state = "running";
+    this.#loadSoon();
+    this.#logger.info(
+      `listening on ${this.addresses.map((address) => `${address}:${this.port}`).join(" and ")}`,
+    );
+  }
+
+  async #restoreAndRun(host: string, port: number, path: string): Promise<void> {
+    const { broker } = await this.#load();
+    const { preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    this.#requireStarting();
+    preparePath(path);
+    const restored = await readSnapshot(broker, path, () => this.#requireStarting());
+    this.#requireStarting();
+    if (restored === null) return this.#run(host, port);
+    this.#run(host, port, () => retireSnapshot(path));
+    this.#logger.info(`restored ${restored} messages from ${path}`);
+  }
+
+  /** Throws CANCELLED once `stop` was called. */
+  #requireStarting(): void {
+    if (this.#state === "starting") return;
+    throw new TinyMQError("CANCELLED", "the server was stopped while it started");
+  }
+
   async #stop(): Promise<void> {
-    const wasRunning = this.#state === "running";
+    const before = this.#state;
     this.#state = "stopping";
-    if (!wasRunning) return;
+    try {
+      // What a start throws is told to who called it.
+      if (before === "starting") await Promise.allSettled([this.#starting]);
+      if (before === "running") await this.#end();
+    } finally {
+      this.#state = "stopped";
+    }
+  }
+
+  async #end(): Promise<void> {
     this.#logger.info("stopping");
     this.#listeners?.refuse();
-    const core = await this.#loading;
-    await core?.closeStreams();
-    await this.#listeners?.close();
+    let core: Core | null;
+    try {
+      core = await this.#loading;
+      await core?.closeStreams();
+    } finally {
+      await this.#listeners?.close();
+    }
     try {
       if (core !== null) await this.#writeSnapshot(core);
     } finally {
       core?.broker.close();
-      this.#state = "stopped";
     }
     this.#logger.info("stopped");
   }
@@ -148,18 +198,6 @@ export class TinyMQServer {
     return this.#loading;
   }
 
-  async #restoreAndListen(host: string, port: number, path: string): Promise<void> {
-    const { broker } = await this.#load();
-    const { checkWritable, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
-    checkWritable(path);
-    const restored = readSnapshot(broker, path);
-    this.#listeners = this.#listen(host, port);
-    if (restored === null) return;
-    // In the same turn in which the port was bound: no stream can have opened.
-    retireSnapshot(path);
-    this.#logger.info(`restored ${restored} messages from ${path}`);
-  }
-
   async #writeSnapshot(core: Core): Promise<void> {
     const { snapshot } = this.options;
     if (snapshot === "") return;
@@ -182,6 +220,7 @@ export class TinyMQServer {
             loadCore: () => this.#load(),
             allowOrigin: this.options.allowOrigin,
             authenticate: this.#authenticate,
+            refused: (why) => this.#refusals.log(why),
             get stopping() {
               return server.#state !== "running" && server.#state !== "starting";
             },
@@ -189,11 +228,13 @@ export class TinyMQServer {
           request,
           listener,
         ),
+      failed: (error) => this.#logger.error(`a request failed: ${stackOf(error)}`),
       websocket: {
         // No WebSocket is there before the core was loaded for its handshake.
         open: (socket) => handlers().open(socket),
         message: (socket, message) => handlers().message(socket, message),
         drain: (socket) => handlers().drain(socket),
+        ping: (socket) => handlers().ping(socket),
         pong: (socket) => handlers().pong(socket),
         close: (socket, code, reason) => handlers().close(socket, code, reason),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,
@@ -210,12 +251,19 @@ export class TinyMQServer {
     return this.options.maxMessageSize + BATCH_SLACK_BYTES + FRAME_SLACK_BYTES;
   }
 
-  #tls(): { cert: ReturnType<typeof Bun.file>; key: ReturnType<typeof Bun.file> } | undefined {
+  #tls(): { cert: string; key: string } | undefined {
     const { tlsCert, tlsKey } = this.options;
     if (tlsCert === "" && tlsKey === "") return undefined;
     if (tlsCert === "" || tlsKey === "") {
       throw new TinyMQError("INVALID_ARGUMENT", "tls-cert and tls-key are given together, or not at all");
     }
-    return { cert: Bun.file(tlsCert), key: Bun.file(tlsKey) };
+    return { cert: readPem(tlsCert, "tls-cert"), key: readPem(tlsKey, "tls-key") };
   }
+}
+
+function readPem(path: string, what: string): string {
+  const text = readSmallFile(path, what, MAX_PEM_BYTES);
+  // Bun would listen without TLS.
+  if (text.trim() === "") throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${path} is empty`);
+  return text;
 }

@@ -4,126 +4,105 @@
  * Format: the eight bytes "tinymq-1", records (`SnapshotRecord`, each behind its length as four bytes,
  * little-endian), and the SHA-256 of all that stands before it.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fstatSync, fsyncSync, readSync, rmSync, writeSync } from "node:fs";
 import type { Broker } from "../broker/broker.ts";
 import { SnapshotReader, takeSnapshot } from "../broker/snapshot.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { SnapshotRecord } from "../gen/tinymq/v1/snapshot.ts";
 import { MiB } from "../wire/limits.ts";
+import { createUnfinished, MAGIC, openSnapshot, placeSnapshot, setAside } from "./snapshot-path.ts";
 import { VERSION } from "./version.ts";
 
-const MAGIC = new TextEncoder().encode("tinymq-1");
+export { preparePath, retireSnapshot } from "./snapshot-path.ts";
+
 const DIGEST_BYTES = 32;
 const LENGTH_BYTES = 4;
 const READ_BYTES = MiB;
+/** Other work has its turn after so many bytes. */
+const YIELD_BYTES = 16 * MiB;
 
 /** Writes a snapshot of `broker` to `path`, mode 0600, and returns its bytes. `progress` is told of each record. */
 export function writeSnapshot(broker: Broker, path: string, progress: () => void): number {
-  const unfinished = `${path}.writing-${process.pid}`;
-  rmSync(unfinished, { force: true });
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const file = openSync(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  const { file, unfinished } = createUnfinished(path);
+  let bytes: number;
   try {
-    const hash = new Bun.CryptoHasher("sha256");
-    let bytes = writeAll(file, hash, MAGIC);
-    for (const record of takeSnapshot(broker, VERSION)) {
-      const encoded = SnapshotRecord.toBinary(record);
-      const length = new Uint8Array(LENGTH_BYTES);
-      new DataView(length.buffer).setUint32(0, encoded.length, true);
-      bytes += writeAll(file, hash, length) + writeAll(file, hash, encoded);
-      progress();
-    }
-    bytes += writeAll(file, null, hash.digest());
+    bytes = writeRecords(file, broker, progress);
     fsyncSync(file);
-    closeSync(file);
-    renameSync(unfinished, path);
-    syncFolder(dirname(path));
-    return bytes;
   } catch (error) {
     rmSync(unfinished, { force: true });
     throw error;
+  } finally {
+    closeSync(file);
   }
+  placeSnapshot(unfinished, path);
+  return bytes;
 }
 
 /**
  * Fills an empty broker from the snapshot at `path` and returns how many messages it held; null if there is
- * no file. A damaged one is renamed to `<path>.damaged`, and DATA_LOSS is thrown.
+ * no file. A damaged one is renamed to `<path>.damaged`, and DATA_LOSS is thrown; for anything else that
+ * cannot be restored FAILED_PRECONDITION, and it is left as it is. `goOn` may throw to end the reading.
  */
-export function readSnapshot(broker: Broker, path: string): number | null {
-  let file: number;
+export async function readSnapshot(broker: Broker, path: string, goOn: () => void): Promise<number | null> {
+  const file = openSnapshot(path);
+  if (file === null) return null;
   try {
-    file = openSync(path, constants.O_RDONLY);
-  } catch (cause) {
-    if ((cause as { code?: string }).code === "ENOENT") return null;
-    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: cannot read ${path}: ${String(cause)}`, {
-      cause,
-    });
-  }
-  try {
-    const end = checkFile(file);
-    const reader = new SnapshotReader(broker);
-    for (const record of records(file, end)) reader.take(record);
-    return reader.finish();
-  } catch (thrown) {
-    const error = toTinyMQError(thrown);
-    const aside = `${path}.damaged`;
-    renameSync(path, aside);
-    throw new TinyMQError(
-      "DATA_LOSS",
-      `snapshot: ${path} is damaged (${error.message}). It was renamed to ${aside}; start again to begin empty`,
-      { cause: thrown },
-    );
+    return restore(broker, file, path, await checkFile(file, path, goOn));
   } finally {
     closeSync(file);
   }
 }
 
-/** Throws FAILED_PRECONDITION if no snapshot could be written to `path`: better now than at the stop. */
-export function checkWritable(path: string): void {
-  const trial = `${path}.writing-${process.pid}`;
-  try {
-    rmSync(trial, { force: true });
-    closeSync(openSync(trial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600));
-    rmSync(trial);
-  } catch (cause) {
-    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${path} could not be written: ${String(cause)}`, {
-      cause,
-    });
-  }
-}
-
-/** The snapshot was restored and the port is ours: a crash must not bring back what is consumed from now on. */
-export function retireSnapshot(path: string): void {
-  renameSync(path, `${path}.restored`);
-  syncFolder(dirname(path));
-}
-
-/** Where the records of a whole file end. Throws DATA_LOSS. */
-function checkFile(file: number): number {
-  const { size } = fstatSync(file);
-  const end = size - DIGEST_BYTES;
-  if (end < MAGIC.length) throw new TinyMQError("DATA_LOSS", "it is cut off");
-  const magic = readAt(file, 0, MAGIC.length);
-  if (Buffer.compare(magic, MAGIC) !== 0) {
-    throw new TinyMQError("DATA_LOSS", "it does not begin as a snapshot of this version does");
-  }
+function writeRecords(file: number, broker: Broker, progress: () => void): number {
   const hash = new Bun.CryptoHasher("sha256");
-  for (let at = 0; at < end; at += READ_BYTES) hash.update(readAt(file, at, Math.min(READ_BYTES, end - at)));
-  if (Buffer.compare(hash.digest(), readAt(file, end, DIGEST_BYTES)) !== 0) {
-    throw new TinyMQError("DATA_LOSS", "its checksum is wrong");
+  let bytes = writeAll(file, hash, MAGIC);
+  for (const record of takeSnapshot(broker, VERSION)) {
+    const encoded = SnapshotRecord.toBinary(record);
+    const length = new Uint8Array(LENGTH_BYTES);
+    new DataView(length.buffer).setUint32(0, encoded.length, true);
+    bytes += writeAll(file, hash, length) + writeAll(file, hash, encoded);
+    progress();
   }
-  return end;
+  return bytes + writeAll(file, null, hash.digest());
+}
+
+/** Where the records of a whole file end. Keeps a damaged one aside, and throws DATA_LOSS. */
+async function checkFile(file: number, path: string, goOn: () => void): Promise<number> {
+  const end = fstatSync(file).size - DIGEST_BYTES;
+  if (end < MAGIC.length) throw damaged(path, "it is cut off");
+  const hash = new Bun.CryptoHasher("sha256");
+  for (let at = 0; at < end; at += READ_BYTES) {
+    if (at % YIELD_BYTES === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      goOn();
+    }
+    hash.update(readAt(file, at, Math.min(READ_BYTES, end - at)));
+  }
+  if (Buffer.compare(hash.digest(), readAt(file, end, DIGEST_BYTES)) === 0) return end;
+  throw damaged(path, "its checksum is wrong");
+}
+
+function damaged(path: string, why: string): TinyMQError {
+  return new TinyMQError(
+    "DATA_LOSS",
+    `snapshot: ${path} is damaged (${why}). It was renamed to ${setAside(path)}; start again to begin empty`,
+  );
+}
+
+/** In one turn: nothing that is due may run while a topic is there in part. */
+function restore(broker: Broker, file: number, path: string, end: number): number {
+  try {
+    const reader = new SnapshotReader(broker);
+    for (const record of records(file, end)) reader.take(record);
+    return reader.finish();
+  } catch (thrown) {
+    const { message } = toTinyMQError(thrown);
+    throw new TinyMQError(
+      "FAILED_PRECONDITION",
+      `snapshot: ${path} is whole, but this version cannot restore it (${message}). It was left as it is`,
+      { cause: thrown },
+    );
+  }
 }
 
 function* records(file: number, end: number): Generator<SnapshotRecord> {
@@ -131,7 +110,7 @@ function* records(file: number, end: number): Generator<SnapshotRecord> {
     const head = readAt(file, at, LENGTH_BYTES);
     const length = new DataView(head.buffer, head.byteOffset).getUint32(0, true);
     at += LENGTH_BYTES;
-    yield SnapshotRecord.fromBinary(readAt(file, at, length));
+    yield SnapshotRecord.fromBinary(readAt(file, at, Math.min(length, end - at)));
     at += length;
   }
 }
@@ -152,14 +131,4 @@ function writeAll(file: number, hash: Bun.CryptoHasher | null, bytes: Uint8Array
   let written = 0;
   while (written < bytes.length) written += writeSync(file, bytes, written);
   return bytes.length;
-}
-
-/** Makes a rename last. */
-function syncFolder(path: string): void {
-  const folder = openSync(path, constants.O_RDONLY);
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

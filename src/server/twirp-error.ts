@@ -21,7 +21,8 @@ const HTTP_STATUS: { readonly [Name in Code]?: number } = {
   RESOURCE_EXHAUSTED: 429,
   FAILED_PRECONDITION: 412,
   ABORTED: 409,
-  OUT_OF_RANGE: 400,
+  // Twirp says 400, but only a body that is too large has this code, and HTTP has a status for that.
+  OUT_OF_RANGE: 413,
   UNIMPLEMENTED: 501,
   UNAVAILABLE: 503,
   UNAUTHENTICATED: 401,

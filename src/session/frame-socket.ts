@@ -1,4 +1,5 @@
 /** What a session needs of its WebSocket, declared here so that it knows no runtime. */
+import type { TinyMQError } from "../errors.ts";
 
 export interface FrameSocket {
   /** Sends one binary frame; returns its bytes, −1 if it waits in a buffer, 0 if it was dropped. */
@@ -18,12 +19,14 @@ export interface FrameSocket {
 
 /** One connection as the server sees it. No method throws; after `closed` none is called. */
 export interface Session {
-  /** A binary frame; the bytes may be kept until control returns. */
+  /** A binary frame of a size that is allowed; the bytes may be kept until control returns. */
   message(frame: Uint8Array): void;
   /** A text frame, which no client of ours sends. */
   text(): void;
-  /** The socket can be written to again. */
+  /** What waits to be sent has changed without a frame of the session: it was sent, or the runtime answered pings. */
   drained(): void;
+  /** Ends the connection with an error that its client is told. */
+  fail(error: TinyMQError): void;
   /** The connection is gone, for whatever reason. */
   closed(code: number, reason: string): void;
   /** The server stops. */

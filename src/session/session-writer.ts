@@ -6,9 +6,9 @@ import { TinyMQError } from "../errors.ts";
 import type { DeliveredHead, FrameWriter } from "../wire/frames.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket } from "./frame-socket.ts";
-import type { Buffering } from "./send-buffers.ts";
+import type { Subscribing } from "./send-buffers.ts";
 
-export class SessionWriter implements Buffering {
+export class SessionWriter implements Subscribing {
   readonly #socket: FrameSocket;
   readonly #context: SessionContext;
   readonly #fail: (error: TinyMQError) => void;
@@ -40,7 +40,12 @@ export class SessionWriter implements Buffering {
     if (!this.#ended) this.#sent(frames.delivered(head, parts, byteLength, this.#socket));
   }
 
-  /** Takes note that the socket can be written to again; whether all of it was read. */
+  /** Sends a published frame. One that finds no room is missed, and the running count tells that. */
+  offer(frame: Uint8Array): void {
+    if (!this.#ended) this.#socket.send(frame);
+  }
+
+  /** Takes note that what waits has changed without a frame of ours; whether nothing waits any more. */
   drained(): boolean {
     this.blocked = this.#socket.bufferedBytes > 0;
     this.#context.sendBuffers.update(this);

@@ -72,7 +72,7 @@ export class StreamSession implements Session {
 
   /** What is published reaches this client from now on. */
   subscribe(topic: string): void {
-    this.context.sendBuffers.addSubscriber(this.#writer);
+    this.context.sendBuffers.addSubscriber(topic, this.#writer);
     this.socket.subscribe(topic);
   }
 
@@ -80,8 +80,6 @@ export class StreamSession implements Session {
     if (this.#ended) return;
     this.#lastReceived = this.context.broker.clock.now();
     try {
-      if (frame.length > this.context.limits.maxFrameBytes)
-        throw tooLarge(frame, this.context.limits.maxFrameBytes);
       if (this.#finished) throw new TinyMQError("INVALID_ARGUMENT", "a frame came behind the finish frame");
       if (this.#rpc !== null) this.#rpc.frame(frame);
       else this.#start(frame);
@@ -167,8 +165,4 @@ export class StreamSession implements Session {
     this.#rpc?.end(how);
     this.#rpc = null;
   }
-}
-
-function tooLarge(frame: Uint8Array, limit: number): TinyMQError {
-  return new TinyMQError("OUT_OF_RANGE", `a frame of ${frame.length} bytes; the limit is ${limit}`);
 }

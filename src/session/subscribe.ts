@@ -25,7 +25,7 @@ class SubscribeRpc implements Rpc {
     this.#stream = stream;
     this.#topic = topic;
     topic.subscribers += 1;
-    topic.usersChanged();
+    topic.changed();
     const { context } = stream;
     stream.subscribe(topic.name);
     this.#send({
@@ -64,7 +64,7 @@ class SubscribeRpc implements Rpc {
 
   end(): void {
     this.#topic.subscribers -= 1;
-    this.#topic.usersChanged();
+    this.#topic.changed();
   }
 
   #send(kind: SubscribeResponse["kind"]): void {

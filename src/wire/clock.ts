@@ -10,7 +10,7 @@ export interface Clock {
 }
 
 /** A timer of the runtime goes wrong above this many ms (source: HTML, "Timers": a signed 32-bit number). */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** The clock of the machine. */
 export const SYSTEM_CLOCK: Clock = {

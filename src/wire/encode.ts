@@ -151,6 +151,9 @@ export class BatchWriter {
 }
 
 function encodedHeadersLength(headers: Headers): number {
+  // A Map, a list or the web's Headers have no keys of their own, and would be sent as nothing.
+  if (typeof headers !== "object" || headers === null || Symbol.iterator in headers)
+    throw wrongHeaders(headers);
   let length = 0;
   for (const key of Object.keys(headers)) {
     const value: unknown = headers[key];
@@ -168,6 +171,18 @@ function encodedHeadersLength(headers: Headers): number {
 
 function encodedHeaderLength(keyLength: number, valueLength: number): number {
   return 2 + varintLength(keyLength) + keyLength + varintLength(valueLength) + valueLength;
+}
+
+function wrongHeaders(headers: unknown): TinyMQError {
+  const given =
+    typeof headers === "object" && headers !== null
+      ? (headers.constructor?.name ?? "object")
+      : String(headers);
+  const hint = headers instanceof Map ? ": Object.fromEntries() makes one of it" : "";
+  return new TinyMQError(
+    "INVALID_ARGUMENT",
+    `headers are an object of text, such as { shop: "north" }, not ${given}${hint}`,
+  );
 }
 
 function wrongId(id: unknown): TinyMQError {

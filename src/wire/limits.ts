@@ -23,6 +23,8 @@ export const HEARTBEAT_MS = 15_000;
 /** A stream on which nothing arrived is given up after this many heartbeat times. */
 export const DEAD_AFTER_HEARTBEATS = 3;
 export const FIRST_FRAME_MS = 5_000;
+/** Nothing larger is read of a client that has not said who it is. */
+export const FIRST_FRAME_BYTES = 4 * KiB;
 
 export const SUBPROTOCOL = "tinymq.v1";
 export const DEFAULT_PORT = 9_800;

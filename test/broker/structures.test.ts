@@ -269,9 +269,13 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
   fc.assert(
     fc.property(steps(step), (todo) => {
       let charged = 0;
-      const buffers = new SendBuffers(100, (bytes) => {
-        charged += bytes;
-      });
+      const buffers = new SendBuffers(
+        100,
+        (bytes) => {
+          charged += bytes;
+        },
+        () => {},
+      );
       let clients = Array.from({ length: 6 }, () => new Reader());
       for (const { who, bytes, gone } of todo) {
         const client = clients[who % clients.length]!;
@@ -295,24 +299,4 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
     }),
     runs(1_000),
   );
-});
-
-test("subscribers are looked at now and then, for the runtime buffers for them by itself", () => {
-  let charged = 0;
-  const buffers = new SendBuffers(1_000, (bytes) => {
-    charged += bytes;
-  });
-  const [slow, fast] = [new Reader(), new Reader()];
-  buffers.addSubscriber(slow);
-  buffers.addSubscriber(fast);
-  slow.bufferedBytes = 900;
-  buffers.published(1_000);
-  expect(charged).toBe(0);
-  buffers.published(1024 * 1024);
-  expect(charged).toBe(900);
-  slow.bufferedBytes = 1_500;
-  buffers.published(1024 * 1024);
-  expect([slow.code, fast.code, charged]).toEqual(["RESOURCE_EXHAUSTED", "", 0]);
-  buffers.published(1024 * 1024);
-  expect(charged).toBe(0);
 });

@@ -80,6 +80,17 @@ describe("start, status, stop", () => {
     expect(existsSync(elsewhere.env.TINYMQ_HOME)).toBe(false);
   });
 
+  test("no proxy is asked for a server on this machine", async () => {
+    for (const proxy of ["HTTP_PROXY", "http_proxy"]) {
+      for (const noProxy of [undefined, "example.org"]) {
+        const env = { [proxy]: "http://127.0.0.1:1", NO_PROXY: noProxy };
+        expect(await state.run(["status"], { env })).toMatchObject({ code: 0, stderr: "" });
+      }
+    }
+    const env = { http_proxy: "http://127.0.0.1:1", no_proxy: "example.org", NO_PROXY: undefined };
+    expect(await state.run(["topics"], { env })).toMatchObject({ code: 0, stderr: "" });
+  });
+
   test("stop returns when it is gone", async () => {
     expect(await state.run(["stop"])).toEqual({
       code: 0,
@@ -125,7 +136,7 @@ describe("options", () => {
     writeFileSync(join(state.folder, "wrong.txt"), "another\n");
     const wrong = await state.run(["status", "--token-file", "wrong.txt"]);
     expect(wrong.code).toBe(1);
-    expect(wrong.stderr).toContain("but refuses to answer");
+    expect(wrong.stderr).toContain("but refused the request");
     await state.run(["stop"]);
   });
 

@@ -109,14 +109,14 @@ describe("produce and consume", () => {
 
   test.each([
     ["nonsense", "it is not JSON"],
-    ["[]", "it is no JSON object"],
-    ["{}", "it needs a text as body"],
-    ['{"body":1}', "it needs a text as body"],
-    ['{"body":"a","bodyBase64":""}', "it needs a text as body"],
+    ["[]", "it is not a JSON object"],
+    ["{}", "it needs a string as body"],
+    ['{"body":1}', "it needs a string as body"],
+    ['{"body":"a","bodyBase64":""}', "it needs a string as body"],
     ['{"bodyBase64":"!"}', "its bodyBase64 is not base64"],
-    ['{"body":"","id":-1}', "its id is no whole number"],
-    ['{"body":"","id":1.5}', "its id is no whole number"],
-    ['{"body":"","headers":{"a":1}}', "its headers are no object of texts"],
+    ['{"body":"","id":-1}', "its id is not a whole number"],
+    ['{"body":"","id":1.5}', "its id is not a whole number"],
+    ['{"body":"","headers":{"a":1}}', "its headers are not an object of strings"],
   ])("the line %s is refused and named; those before it are stored", async (line, why) => {
     const topic = newTopic();
     const { code, stderr } = await state.run(["produce", "--json", topic], {

@@ -142,7 +142,7 @@ describe("stop", () => {
     const { pid } = await until("the stand-in", () => state.record());
     const { code, stdout, stderr } = await state.run(["stop", "--timeout", "100ms"]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: `tinyMQ is stopped (pid ${pid}).\n` });
-    expect(stderr).toBe("warning: it did not stop within 100 ms, and is killed\n");
+    expect(stderr).toBe("warning: the server did not stop within 100 ms and is killed\n");
     await deaf.exited;
     expect(deaf.signalCode).toBe("SIGKILL");
     expect(readdirSync(state.home)).toEqual([]);
@@ -160,7 +160,7 @@ describe("stop", () => {
     const state = makeState();
     standIn(state, "unsaved");
     const { pid } = await until("the stand-in", () => state.record());
-    const message = `error: tinyMQ is stopped (pid ${pid}), but not well: the disk is full\n`;
+    const message = `error: tinyMQ is stopped (pid ${pid}), but with an error: the disk is full\n`;
     expect(await state.run(["stop"])).toEqual({ code: 1, stdout: "", stderr: message });
     expect(readdirSync(state.home)).toEqual([]);
   });
@@ -185,7 +185,22 @@ test("status of a server that is there and does not answer", async () => {
   writePidFile(state, silent.pid);
   const { code, stdout, stderr } = await state.run(["status"]);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toContain(`tinyMQ is there (pid ${silent.pid}, ws://localhost:1), but does not answer`);
+  expect(stderr).toContain(`tinyMQ is running (pid ${silent.pid}, ws://localhost:1), but does not answer`);
+});
+
+test("another program on the server's port", async () => {
+  const other = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => new Response("no", { status: 404 }),
+  });
+  const address = `127.0.0.1:${other.port}`;
+  const words = ["topics", "--host", "127.0.0.1", "--port", String(other.port)];
+  const { code, stdout, stderr } = await makeState().run(words);
+  await other.stop(true);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr).toStartWith(`error: ws://${address} is not a tinyMQ server`);
+  expect(stderr).toContain("404");
 });
 
 test("a mistake in one handler is logged, and costs nobody the server", async () => {

@@ -98,3 +98,63 @@ test("the program ends by itself once everything is closed", async () => {
   `);
   expect(result).toEqual(["connecting", "open", "closed"]);
 });
+
+test("sends with mixed options resolve in the order of sending; many clients share a signal without a warning", async () => {
+  const result = await inNode(`
+    const warnings = [];
+    process.on("warning", (warning) => warnings.push(warning.name));
+    const options = { token: "secret" };
+    const producer = new tinymq.Producer("127.0.0.1", port, "order", options);
+    await producer.initConn();
+    const order = [];
+    await Promise.all(Array.from({ length: 60 }, (_, id) =>
+      producer.send("x", id, id % 3 === 0 ? { ttl: "1m" } : id % 5 === 0 ? { headers: { a: "b" }, delay: 1 } : undefined)
+        .then(() => order.push(id))));
+    const controller = new AbortController();
+    const clients = Array.from({ length: 30 }, (_, n) =>
+      new tinymq.Subscriber("127.0.0.1", port, "s" + n, { ...options, signal: controller.signal }));
+    await Promise.all(clients.map((client) => client.initConn()));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    controller.abort();
+    const states = new Set(clients.map((client) => client.state));
+    await producer.close();
+    console.log(JSON.stringify({ sorted: order.every((id, n) => id === n), warnings, states: [...states] }));
+  `);
+  expect(result).toEqual({ sorted: true, warnings: [], states: ["closed"] });
+});
+
+test("acknowledging outside the loop, racing against a timer, stopping", async () => {
+  const result = await inNode(`
+    const options = { token: "secret" };
+    const producer = new tinymq.Producer("127.0.0.1", port, "work", options);
+    await producer.initConn();
+    await producer.sendBatch(Array.from({ length: 300 }, (_, id) => ({ id, body: "x" })));
+    const consumer = new tinymq.Consumer("127.0.0.1", port, "work", { ...options, mode: "shared", autoAck: false });
+    await consumer.initConn();
+    const hand = [];
+    let seen = 0;
+    for await (const message of consumer) {
+      hand.push(message);
+      seen += 1;
+      if (hand.length === 40) hand.splice(13, 1)[0].ack();
+      if (seen === 300) break;
+    }
+    for (const message of hand) message.ack();
+    await consumer.stop();
+    const racer = new tinymq.Consumer("127.0.0.1", port, "work", options);
+    await racer.initConn();
+    const loop = racer[Symbol.asyncIterator]();
+    const raced = [];
+    setTimeout(() => producer.sendBatch(Array.from({ length: 10 }, (_, id) => ({ id, body: "y" }))), 60);
+    while (raced.length < 10) {
+      const step = await Promise.race([loop.next(), new Promise((resolve) => setTimeout(resolve, 5))]);
+      if (step !== undefined) raced.push(step.value.id);
+    }
+    racer.ack();
+    await racer.flush();
+    await racer.stop();
+    await producer.close();
+    console.log(JSON.stringify({ seen, raced }));
+  `);
+  expect(result).toEqual({ seen: 300, raced: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] });
+});

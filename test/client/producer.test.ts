@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { whatToLookAt } from "../../src/client/close-error.ts";
+import type { OpenSocket } from "../../src/client/sockets/socket.ts";
 import {
+  adminClient,
   ConnectionRefusedError,
   DeadConnectionUsed,
   InitFailed,
@@ -350,6 +353,55 @@ test("an error that coming back does not help is the end, even with reconnect", 
   while (producer.state !== "closed") await Bun.sleep(1);
   const error = await failure(producer.send("a"));
   expect(error.cause).toMatchObject({ code: "PERMISSION_DENIED", message: "not you" });
+});
+
+test("a fault of the server, and a close code that nobody knows, are worth coming back for", async () => {
+  for (const code of [4013, 4002, 3123]) {
+    const { producer, stream } = await connected({ reconnect: FAST });
+    stream.close(code, "sorry");
+    const { stream: again } = await server.produce({ known: false });
+    const sent = producer.send("a");
+    await again.expect("batch");
+    ack(again, 1);
+    await sent;
+    await producer.close();
+  }
+});
+
+test("without a delay it does not try without end", async () => {
+  const clock = new FakeClock();
+  let attempts = 0;
+  const openSocket: OpenSocket = (_url, _protocol, _tls, events) => {
+    attempts += 1;
+    queueMicrotask(() => events.close(1006, "", ""));
+    return { send() {}, close() {}, terminate() {} };
+  };
+  const reconnect = { minDelay: 0, initial: true };
+  const producer = new Producer("h", 1, "t", {
+    reconnect,
+    internals: { clock, openSocket, random: () => 0 },
+  });
+  const connecting = failure(producer.initConn());
+  for (let ms = 0; ms < 500; ms++) {
+    for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    clock.advance(1);
+  }
+  expect(attempts).toBeGreaterThan(5);
+  expect(attempts).toBeLessThan(12);
+  await producer.close();
+  expect(await connecting).toBeInstanceOf(ConnectionRefusedError);
+});
+
+test("a refused connection says what to do", async () => {
+  await server.stop();
+  const refused = await failure(new Producer("127.0.0.1", server.port, "t").initConn());
+  expect(refused.message).toContain("`bunx tmqserver start` starts one");
+  const unary = await failure(adminClient("127.0.0.1", server.port).getStatus({}).response);
+  expect(unary).toBeInstanceOf(ConnectionRefusedError);
+  expect(unary.message).toContain("`bunx tmqserver start` starts one");
+  expect(whatToLookAt("10.0.0.1")).toContain("--host");
+  // A browser tells a refused origin from nothing at all as little as a missing server.
+  expect(whatToLookAt("mq.example", "https://shop.example")).toContain("--allow-origin https://shop.example");
 });
 
 test("what initConn throws", async () => {

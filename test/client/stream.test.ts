@@ -19,7 +19,7 @@ function frame(kind: ConsumeRequest["kind"]): Uint8Array<ArrayBuffer> {
   return ConsumeRequest.toBinary({ kind }) as Uint8Array<ArrayBuffer>;
 }
 
-function harness(openLimitMs = 1_000) {
+function harness(openLimitMs = 1_000, heartbeatMs = 100, deadAfterMs = 300) {
   let events!: SocketEvents;
   const sent: string[] = [];
   const calls: string[] = [];
@@ -47,7 +47,7 @@ function harness(openLimitMs = 1_000) {
       finish: FINISH,
       opened: (frame) => {
         calls.push(`opened ${kindOf(frame)}`);
-        return { ...LIMITS, heartbeatMs: 100, deadAfterMs: 300 };
+        return { ...LIMITS, heartbeatMs, deadAfterMs };
       },
       receive: (frame) => calls.push(kindOf(frame)),
       ended: (thrown, wasOpen) => {
@@ -120,7 +120,7 @@ test("close waits for the server, but not for ever; nothing is told after the en
   const { stream, clock, calls, sent, open, receive, events } = harness();
   open();
   const closed = stream.close();
-  expect(sent.at(-1)).toBe("close 1000");
+  expect(sent.slice(-2)).toEqual(["finish", "close 1000"]);
   receive({ oneofKind: "heartbeat", heartbeat: {} });
   clock.advance(2_000);
   await closed;
@@ -137,4 +137,28 @@ test("a frame that is none is DATA_LOSS", async () => {
   events().frame(Uint8Array.of(0x0a, 0x05, 1));
   expect(calls.at(-1)).toBe("ended true");
   expect(error()).toMatchObject({ code: "DATA_LOSS" });
+});
+
+test("what a server announces is kept within bounds", () => {
+  const LARGEST = 2 ** 32 - 1;
+  for (const [heartbeatMs, deadAfterMs] of [
+    [LARGEST, LARGEST],
+    [1, 1],
+    [LARGEST, 1],
+    [1, LARGEST],
+  ] as const) {
+    const { clock, sent, open, error } = harness(1_000, heartbeatMs, deadAfterMs);
+    open();
+    sent.length = 0;
+    let timers = 0;
+    for (; clock.now() < 1_000 && clock.nextDue <= 1_000 && error() === undefined; timers++) clock.runNext();
+    expect(timers).toBeLessThan(60);
+    if (heartbeatMs === 1) expect(sent.length).toBeLessThanOrEqual(20);
+    else {
+      clock.advance(3_600_000);
+      expect(sent).toContain("heartbeat");
+      clock.advance(24 * 3_600_000 + 1_000);
+      expect(error()).toMatchObject({ code: "UNAVAILABLE" });
+    }
+  }
 });

@@ -28,6 +28,8 @@ export interface ModelMessage extends Content {
   heldUntil: number;
   /** Its time to live was over while it was leased. */
   late: boolean;
+  /** It was looked at when its time to live was over. */
+  swept: boolean;
   /** The step in which it became ready: in that step it may be overlooked. */
   readySince: number;
   /** Learned when it is delivered. */

@@ -41,7 +41,7 @@ export type Operation =
   | { op: "drain"; who: number }
   | { op: "purge"; topic: number }
   | { op: "redrive"; topic: number; limit: number; dead: boolean }
-  | { op: "restart"; seconds: number }
+  | { op: "restart"; seconds: number; mode: number }
   | { op: "advance"; seconds: number };
 
 /** The operations of one name, without the topic, which is told by its name. */
@@ -54,6 +54,7 @@ const anyTopic = fc.constantFrom(0, 0, 0, 0, 2, 2, 1, 3);
 /** 0: none. */
 const id = fc.nat(3);
 const seconds = fc.constantFrom(0, 0, 0, 0, 0, 1, 2, 5, 30);
+const seldomSeconds = fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 5, 30);
 /** How a client goes: with a finish frame or without, and then with a close frame or (1006) without. */
 const ending = { finish: fc.boolean(), code: fc.constantFrom(1000, 1000, 1001, 1006, 1006) };
 const weighted = <T extends Operation>(weight: number, arbitrary: fc.Arbitrary<T>) => ({ weight, arbitrary });
@@ -67,9 +68,9 @@ const all: fc.WeightedArbitrary<Operation>[] = [
       who,
       count: fc.nat(5),
       size: fc.constantFrom(0, 0, 0, 0, 0, 50, 50, 300, 300, 3_000, 12_000),
-      delay: seconds,
-      ttl: seconds,
-      unique: seconds,
+      delay: seldomSeconds,
+      ttl: seldomSeconds,
+      unique: seldomSeconds,
       ids: fc.nat(9),
     }),
   ),
@@ -116,7 +117,10 @@ const all: fc.WeightedArbitrary<Operation>[] = [
   weighted(3, fc.record({ op: fc.constant("drain"), who })),
   weighted(1, fc.record({ op: fc.constant("purge"), topic: anyTopic })),
   weighted(2, fc.record({ op: fc.constant("redrive"), topic, limit: fc.nat(4), dead: fc.boolean() })),
-  weighted(1, fc.record({ op: fc.constant("restart"), seconds: fc.constantFrom(0, 0, 1, 10, 200) })),
+  weighted(
+    1,
+    fc.record({ op: fc.constant("restart"), seconds: fc.constantFrom(0, 0, 1, 10, 200), mode: fc.nat(2) }),
+  ),
   weighted(
     8,
     fc.record({

@@ -51,6 +51,10 @@ export class Run {
         break;
       case "restart":
         this.#restart(operation.seconds * 1_000);
+        this.#look();
+        // Some come back.
+        this.#step(() => this.#producing.open("a", { op: "producer", id: 1, back: 0, broadcast: false }));
+        this.#step(() => this.#actions.consumer("a", { op: "consumer", mode: operation.mode, id: 1 }));
         break;
       case "consumer":
       case "oldConsumer":

@@ -116,6 +116,7 @@ export class ModelTopic {
         deliveries: 0,
         heldUntil: 0,
         late: false,
+        swept: false,
         readySince: this.model.step,
         offset: null,
       });
@@ -244,8 +245,11 @@ export class ModelTopic {
     this.#forgetDue();
     for (const message of [...this.messages]) {
       const isHeld = message.state === "leased" || message.state === "dying";
-      if (message.expires <= now && isHeld) message.late = true;
-      else if (message.expires <= now) {
+      if (message.expires <= now && isHeld) {
+        // Once, when it is over: a snapshot knows nothing of it any more.
+        if (!message.swept) message.late = true;
+        message.swept = true;
+      } else if (message.expires <= now) {
         this.remove(message);
         this.count("expired", 1);
       } else if (message.state === "held" && message.heldUntil <= now) {

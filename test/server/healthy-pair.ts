@@ -9,8 +9,6 @@ import {
 } from "../../src/gen/tinymq/v1/queue.ts";
 import { toHex, until, Wire } from "../protocol/support.ts";
 
-const TOPIC = "healthy";
-
 export class HealthyPair {
   readonly #producer: Wire;
   readonly #consumer: Wire;
@@ -23,14 +21,14 @@ export class HealthyPair {
     this.#consumer = consumer;
   }
 
-  /** Connects both; from then on messages pass through, one after the other, until `stop`. */
-  static async start(port: number): Promise<HealthyPair> {
+  /** Connects both to a new topic; from then on messages pass through, one after the other, until `stop`. */
+  static async start(port: number, topic = "healthy"): Promise<HealthyPair> {
     const [producer, consumer] = await Promise.all(
       ["Produce", "Consume"].map((method) =>
         Wire.open(port, `/tinymq.v1.TinyMQ/${method}`, { protocol: "tinymq.v1" }),
       ),
     );
-    const open = { topic: TOPIC, token: "" };
+    const open = { topic, token: "" };
     producer!.send(
       ProduceRequest.toBinary(
         ProduceRequest.create({ kind: { oneofKind: "open", open: { ...NO_PRODUCER, ...open } } }),
@@ -104,12 +102,14 @@ export class HealthyPair {
 
 /** Heartbeats of the server on a produce and on a consume stream. */
 const HEARTBEATS = ["2200", "3200"];
+/** `ConsumeResponse { settled }` begins so. */
+const SETTLED_TAG = 0x3a;
 
-/** The next frame that is no heartbeat. */
+/** The next frame that answers something. */
 async function answer(wire: Wire): Promise<Uint8Array> {
   for (;;) {
     const frame = await wire.next();
-    if (!HEARTBEATS.includes(toHex(frame))) return frame;
+    if (frame[0] !== SETTLED_TAG && !HEARTBEATS.includes(toHex(frame))) return frame;
   }
 }
 

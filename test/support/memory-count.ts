@@ -2,8 +2,8 @@
  * What a server holds, counted by the test: only the capacity of logs is taken from the code (and the log's own
  * tests count that). What the server charges must be within these bounds.
  */
+import type { Broker } from "../../src/broker/broker.ts";
 import type { Topic } from "../../src/broker/topic.ts";
-import type { World } from "./world.ts";
 
 /** What each thing costs, in bytes: what the server means to charge, stated once more. */
 export const PRICES = {
@@ -34,8 +34,20 @@ export function uniqueTimes(ids: number): { least: number; most: number } {
   return { least: PRICES.uniqueTime * ids, most: Math.max(16, 8 * ids) * PRICES.uniqueTime };
 }
 
+/** What is counted of a server. */
+interface Counted {
+  readonly broker: Broker;
+  readonly links: Iterable<{
+    readonly socket: { readonly subscriptions: { readonly size: number }; readonly bufferedBytes: number };
+  }>;
+  readonly consumers: Iterable<{
+    readonly lease: Iterable<unknown>;
+    readonly topic: { readonly name: string };
+  }>;
+}
+
 /** Bytes that a server holds: at least, and at most. */
-export function countMemory(world: World): { least: number; most: number } {
+export function countMemory(world: Counted): { least: number; most: number } {
   let least = 0;
   let most = 0;
   const count = (bytes: number, atMost = bytes) => {
@@ -59,7 +71,7 @@ export function countMemory(world: World): { least: number; most: number } {
 }
 
 function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => void): void {
-  const { backlog, acceptor, deaths } = topic;
+  const { backlog, acceptor, returns } = topic;
   const { delays, unique } = acceptor;
   count(backlog.log.memory + (delays?.log.memory ?? 0));
   count(PRICES.returned * [...backlog.returned].length);
@@ -70,7 +82,7 @@ function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => voi
   count(PRICES.heldTime * new Set(held.map(({ due }) => due)).size, PRICES.heldTime * held.length);
   count(PRICES.held * Math.min(1, held.length), PRICES.held * held.length);
   let said = "";
-  for (const { reason } of deaths ?? []) {
+  for (const { reason } of returns.deaths ?? []) {
     count(PRICES.dying + (reason === said ? 0 : PRICES.dyingReason * reason.length));
     said = reason;
   }

@@ -167,7 +167,11 @@ export class World {
     };
     const context: SessionContext = {
       broker,
-      sendBuffers: new SendBuffers(this.#sendBytes, (bytes) => broker.charge(bytes)),
+      sendBuffers: new SendBuffers(
+        this.#sendBytes,
+        (bytes) => broker.charge(bytes),
+        (run) => this.clock.after(0, run),
+      ),
       frames: new FrameWriter(),
       heartbeatMs: limits.heartbeatMs,
       deadAfterMs: limits.deadAfterMs,
@@ -180,10 +184,11 @@ export class World {
 
   #publish(...[topic, epoch, before, count, batch]: Parameters<Publisher["publish"]>): void {
     const frame = published.published(utf8.encode(epoch), before, count, batch);
-    for (const { socket } of this.links) {
-      if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
-    }
-    this.sendBuffers.published(frame.length);
+    this.sendBuffers.publish(topic, frame, () => {
+      for (const { socket } of this.links) {
+        if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
+      }
+    });
   }
 
   #link(kind: string, open: (socket: FakeSocket) => Session): Link {

@@ -1,6 +1,7 @@
 /** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { QueueFull, TinyMQError } from "../../errors.ts";
 import type { Log } from "../../log/log.ts";
+import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
@@ -8,7 +9,6 @@ import type { BatchOptions } from "../ports.ts";
 import type { MessageRange, Refusal } from "../refusal.ts";
 import type { Shared } from "../shared.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
-
 import { UniqueIds } from "./unique.ts";
 
 /** What a batch needs of its topic. Times by the broker's clock. */
@@ -27,6 +27,9 @@ export interface AcceptingTopic {
 
 export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 
+/** Delayed batches, and bytes of them, that are moved in one turn. */
+const MOVED_AT_ONCE = 1_024;
+const MOVED_BYTES = 4 * MiB;
 /** Longer than anybody waits, short enough to be added to any clock. */
 const LONGEST_MS = 100 * 365 * 86_400_000;
 
@@ -122,18 +125,15 @@ export class Acceptor {
     this.#topic.publish(batch, count);
   }
 
-  /** Moves one batch that is due at `now` to where it is delivered from; returns its bytes. Null: none is due. */
-  moveDue(now: number): number | null {
-    const due = this.delays?.takeDue(now);
-    if (due === undefined) return null;
-    if (due.expires <= now) {
-      this.#topic.tally.count("expired", due.count);
-    } else {
-      // No room is asked for: the messages were charged when they came.
-      this.#topic.store(due.batch, due.count, due.expires);
-      this.#topic.publish(due.batch, due.count);
+  /** Moves batches that are due at `now` to where they are delivered from, some at a time, each then `moved`. */
+  moveDue(now: number, moved: () => void): void {
+    for (let batches = 0, bytes = 0; batches < MOVED_AT_ONCE && bytes < MOVED_BYTES; batches++) {
+      const due = this.delays?.takeDue(now);
+      if (due === undefined) return;
+      this.#move(due, now);
+      bytes += due.batch.length;
+      moved();
     }
-    return due.batch.length;
   }
 
   /** Keeps messages that are not due yet. */
@@ -161,6 +161,16 @@ export class Acceptor {
   drop(): void {
     this.delays?.log.drop();
     this.unique?.clear();
+  }
+
+  #move(due: DelayedBatch, now: number): void {
+    if (due.expires <= now) {
+      this.#topic.tally.count("expired", due.count);
+    } else {
+      // No room is asked for: the messages were charged when they came.
+      this.#topic.store(due.batch, due.count, due.expires);
+      this.#topic.publish(due.batch, due.count);
+    }
   }
 
   #now(): number {

@@ -8,7 +8,7 @@ import { type ProducedTopic, TopicProducer } from "./topic-producer.ts";
 /** What the table needs of its topic. */
 export interface TableTopic extends ProducedTopic {
   /** Somebody came, went or was forgotten. */
-  usersChanged(): void;
+  changed(): void;
 }
 
 /** What an open frame of a producer is answered with. */
@@ -43,7 +43,7 @@ export class ProducerTable {
     if (existing !== undefined) this.#reopen(existing, firstSeq, broadcast, port);
     else if (id !== "") this.#remember(producer);
     this.connected += 1;
-    this.#topic.usersChanged();
+    this.#topic.changed();
     return { producer, known: producer.known };
   }
 
@@ -54,7 +54,7 @@ export class ProducerTable {
     this.#detach(producer);
     if (producer.id !== "" && clean) this.#forget(producer);
     else if (producer.id !== "") this.#forgetLater(producer);
-    this.#topic.usersChanged();
+    this.#topic.changed();
   }
 
   /** The topic is gone. */
@@ -109,7 +109,7 @@ export class ProducerTable {
     this.#forgetting ??= new Map();
     const timer = timers.after(limits.producerMemoryMs, () => {
       this.#forget(producer);
-      this.#topic.usersChanged();
+      this.#topic.changed();
     });
     this.#forgetting.set(producer, timer);
   }

@@ -52,6 +52,7 @@ export class Deaths {
   readonly #topic: DyingTopic;
   readonly #dying = new Fifo<Dying>();
   #reasonBytes = 0;
+  #isBurying = false;
   /** When the next is moved, by the broker's clock; Infinity: there is none. */
   nextDue = Number.POSITIVE_INFINITY;
 
@@ -85,6 +86,17 @@ export class Deaths {
 
   /** Moves some to the dead-letter topic; those for which there is no room wait. */
   bury(now: number): void {
+    // A dead letter that is delivered can end a slow client's stream, and what that held may die: it has its turn.
+    if (this.#isBurying) return;
+    this.#isBurying = true;
+    try {
+      this.#buryFirst(now);
+    } finally {
+      this.#isBurying = false;
+    }
+  }
+
+  #buryFirst(now: number): void {
     let messages = 0;
     let bytes = 0;
     for (let dying = this.first(); dying !== undefined; dying = this.first()) {

@@ -28,12 +28,8 @@ export interface DispatchedTopic extends LeasedTopic {
   readonly isSweeping: boolean;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
-  /** A consumer came or went. */
-  usersChanged(): void;
-  /** What the dispatcher holds has changed. */
+  /** A consumer came or went, or what the dispatcher holds has changed. */
   changed(): void;
-  /** Moves what was rejected, or delivered too often, to the dead letters: called once all of it is. */
-  bury(): void;
 }
 
 export class Dispatcher {
@@ -89,13 +85,13 @@ export class Dispatcher {
     for (const pull of [...consumer.pulls]) this.#finish(pull);
     consumer.returnLeases(clean);
     this.#charge(consumer);
-    this.#topic.bury();
+    this.#topic.returns.bury();
     this.#shared.delete(consumer);
     this.#standbys = this.#standbys.filter((standby) => standby !== consumer);
     if (this.#holder === consumer) this.#holder = null;
     if (!this.#replacing) this.#moveUp();
     this.pump();
-    this.#topic.usersChanged();
+    this.#topic.changed();
   }
 
   /** Takes a pull; it is answered by `port.deliver` or `port.empty`, in this turn or later. */
@@ -136,7 +132,7 @@ export class Dispatcher {
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
   leaseChanged(consumer: TopicConsumer): void {
     this.#charge(consumer);
-    this.#topic.bury();
+    this.#topic.returns.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);
@@ -152,8 +148,14 @@ export class Dispatcher {
     } finally {
       this.#pumping = false;
     }
-    if (work >= WORK_A_TURN) this.#continueLater();
+    if (work >= WORK_A_TURN) this.pumpLater();
     else if (!this.#topic.isSweeping) this.#answerImpatient();
+  }
+
+  /** Pumps in a turn of its own: where there is more to do, or where whoever makes room may not deliver. */
+  pumpLater(): void {
+    this.#timers.cancel(this.#continuing);
+    this.#continuing = this.#timers.after(0, () => this.pump());
   }
 
   #checkFree(mode: ConsumerMode): void {
@@ -175,7 +177,7 @@ export class Dispatcher {
     else if (this.#holder === null) this.#holder = consumer;
     else this.#standbys.push(consumer);
     consumer.active = consumer.mode === "shared" || this.#holder === consumer;
-    this.#topic.usersChanged();
+    this.#topic.changed();
     return consumer;
   }
 
@@ -249,11 +251,6 @@ export class Dispatcher {
     consumer.charged += change;
     this.memory += change;
     this.#topic.changed();
-  }
-
-  #continueLater(): void {
-    this.#timers.cancel(this.#continuing);
-    this.#continuing = this.#timers.after(0, () => this.pump());
   }
 
   #answerImpatient(): void {

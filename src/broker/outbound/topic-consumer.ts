@@ -38,12 +38,15 @@ export interface LeasedTopic {
   readonly name: string;
   /** Removes leased messages: they are consumed. */
   done(firstOffset: number, count: number): void;
-  /**
-   * Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered.
-   */
-  giveBack(firstOffset: number, count: number, deliveries: number, how?: Return): void;
-  /** Moves leased messages to the dead letters. */
-  reject(firstOffset: number, count: number, deliveries: number, reason: string): void;
+  /** Where those go that are not. */
+  readonly returns: {
+    /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
+    giveBack(firstOffset: number, count: number, deliveries: number, how?: Return): void;
+    /** Moves leased messages to the dead letters, once `bury` is called. */
+    reject(firstOffset: number, count: number, deliveries: number, reason: string): void;
+    /** Moves what was rejected, or delivered too often, to the dead letters: called once all of it is. */
+    bury(): void;
+  };
 }
 
 /** What a consumer needs of its topic's dispatcher. */
@@ -141,9 +144,13 @@ export class TopicConsumer {
       this.settled += run.count;
       if (outcome === "done") this.topic.done(run.firstOffset, run.count);
       else if (outcome === "reject")
-        this.topic.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
+        this.topic.returns.reject(run.firstOffset, run.count, run.deliveries + 1, reason);
       else
-        this.topic.giveBack(run.firstOffset, run.count, run.deliveries + 1, { delayMs, alone: true, reason });
+        this.topic.returns.giveBack(run.firstOffset, run.count, run.deliveries + 1, {
+          delayMs,
+          alone: true,
+          reason,
+        });
     }
     this.#leaseChanged();
     if (this.lease.runs > MOST_PIECES) {
@@ -165,11 +172,11 @@ export class TopicConsumer {
     for (const run of this.lease.take(position, this.lease.nextPosition)) {
       let { firstOffset, count } = run;
       if (run.position === position) {
-        this.topic.giveBack(firstOffset, 1, run.deliveries + 1, { delayMs, alone: false, reason });
+        this.topic.returns.giveBack(firstOffset, 1, run.deliveries + 1, { delayMs, alone: false, reason });
         firstOffset += 1;
         count -= 1;
       }
-      if (count > 0) this.topic.giveBack(firstOffset, count, run.deliveries);
+      if (count > 0) this.topic.returns.giveBack(firstOffset, count, run.deliveries);
     }
     // Not before: the stream may end of it, and what was given back counts as given back.
     this.#dispatcher.cancelPulls(this);
@@ -184,8 +191,8 @@ export class TopicConsumer {
     const handed = clean ? 0 : this.#handed;
     for (const { position, firstOffset, count, deliveries } of this.lease.takeAll()) {
       const counted = Math.min(count, Math.max(0, handed - position));
-      if (counted > 0) this.topic.giveBack(firstOffset, counted, deliveries + 1);
-      if (counted < count) this.topic.giveBack(firstOffset + counted, count - counted, deliveries);
+      if (counted > 0) this.topic.returns.giveBack(firstOffset, counted, deliveries + 1);
+      if (counted < count) this.topic.returns.giveBack(firstOffset + counted, count - counted, deliveries);
     }
   }
 

@@ -25,12 +25,12 @@ export function checkBind(host: string, token: string, noAuth: boolean): void {
 export function refusal(request: Request, onLoopback: boolean, allowed: readonly string[]): string | null {
   const host = request.headers.get("host") ?? "";
   if (onLoopback && !isLoopback(hostName(host))) {
-    return `the Host header "${host}" is not a name of this machine, and the server listens on this machine only`;
+    return `the Host header "${host}" is not a name of this machine, and the server listens on this machine only: connect to localhost, or have it listen on another address with --host`;
   }
   const origin = request.headers.get("origin");
   if (origin === null || allowed.includes("*") || allowed.includes(origin)) return null;
   if (URL.canParse(origin) && new URL(origin).host === host.toLowerCase()) return null;
-  return `pages of ${origin} may not connect: allow it with --allow-origin ${origin}`;
+  return `web pages of ${origin} may not connect: allow them with --allow-origin ${origin} (allowOrigin in TinyMQServer)`;
 }
 
 function hostName(host: string): string {

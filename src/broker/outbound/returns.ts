@@ -1,0 +1,100 @@
+/**
+ * What becomes of delivered messages that were not consumed: they are delivered again, or become dead letters
+ * because they were rejected or delivered too often.
+ */
+import { DEAD_LETTER_SUFFIX } from "../../wire/topic-name.ts";
+import type { Backlog } from "../backlog.ts";
+import type { Tally } from "../counters.ts";
+import type { Shared } from "../shared.ts";
+import { Deaths, type Dying, type DyingTopic } from "./deaths.ts";
+import type { Return } from "./topic-consumer.ts";
+
+/** Why a message became a dead letter when nobody gave a reason. */
+const TOO_MANY_DELIVERIES = "max-deliveries";
+const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
+
+/** What returned messages need of their topic. */
+export interface ReturningTopic extends DyingTopic {
+  readonly backlog: Backlog;
+  readonly tally: Tally;
+  /** ms by the clock of all topics. */
+  now(): number;
+  /** What it holds, or what is due, has changed. */
+  changed(): void;
+}
+
+export class Returns {
+  readonly #topic: ReturningTopic;
+  readonly #shared: Shared;
+  /** Made on first use. */
+  deaths: Deaths | null = null;
+
+  constructor(topic: ReturningTopic, shared: Shared) {
+    this.#topic = topic;
+    this.#shared = shared;
+  }
+
+  get memory(): number {
+    return this.deaths?.memory ?? 0;
+  }
+
+  get nextDue(): number {
+    return this.deaths?.nextDue ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** See `LeasedTopic`. */
+  giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
+    const { maxDeliveries } = this.#shared.limits;
+    if (maxDeliveries > 0 && deliveries >= maxDeliveries && !this.#areDeadLetters) {
+      const reason = how.reason === "" ? TOO_MANY_DELIVERIES : `${TOO_MANY_DELIVERIES}: ${how.reason}`;
+      this.reject(firstOffset, count, deliveries, reason);
+      return;
+    }
+    const topic = this.#topic;
+    const heldUntil = how.delayMs > 0 ? topic.now() + how.delayMs : 0;
+    topic.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
+    topic.changed();
+  }
+
+  /** See `LeasedTopic`; those of a dead-letter topic go nowhere else. */
+  reject(firstOffset: number, count: number, deliveries: number, reason: string): void {
+    const topic = this.#topic;
+    if (this.#areDeadLetters) {
+      topic.tally.count("dropped", count);
+      topic.backlog.done(firstOffset, count);
+    } else {
+      this.#add({ first: firstOffset, end: firstOffset + count, deliveries, reason });
+    }
+    topic.changed();
+  }
+
+  /** Moves messages that died to the dead-letter topic, some at a time. */
+  bury(): void {
+    const now = this.#topic.now();
+    if (this.deaths === null || this.deaths.nextDue > now) return;
+    this.deaths.bury(now);
+    this.#topic.changed();
+  }
+
+  /** Messages of a snapshot that are on their way to the dead letters. */
+  restoreDying(dying: Dying): void {
+    this.#topic.backlog.leased += dying.end - dying.first;
+    this.#add(dying);
+  }
+
+  /** What is on its way to the dead letters is held by nobody again. */
+  giveBackDying(): void {
+    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
+      this.#topic.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
+    }
+  }
+
+  get #areDeadLetters(): boolean {
+    return this.#topic.name.endsWith(DEAD_LETTER_SUFFIX);
+  }
+
+  #add(dying: Dying): void {
+    this.deaths ??= new Deaths(this.#topic);
+    this.deaths.add(dying, this.#topic.now());
+  }
+}

@@ -1,0 +1,217 @@
+/** How a consumer ends: what is acknowledged arrives, or the program is told that it may not have. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import {
+  adminClient,
+  Consumer,
+  type ConsumerOptions,
+  DeadConnectionUsed,
+  OutcomeUnknown,
+  Producer,
+} from "../../src/index.ts";
+import { TinyMQServer } from "../../src/server/index.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { deliver, FakeServer, failure } from "./fake-server.ts";
+
+describe("with a server", () => {
+  let server: TinyMQServer;
+  beforeAll(async () => {
+    server = new TinyMQServer({ port: 0, maxDeliveries: 2 });
+    await server.start("127.0.0.1", 0);
+  });
+  afterAll(() => server.stop());
+
+  async function filled(topic: string, count: number) {
+    const producer = new Producer("127.0.0.1", server.port, topic);
+    await producer.initConn();
+    await producer.sendBatch(Array.from({ length: count }, (_, id) => ({ id, body: `${id}` })));
+    await producer.close();
+  }
+  async function opened(topic: string, options: ConsumerOptions = {}) {
+    const consumer = new Consumer("127.0.0.1", server.port, topic, options);
+    await consumer.initConn();
+    return consumer;
+  }
+  async function rest(topic: string) {
+    const consumer = await opened(topic);
+    const bodies: string[] = [];
+    for (let message = await consumer.poll(); message !== null; message = await consumer.poll())
+      bodies.push(message[1]);
+    await consumer.stop();
+    return bodies;
+  }
+
+  test("stop() ends a working loop after its message, and acknowledges that", async () => {
+    await filled("working", 5);
+    const consumer = await opened("working");
+    const seen: string[] = [];
+    let stopped: Promise<void> | undefined;
+    for await (const message of consumer) {
+      seen.push(message.body);
+      if (message.body === "2") {
+        stopped = consumer.stop();
+        await Bun.sleep(20);
+      }
+    }
+    await stopped;
+    expect(seen).toEqual(["0", "1", "2"]);
+    expect(await rest("working")).toEqual(["3", "4"]);
+  });
+
+  test("stop() ends idle loops and polls at once, and several loops each after its own message", async () => {
+    const idle = await opened("idle");
+    const step = idle[Symbol.asyncIterator]().next();
+    const poll = idle.poll({ wait: "1h" });
+    expect(idle.stop()).toBe(idle.stop());
+    expect(await step).toMatchObject({ done: true });
+    expect(await poll).toBeNull();
+    await idle.stop();
+    expect(idle.state).toBe("closed");
+    expect(await failure(idle.poll())).toBeInstanceOf(DeadConnectionUsed);
+    await filled("several", 20);
+    const several = await opened("several");
+    let seen = 0;
+    const loops = Array.from({ length: 4 }, async () => {
+      for await (const _ of several) {
+        seen += 1;
+        await Bun.sleep(5);
+      }
+    });
+    while (seen < 4) await Bun.sleep(1);
+    await several.stop();
+    await Promise.all(loops);
+    expect(await rest("several")).toHaveLength(20 - seen);
+  });
+
+  test("stop() waits for what was handed out where the program acknowledges", async () => {
+    await filled("by hand", 6);
+    const consumer = await opened("by hand", { autoAck: false });
+    const working: Promise<void>[] = [];
+    for await (const message of consumer) {
+      working.push(Bun.sleep(30).then(() => message.ack()));
+      if (working.length === 6) break;
+    }
+    await consumer.stop();
+    await Promise.all(working);
+    expect(await rest("by hand")).toEqual([]);
+    await filled("never", 1);
+    const never = await opened("never", { autoAck: false });
+    await never.poll();
+    expect(await failure(never.stop({ timeout: 20 }))).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(never.state).toBe("closed");
+    // Its program had it, and ended well.
+    expect(await rest("never")).toEqual(["0"]);
+  });
+
+  test("flush() resolves when the server has settled", async () => {
+    await filled("flush", 3);
+    const consumer = await opened("flush");
+    await consumer.flush();
+    await consumer.poll();
+    await consumer.poll();
+    consumer.ack();
+    await consumer.flush();
+    const { ready, unacked } = await adminClient("127.0.0.1", server.port).getTopic({ topic: "flush" })
+      .response;
+    expect([ready, unacked]).toEqual([0, 1]);
+    await consumer.close();
+    expect(await rest("flush")).toEqual(["2"]);
+  });
+
+  test("after close() acknowledging throws", async () => {
+    await filled("late", 1);
+    const consumer = await opened("late");
+    const { value: message } = await consumer[Symbol.asyncIterator]().next();
+    await consumer.close();
+    expect(() => message.ack()).toThrow(DeadConnectionUsed);
+    expect(() => message.retry()).toThrow(DeadConnectionUsed);
+    expect(() => message.reject("no")).toThrow(DeadConnectionUsed);
+    expect(() => consumer.ack()).toThrow(DeadConnectionUsed);
+    await consumer.stop();
+    expect(await rest("late")).toEqual(["0"]);
+  });
+
+  test("attempts are counted, and the reason of the last retry is in the dead letter", async () => {
+    await filled("attempts", 1);
+    const consumer = await opened("attempts");
+    const attempts: number[] = [];
+    void (async () => {
+      for await (const message of consumer) {
+        attempts.push(message.attempt);
+        message.retry({ reason: `try ${message.attempt}` });
+      }
+    })();
+    const dead = await opened("attempts.dead");
+    const { value: letter } = await dead[Symbol.asyncIterator]().next();
+    expect(attempts).toEqual([1, 2]);
+    expect(Object.values(letter.headers).join()).toContain("try 2");
+    await Promise.all([consumer.close(), dead.close()]);
+  });
+});
+
+describe("on the wire", () => {
+  let server: FakeServer;
+  beforeEach(() => {
+    server = new FakeServer();
+  });
+  afterEach(() => server.stop());
+
+  async function working(options: ConsumerOptions = {}) {
+    const consumer = new Consumer("127.0.0.1", server.port, "t", options);
+    const [{ stream }] = await Promise.all([server.consume(), consumer.initConn()]);
+    const poll = consumer.poll();
+    deliver(stream, (await stream.expect("pull")).pullId, 0, ["a", "b", "c"]);
+    await poll;
+    return { consumer, stream };
+  }
+
+  test("flush() waits for the count of the server, and rejects once where the connection is lost before", async () => {
+    const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });
+    consumer.ack();
+    let flushed = false;
+    const flush = consumer.flush().then(() => {
+      flushed = true;
+    });
+    expect(await stream.expect("ack")).toEqual({ count: 1 });
+    await consumer.poll();
+    consumer.ack();
+    const second = failure(consumer.flush());
+    await stream.expect("ack");
+    expect(flushed).toBe(false);
+    stream.send({ oneofKind: "settled", settled: { count: 1 } });
+    await flush;
+    stream.cut();
+    expect(await second).toBeInstanceOf(OutcomeUnknown);
+    await server.consume();
+    await consumer.flush();
+    await consumer.close();
+  });
+
+  test("who did not wait is told by the next flush(), and by stop()", async () => {
+    const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });
+    consumer.ack();
+    stream.cut();
+    await server.consume();
+    while (consumer.state !== "open") await Bun.sleep(1);
+    expect(await failure(consumer.flush())).toBeInstanceOf(OutcomeUnknown);
+    await consumer.flush();
+    const other = await working();
+    other.consumer.ack();
+    const stopped = failure(other.consumer.stop());
+    await other.stream.expect("ack");
+    other.stream.cut();
+    expect(await stopped).toBeInstanceOf(OutcomeUnknown);
+    await consumer.close();
+  });
+
+  test("a server that never confirms does not keep stop() from ending", async () => {
+    const clock = new FakeClock();
+    const { consumer, stream } = await working({ internals: { clock } });
+    consumer.ack();
+    const stopped = failure(consumer.stop({ timeout: "1s" }));
+    await stream.expect("ack");
+    clock.advance(1_000);
+    expect(await stopped).toBeInstanceOf(OutcomeUnknown);
+    expect(consumer.state).toBe("closed");
+    await stream.expect("finish");
+  });
+});
