@@ -127,8 +127,8 @@ export class BunSocket implements FrameSocket {
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;
-    // Only a client that closes by itself can leave a part of its first frame to Bun.
-    if (this.#heard || this.#closing || code === CLOSE_ABNORMAL) admission.leave(place);
+    // A connection that is closed and not cut leaves Bun what it has of a first frame, until it is gone.
+    if (this.#heard || code === CLOSE_ABNORMAL) admission.leave(place);
     else admission.abandon(place, LINGER_MS);
     this.#closing = true;
     this.#session.closed(code, reason);

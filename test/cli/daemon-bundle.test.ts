@@ -1,6 +1,14 @@
 /** The daemon as it is shipped: one file that holds all it needs, and that an upgrade may take away. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, truncateSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buildPrograms } from "../../cli/build/programs.ts";
 import { Consumer, Producer } from "../../src/index.ts";
