@@ -6,6 +6,7 @@
  * since is at most a quarter of it.
  */
 import { TinyMQError } from "../errors.ts";
+import { MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
 
 export interface Buffering {
@@ -32,6 +33,7 @@ const SHARE = 1 / 4;
 
 export class OutboundBuffers {
   readonly #limit: number;
+  readonly #lookAt: number;
   readonly #charge: (bytes: number) => void;
   readonly #later: (run: () => void) => void;
   readonly #charged = new Map<Buffering, number>();
@@ -50,6 +52,7 @@ export class OutboundBuffers {
    */
   constructor(limit: number, charge: (bytes: number) => void, later: (run: () => void) => void) {
     this.#limit = limit;
+    this.#lookAt = Math.min(MiB, (limit * SHARE) / 2);
     this.#charge = charge;
     this.#later = later;
   }
@@ -90,11 +93,12 @@ export class OutboundBuffers {
       return;
     }
     toAll();
-    if (!this.#willLook) this.#later(() => this.#look());
-    this.#willLook = true;
     this.#unseen.add(audience);
     this.#unseenBytes += mayAdd;
     audience.unseen += mayAdd;
+    if (this.#willLook || this.#unseenBytes < this.#lookAt) return;
+    this.#willLook = true;
+    this.#later(() => this.#look());
   }
 
   /** Whether a connection may close in peace with so many bytes unsent. If so, `lingered` ends it. */

@@ -3,13 +3,14 @@
  * of its own, measured from outside. `TINYMQ_PROOF=long` makes a thousand of them.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { Batch, ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
+import { Batch, ConsumeRequest, ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
 import { MemoryWatch, MiB, mebibytes } from "../proof/load.ts";
 import { endServers, type ServerProcess, startServer } from "../proof/server-process.ts";
 import { LONG, until } from "../proof/until.ts";
 import { fromHex, Wire } from "../protocol/support.ts";
 import { HealthyPair } from "./healthy-pair.ts";
 import { frame, Intruder } from "./intruder.ts";
+import { store } from "./raw-messages.ts";
 
 afterAll(endServers);
 
@@ -24,7 +25,7 @@ const PATHS = [
   "/tinymq.v1.TinyMQ/Subscribe",
   "/v0",
 ];
-const [PRODUCE, , SUBSCRIBE] = PATHS as [string, string, string, string];
+const [PRODUCE, CONSUME, SUBSCRIBE] = PATHS as [string, string, string, string];
 const OPCODE = { binary: 2, ping: 9 };
 /** Topic "live". */
 const OPEN = fromHex("0a060a046c697665");
@@ -176,3 +177,35 @@ describe("subscribers that are frozen", () => {
     await publishToFrozen(1_000_000, 1, 8);
   }, 120_000);
 });
+
+test("a consumer that freezes and comes again, and again: what its closed connections leave is bounded", async () => {
+  const stage = await scene();
+  const { server } = stage;
+  // More than the system's buffers take of one connection.
+  await store(server.port, "heavy", 10, 1_000_000);
+  const open = { topic: "heavy", token: "", mode: 0, consumerId: new Uint8Array(16).fill(7) };
+  const frames = [
+    ConsumeRequest.toBinary({ kind: { oneofKind: "open", open } }),
+    ...Array.from({ length: 10 }, (_, pullId) => {
+      const pull = { pullId, maxMessages: 1, maxBytes: 0, waitMs: 60_000, settles: [] };
+      return ConsumeRequest.toBinary({ kind: { oneofKind: "pull", pull } });
+    }),
+  ].map((bytes) => frame(OPCODE.binary, bytes));
+  const ghosts: Intruder[] = [];
+  const most = await held(stage, async (look) => {
+    for (let round = 0; round < 150; round++) {
+      const ghost = await Intruder.upgraded(server.port, CONSUME);
+      ghost.freeze();
+      await ghost.write(Buffer.concat(frames));
+      ghosts.push(ghost);
+      // The messages come back from the one before, and go to this one.
+      await look();
+    }
+  });
+  console.log(
+    `150 takeovers: resident ${mebibytes(most.resident)} above idle, charged ${mebibytes(most.charged)}`,
+  );
+  expect(most.charged).toBeLessThan(CAP + BUFFERS);
+  expect(most.resident).toBeLessThan(CAP + BUFFERS + SLACK);
+  for (const each of ghosts) each.cut();
+}, 60_000);
