@@ -224,11 +224,16 @@ export class ModelTopic {
 
   #die(message: ModelMessage, deliveries: number, reason: string): void {
     message.state = "dying";
+    this.#addDying({ messages: [message], deliveries, reason });
+  }
+
+  #addDying({ messages, deliveries, reason }: Dying): void {
     const last = this.dying.at(-1);
     const before = last?.messages.at(-1);
     const isAlike = last?.reason === reason && last.deliveries === deliveries;
-    if (last !== undefined && isAlike && before?.number === message.number - 1) last.messages.push(message);
-    else this.dying.push({ messages: [message], deliveries, reason });
+    if (last !== undefined && isAlike && before!.number + 1 === messages[0]!.number)
+      last.messages.push(...messages);
+    else this.dying.push({ messages, deliveries, reason });
   }
 
   /** So many of those that died have moved to the dead letters. */
@@ -353,6 +358,10 @@ export class ModelTopic {
       if (!producer.known) this.producers.delete(id);
       producer.forgetAt = now + limits.producerMemoryMs;
     }
+    // A snapshot has them in the order of their offsets.
+    const dying = this.dying.sort((one, other) => one.messages[0]!.number - other.messages[0]!.number);
+    this.dying = [];
+    for (const each of dying) this.#addDying(each);
     const expiring = this.expiring.sort((one, other) => one.due - other.due);
     this.expiring = [];
     this.#newestExpiring = null;

@@ -39,7 +39,7 @@ export const PRICES = {
 
 /** The least that the times of so many ids of `unique` take, and the most. */
 export function uniqueTimes(ids: number): { least: number; most: number } {
-  return { least: PRICES.uniqueTime * ids, most: Math.max(16, 8 * ids) * PRICES.uniqueTime };
+  return { least: PRICES.uniqueTime * ids, most: ids === 0 ? 0 : Math.max(64, 8 * ids) * PRICES.uniqueTime };
 }
 
 /** Bytes that a server holds: at least, and at most. */
