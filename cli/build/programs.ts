@@ -2,11 +2,13 @@
  * The programs: the command line, the benchmark's worker, and the server's process. They are bundled with all
  * the packages that they need, as these are not installed with ours.
  */
-import { chmodSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const CLI = join(ROOT, "cli");
+/** The folder of the package that a file is in, with the slash behind it. */
+const PACKAGE_FOLDER = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+\//;
 
 /** Writes launcher.sh, and the programs below cli/, into the folder `outdir`. */
 export async function buildPrograms(outdir: string): Promise<void> {
@@ -39,18 +41,31 @@ async function bundle(outdir: string, entries: string[], splitting: boolean): Pr
   return Object.keys(metafile?.inputs ?? {});
 }
 
-/** The licence texts of the packages that are among the bundled files. */
+/** The licence texts of the packages that are among the bundled files, of what those bundle, and of single files. */
 function licensesOf(inputs: string[]): string {
-  const packages = new Set<string>();
-  for (const input of inputs) {
-    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
-    if (name) packages.add(name);
-  }
-  const parts = [...packages].sort().map((name) => {
-    const folder = join(ROOT, "node_modules", name);
-    const file = readdirSync(folder).find((entry) => /^licen[sc]e/i.test(entry));
-    if (!file) throw new Error(`${name} is bundled, and has no licence file`);
-    return `${name}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+  const files = inputs.map((input) => join(ROOT, input)).filter((file) => PACKAGE_FOLDER.test(file));
+  const folders = new Set(files.map((file) => PACKAGE_FOLDER.exec(file)![0]));
+  const parts = [...folders].sort().map((folder) => {
+    const license = readdirSync(folder).find((entry) => /^licen[sc]e/i.test(entry));
+    if (!license) throw new Error(`${folder} is bundled, and has no licence file`);
+    const bundled = join(folder, "dist", "THIRD-PARTY-LICENSES.md");
+    const notices = files.filter((file) => file.startsWith(folder)).map(noticeOf);
+    const texts = [
+      folder.split("node_modules/").at(-1)!.slice(0, -1),
+      readFileSync(join(folder, license), "utf8"),
+      existsSync(bundled) ? readFileSync(bundled, "utf8") : "",
+      ...new Set(notices),
+    ];
+    return `${texts
+      .map((text) => text.trim())
+      .filter((text) => text !== "")
+      .join("\n\n")}\n`;
   });
   return `The programs of this package contain the following packages.\n\n${parts.join(`\n${"-".repeat(80)}\n\n`)}`;
+}
+
+/** A copyright notice that one file begins with; "" if there is none. */
+function noticeOf(file: string): string {
+  const head = /^(?:\/\/.*\n)+/.exec(readFileSync(file, "utf8"))?.[0] ?? "";
+  return /copyright/i.test(head) ? head.replaceAll(/^\/\/ ?/gm, "") : "";
 }

@@ -72,7 +72,7 @@ const redrive = command({
     const { topic } = args;
     const request = { topic, limit: parseCount("limit", args.limit, 0, { least: 1 }) };
     const { moved } = await ask(findTarget(args), (admin, options) => admin.redriveTopic(request, options));
-    print(`${counted(moved, "message")} moved back to ${topic}\n`);
+    print(`${counted(moved, "message")} moved back to ${topic.replace(/\.dead$/, "")}\n`);
   },
 });
 
