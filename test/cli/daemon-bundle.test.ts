@@ -90,7 +90,7 @@ describe("the daemon", () => {
     expect(await child.exited).toBe(0);
     renameSync(`${dist}-replaced`, dist);
     expect(existsSync(snapshot)).toBe(true);
-    await Bun.write(snapshot, "not a snapshot");
+    await Bun.write(snapshot, "tinymq-1, and then nothing that a snapshot has");
     const second = await startDaemon(snapshot);
     expect(second.report).toMatchObject({ failed: { code: "DATA_LOSS" } });
     expect(await second.child.exited).toBe(1);
