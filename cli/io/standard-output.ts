@@ -1,5 +1,6 @@
 /** Writes messages to standard output: many with one write, and one write after the other. */
 import { write } from "node:fs";
+import { isReaderGone } from "./talk.ts";
 
 /** Once so many bytes wait, they are written. */
 const BLOCK_BYTES = 64 * 1024;
@@ -67,7 +68,7 @@ export class MessageOutput<Message> {
         const { code } = error as NodeJS.ErrnoException;
         if (code === "EAGAIN") {
           await Bun.sleep(FULL_MS);
-        } else if (code === "EPIPE") {
+        } else if (isReaderGone(code)) {
           this.closed = true;
           break;
         } else {

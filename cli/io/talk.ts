@@ -49,6 +49,11 @@ function hasColors(stream: { isTTY?: boolean }): boolean {
   return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== "dumb";
 }
 
+/** Whether an error of a write means that its reader has gone: of a pipe, or of a socket with unread data. */
+export function isReaderGone(code: string | undefined): boolean {
+  return code === "EPIPE" || code === "ECONNRESET";
+}
+
 function writeAll(descriptor: number, text: string): void {
   let rest: Uint8Array = new TextEncoder().encode(text);
   while (rest.length > 0) {
@@ -58,7 +63,7 @@ function writeAll(descriptor: number, text: string): void {
       const code = (error as NodeJS.ErrnoException).code;
       // EAGAIN: the reader of the pipe is slow, and someone made the pipe non-blocking.
       if (code === "EAGAIN") Bun.sleepSync(FULL_MS);
-      else if (code === "EPIPE" || code === "EBADF") return;
+      else if (isReaderGone(code) || code === "EBADF") return;
       else throw error;
     }
   }

@@ -61,14 +61,14 @@ export class BunSocket implements FrameSocket {
 
   close(code: number, reason: string): void {
     if (this.#closing) return;
-    const { sendBuffers, broker } = this.#host.context;
+    const { outboundBuffers, broker } = this.#host.context;
     const unsent = this.bufferedBytes;
     // Bun keeps what is unsent until the client has read it, and the close frame behind it.
-    if (!sendBuffers.linger(unsent)) {
+    if (!outboundBuffers.linger(unsent)) {
       this.terminate();
       return;
     }
-    if (unsent > 0) broker.timers.after(LINGER_MS, () => sendBuffers.lingered(unsent));
+    if (unsent > 0) broker.timers.after(LINGER_MS, () => outboundBuffers.lingered(unsent));
     this.#closing = true;
     this.#socket.close(code, reason);
   }

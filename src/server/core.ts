@@ -6,8 +6,8 @@ import { Broker } from "../broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import type { Publisher } from "../broker/ports.ts";
 import type { SessionContext } from "../session/context.ts";
+import { OutboundBuffers } from "../session/outbound-buffers.ts";
 import type { Principal } from "../session/principal.ts";
-import { SendBuffers } from "../session/send-buffers.ts";
 import { CLOSE_RESTART } from "../wire/close.ts";
 import { FrameWriter } from "../wire/frames.ts";
 import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES } from "../wire/limits.ts";
@@ -34,7 +34,7 @@ export class Core {
   readonly admission: Admission;
   readonly handlers: ConnectionHandlers;
   readonly #parts: CoreParts;
-  readonly #sendBuffers: SendBuffers;
+  readonly #outboundBuffers: OutboundBuffers;
   readonly #bodies: RequestBodies;
   readonly #connections = new Set<BunSocket>();
 
@@ -47,7 +47,7 @@ export class Core {
       publisher: this.#publisher(),
       failed: (what, error) => logger.error(`${what}: ${stackOf(error)}`),
     });
-    this.#sendBuffers = new SendBuffers(
+    this.#outboundBuffers = new OutboundBuffers(
       options.maxMemory / 4,
       (bytes) => this.broker.charge(bytes),
       // Bun hands out small frames at the end of a turn, which is over when a timer runs.
@@ -100,7 +100,7 @@ export class Core {
     return {
       publish: (topic, epoch, published, count, batch) => {
         const frame = frames.published(utf8.encode(epoch), published, count, batch);
-        this.#sendBuffers.publish(topic, frame, () => this.#parts.publish(topic, frame));
+        this.#outboundBuffers.publish(topic, frame, () => this.#parts.publish(topic, frame));
       },
     };
   }
@@ -111,7 +111,7 @@ export class Core {
     const deadAfterMs = options.heartbeat * DEAD_AFTER_HEARTBEATS;
     return {
       broker: this.broker,
-      sendBuffers: this.#sendBuffers,
+      outboundBuffers: this.#outboundBuffers,
       frames: new FrameWriter(),
       heartbeatMs: options.heartbeat,
       deadAfterMs,

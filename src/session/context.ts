@@ -2,12 +2,12 @@
 import type { Broker } from "../broker/broker.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { FrameWriter } from "../wire/frames.ts";
+import type { OutboundBuffers } from "./outbound-buffers.ts";
 import type { Principal } from "./principal.ts";
-import type { SendBuffers } from "./send-buffers.ts";
 
 export interface SessionContext {
   readonly broker: Broker;
-  readonly sendBuffers: SendBuffers;
+  readonly outboundBuffers: OutboundBuffers;
   /** One for all: frames are copied or sent before the next is written. */
   readonly frames: FrameWriter;
   readonly heartbeatMs: number;

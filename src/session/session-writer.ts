@@ -6,7 +6,7 @@ import { TinyMQError } from "../errors.ts";
 import type { DeliveredHead, FrameWriter } from "../wire/frames.ts";
 import type { SessionContext } from "./context.ts";
 import type { FrameSocket } from "./frame-socket.ts";
-import type { Subscribing } from "./send-buffers.ts";
+import type { Subscribing } from "./outbound-buffers.ts";
 
 export class SessionWriter implements Subscribing {
   readonly #socket: FrameSocket;
@@ -48,7 +48,7 @@ export class SessionWriter implements Subscribing {
   /** Takes note that what waits has changed without a frame of ours; whether nothing waits any more. */
   drained(): boolean {
     this.blocked = this.#socket.bufferedBytes > 0;
-    this.#context.sendBuffers.update(this);
+    this.#context.outboundBuffers.update(this);
     return !this.blocked;
   }
 
@@ -59,7 +59,7 @@ export class SessionWriter implements Subscribing {
   /** Nothing is sent any more, and nothing is charged. */
   end(): void {
     this.#ended = true;
-    this.#context.sendBuffers.forget(this);
+    this.#context.outboundBuffers.forget(this);
   }
 
   #sent(sent: number): void {
@@ -70,6 +70,6 @@ export class SessionWriter implements Subscribing {
       return;
     }
     this.blocked = true;
-    this.#context.sendBuffers.update(this);
+    this.#context.outboundBuffers.update(this);
   }
 }

@@ -72,7 +72,7 @@ export class StreamSession implements Session {
 
   /** What is published reaches this client from now on. */
   subscribe(topic: string): void {
-    this.context.sendBuffers.addSubscriber(topic, this.#writer);
+    this.context.outboundBuffers.addSubscriber(topic, this.#writer);
     this.socket.subscribe(topic);
   }
 

@@ -261,7 +261,7 @@ test("a client that does not read gets nothing more until it does", () => {
   expect(kinds(consumer.take())).toEqual(["empty"]);
   consumer.link.drain();
   expect(consumer.bodies()).toEqual(["1"]);
-  expect(world.sendBuffers.total).toBe(0);
+  expect(world.outboundBuffers.total).toBe(0);
 });
 
 test("a client whose frame was dropped is closed, and its messages go to the next", () => {

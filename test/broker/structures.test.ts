@@ -6,7 +6,7 @@ import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
 import { SortedList } from "../../src/broker/sorted-list.ts";
 import { type Timer, Timers } from "../../src/broker/timers.ts";
-import { type Buffering, SendBuffers } from "../../src/session/send-buffers.ts";
+import { type Buffering, OutboundBuffers } from "../../src/session/outbound-buffers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { Random } from "../support/random.ts";
 import { runs } from "../support/runs.ts";
@@ -269,7 +269,7 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
   fc.assert(
     fc.property(steps(step), (todo) => {
       let charged = 0;
-      const buffers = new SendBuffers(
+      const buffers = new OutboundBuffers(
         100,
         (bytes) => {
           charged += bytes;

@@ -1,6 +1,14 @@
 /** The daemon as it is shipped: one file that holds all it needs, and that an upgrade may take away. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buildPrograms } from "../../cli/build/programs.ts";
 import { Consumer, Producer } from "../../src/index.ts";
@@ -90,7 +98,8 @@ describe("the daemon", () => {
     expect(await child.exited).toBe(0);
     renameSync(`${dist}-replaced`, dist);
     expect(existsSync(snapshot)).toBe(true);
-    await Bun.write(snapshot, "tinymq-1, and then nothing that a snapshot has");
+    // Cut in the middle.
+    truncateSync(snapshot, Math.floor(statSync(snapshot).size / 2));
     const second = await startDaemon(snapshot);
     expect(second.report).toMatchObject({ failed: { code: "DATA_LOSS" } });
     expect(await second.child.exited).toBe(1);

@@ -1,5 +1,7 @@
 /** How a consumer ends: what is acknowledged arrives, or the program is told that it may not have. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import type { OpenSocket } from "../../src/client/sockets/socket.ts";
+import { openWebSocket } from "../../src/client/sockets/socket-web.ts";
 import {
   adminClient,
   Consumer,
@@ -146,6 +148,41 @@ describe("with a server", () => {
     expect(Object.values(letter.headers).join()).toContain("try 2");
     await Promise.all([consumer.close(), dead.close()]);
   });
+});
+
+test("a program that dies takes with it what it was handed, and nothing that was prefetched", async () => {
+  const server = new TinyMQServer({ port: 0, maxDeliveries: 1 });
+  await server.start("127.0.0.1", 0);
+  const producer = new Producer("127.0.0.1", server.port, "deaths");
+  await producer.initConn();
+  await producer.sendBatch(Array.from({ length: 10 }, (_, id) => ({ id, body: `${id}` })));
+  let kill = () => {};
+  const openSocket: OpenSocket = (url, protocol, tls, events) => {
+    const socket = openWebSocket(url, protocol, tls, events);
+    kill = () => socket.terminate();
+    return socket;
+  };
+  const victim = new Consumer("127.0.0.1", server.port, "deaths", { internals: { openSocket } });
+  await victim.initConn();
+  expect(await victim.poll()).toEqual([0, "0"]);
+  // Told within 50 ms, and taken.
+  await Bun.sleep(100);
+  kill();
+  // The lock is free when the server has seen the end; a standby waits for it.
+  const next = new Consumer("127.0.0.1", server.port, "deaths", { mode: "standby" });
+  await next.initConn();
+  const seen: [string, number][] = [];
+  for await (const message of next) {
+    seen.push([message.body, message.attempt]);
+    if (seen.length === 9) void next.stop();
+  }
+  await next.stop();
+  expect(seen).toEqual(Array.from({ length: 9 }, (_, id) => [`${id + 1}`, 1]));
+  const dead = new Consumer("127.0.0.1", server.port, "deaths.dead");
+  await dead.initConn();
+  expect(await dead.poll({ wait: "1s" })).toEqual([0, "0"]);
+  await Promise.all([victim.close(), producer.close(), dead.close()]);
+  await server.stop();
 });
 
 describe("on the wire", () => {

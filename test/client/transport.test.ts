@@ -65,6 +65,16 @@ test("errors of unary calls", async () => {
   );
 });
 
+test("a time limit of a month is not over at once", async () => {
+  const admin = twirp(async () => {
+    await Bun.sleep(20);
+    return new Response(new Uint8Array(0));
+  });
+  for (const timeout of [30 * 86_400_000, new Date(Date.now() + 60 * 86_400_000)]) {
+    expect((await admin.listTopics(LIST, { timeout }).response).total).toBe(0);
+  }
+});
+
 test("unary calls can be aborted and have time limits", async () => {
   const admin = twirp(() => new Promise<Response>(() => {}));
   const late = admin.listTopics(LIST, { timeout: 10 }).response;

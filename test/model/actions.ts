@@ -8,7 +8,9 @@ import {
 } from "../../src/gen/tinymq/v1/queue.ts";
 import { idBytes, type PullRequest } from "../support/clients.ts";
 import type { Link, World } from "../support/world.ts";
-import { type Model, ModelConsumer, type ModelMessage } from "./model.ts";
+import { ModelConsumer } from "./consumer.ts";
+import type { ModelMessage } from "./message.ts";
+import type { Model } from "./model.ts";
 import type { Observer } from "./observer.ts";
 import type { Of, Operation } from "./operations.ts";
 import type { Producing } from "./producing.ts";

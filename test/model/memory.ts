@@ -2,9 +2,10 @@
  * What the server must charge, counted from what the model knows: only the capacity of the logs is the server's
  * own word. Where entries outlive what they were for, or may be one or two, it is a range.
  */
-import { PRICES } from "../support/memory-count.ts";
+import { PRICES, uniqueTimes } from "../support/memory-count.ts";
 import type { World } from "../support/world.ts";
-import type { Model, ModelMessage } from "./model.ts";
+import type { ModelMessage } from "./message.ts";
+import type { Model } from "./model.ts";
 import type { Sim } from "./sims.ts";
 import type { ModelTopic } from "./topic.ts";
 
@@ -49,13 +50,9 @@ function countTopic(bytes: Bytes, topic: ModelTopic): void {
   add(bytes, PRICES.late * pieces(late, () => true));
   countHeld(bytes, topic);
   countDying(bytes, topic);
-  const { size } = topic.unique;
-  const times = topic.uniqueTimes.length;
-  add(
-    bytes,
-    PRICES.uniqueId * size + PRICES.uniqueTime * times,
-    PRICES.uniqueId * size + PRICES.uniqueTime * (times === 0 ? 0 : Math.max(16, 8 * times)),
-  );
+  const ids = uniqueTimes(topic.uniqueTimes.length);
+  const taken = PRICES.uniqueId * topic.unique.size;
+  add(bytes, taken + ids.least, taken + ids.most);
 }
 
 function countHeld(bytes: Bytes, topic: ModelTopic): void {

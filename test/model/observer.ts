@@ -11,7 +11,8 @@ import { type Delivered, type DeliveredMessage, unfold } from "../support/client
 import type { SocketEvent } from "../support/fake-socket.ts";
 import type { World } from "../support/world.ts";
 import { fail, same } from "./failure.ts";
-import type { Content, Model, ModelConsumer, ModelMessage, Refused } from "./model.ts";
+import type { Content, ModelMessage, Refused } from "./message.ts";
+import type { Model } from "./model.ts";
 import { Room } from "./room.ts";
 import type { Sent, Sim, SimConsumer, SimProducer, SimSubscriber } from "./sims.ts";
 import type { ModelTopic } from "./topic.ts";
@@ -240,9 +241,9 @@ export class Observer {
         sim.opens = null;
         return;
       case "promoted":
-        if (consumer.topic.holder !== null) fail(`${consumer.name} was promoted beside a holder`);
-        same(consumer.topic.standbys.shift()?.name, consumer.name, "the next in line");
-        consumer.topic.holder = consumer;
+        if (sim.topic.holder !== null) fail(`${consumer.name} was promoted beside a holder`);
+        same(sim.topic.standbys.shift()?.name, consumer.name, "the next in line");
+        sim.topic.holder = consumer;
         for (const pull of consumer.pulls) pull.turn = this.nextTurn();
         return;
       case "empty":
@@ -302,7 +303,7 @@ export class Observer {
     if (pull.wait > 0) {
       if (this.#model.now < pull.deadline) fail(`${consumer.name}: pull ${pullId} did not wait`);
     } else if (consumer.active && !consumer.blocked) {
-      const { topic } = consumer;
+      const { topic } = sim;
       const overlooked = topic.deliverable.filter((message) => topic.wasReady(message));
       if (overlooked.length > topic.undropped)
         fail(`${consumer.name} was told there are none: ${overlooked[0]!.body} was ready`);
@@ -311,12 +312,12 @@ export class Observer {
 
   #delivered(sim: SimConsumer, { pullId, firstPosition, messages }: Delivered): void {
     const { consumer } = sim;
-    const { topic } = consumer;
+    const { topic } = sim;
     const pull = consumer.pulls[0];
     if (pull?.id !== pullId) fail(`${consumer.name}: pull ${pullId} was answered, the oldest is ${pull?.id}`);
     if (!consumer.active) fail(`${consumer.name} got messages and may take none`);
     if (consumer.blocked) fail(`${consumer.name} got messages and does not read`);
-    this.#checkTurn(consumer, pull.turn);
+    this.#checkTurn(sim, pull.turn);
     same(firstPosition, consumer.lease.length, `${consumer.name}: first position`);
     consumer.pulls.shift();
 
@@ -336,8 +337,8 @@ export class Observer {
     if (bytes + next.size <= pull.bytes) fail(`${consumer.name}: ${next.body} was left behind`);
   }
 
-  #checkTurn(consumer: ModelConsumer, turn: number): void {
-    for (const other of consumer.topic.consumers) {
+  #checkTurn({ consumer, topic }: SimConsumer, turn: number): void {
+    for (const other of topic.consumers) {
       if (!other.active || other.blocked) continue;
       if (other.pulls.some((pull) => pull.turn < turn))
         fail(`${consumer.name} got the messages of ${other.name}`);

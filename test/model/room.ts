@@ -6,7 +6,8 @@
 import { PRICES } from "../support/memory-count.ts";
 import type { World } from "../support/world.ts";
 import { fail } from "./failure.ts";
-import type { Model, ModelMessage, Refused } from "./model.ts";
+import type { ModelMessage, Refused } from "./message.ts";
+import type { Model } from "./model.ts";
 import type { Sent } from "./sims.ts";
 import type { ModelTopic } from "./topic.ts";
 

@@ -1,6 +1,7 @@
 /** The clients of a run: what they sent, and what the model makes them expect. */
 import type { Link } from "../support/world.ts";
-import type { Content, ModelConsumer, ModelProducer, Refused } from "./model.ts";
+import type { ModelConsumer } from "./consumer.ts";
+import type { Content, ModelProducer, Refused } from "./message.ts";
 import type { ModelTopic } from "./topic.ts";
 
 /** A batch that was sent. */

@@ -1,20 +1,33 @@
 /** A topic, said simply: an array of messages with their states, and who is connected. */
+
+import type { BrokerLimits } from "../../src/broker/broker-limits.ts";
 import { zeroCounters } from "../../src/broker/counters.ts";
+import type { ModelConsumer } from "./consumer.ts";
 import {
   type Content,
   type DelayedBatch,
   type Dying,
   type Expiring,
-  type Model,
-  type ModelConsumer,
   type ModelMessage,
   type ModelProducer,
   sizeOf,
-} from "./model.ts";
+} from "./message.ts";
+
+/** What a topic needs of its broker. Times in ms. */
+export interface ModelHost {
+  readonly limits: BrokerLimits;
+  readonly counters: ReturnType<typeof zeroCounters>;
+  readonly now: number;
+  readonly wall: number;
+  /** Of the operation that is under way. */
+  readonly step: number;
+  /** The topic of that name, made if there is none. */
+  topic(name: string): ModelTopic;
+}
 
 export class ModelTopic {
   readonly name: string;
-  readonly model: Model;
+  readonly model: ModelHost;
   /** In order of their offsets. */
   messages: ModelMessage[] = [];
   /** Numbers are given to messages as they are appended. */
@@ -51,7 +64,7 @@ export class ModelTopic {
   /** When ids are forgotten, also of those that were forgotten before. */
   uniqueTimes: number[] = [];
 
-  constructor(name: string, model: Model) {
+  constructor(name: string, model: ModelHost) {
     this.name = name;
     this.model = model;
   }
@@ -211,11 +224,16 @@ export class ModelTopic {
 
   #die(message: ModelMessage, deliveries: number, reason: string): void {
     message.state = "dying";
+    this.#addDying({ messages: [message], deliveries, reason });
+  }
+
+  #addDying({ messages, deliveries, reason }: Dying): void {
     const last = this.dying.at(-1);
     const before = last?.messages.at(-1);
     const isAlike = last?.reason === reason && last.deliveries === deliveries;
-    if (last !== undefined && isAlike && before?.number === message.number - 1) last.messages.push(message);
-    else this.dying.push({ messages: [message], deliveries, reason });
+    if (last !== undefined && isAlike && before!.number + 1 === messages[0]!.number)
+      last.messages.push(...messages);
+    else this.dying.push({ messages, deliveries, reason });
   }
 
   /** So many of those that died have moved to the dead letters. */
@@ -335,10 +353,15 @@ export class ModelTopic {
       if (message.heldUntil > 0 && message.heldUntil <= now && message.state === "returned")
         message.heldUntil = 0;
     }
-    for (const producer of this.producers.values()) {
-      producer.known = true;
+    for (const [id, producer] of this.producers) {
+      // One that has a past, and sent nothing since it was forgotten, must stay unknown.
+      if (!producer.known) this.producers.delete(id);
       producer.forgetAt = now + limits.producerMemoryMs;
     }
+    // A snapshot has them in the order of their offsets.
+    const dying = this.dying.sort((one, other) => one.messages[0]!.number - other.messages[0]!.number);
+    this.dying = [];
+    for (const each of dying) this.#addDying(each);
     const expiring = this.expiring.sort((one, other) => one.due - other.due);
     this.expiring = [];
     this.#newestExpiring = null;

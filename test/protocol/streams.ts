@@ -57,15 +57,11 @@ export class ProduceStream extends Stream<ProduceRequest, ProduceResponse> {
 export class ConsumeStream extends Stream<ConsumeRequest, ConsumeResponse> {
   #pulls = 0;
 
-  static async open(
-    server: TestServer,
-    topic: string,
-    mode = ConsumeMode.EXCLUSIVE,
-    consumerId = new Uint8Array(0),
-  ): Promise<ConsumeStream> {
+  static async open(server: TestServer, topic: string, mode = ConsumeMode.EXCLUSIVE): Promise<ConsumeStream> {
     const wire = await Wire.open(server.port, "/tinymq.v1.TinyMQ/Consume", { protocol: "tinymq.v1" });
     const stream = new ConsumeStream(wire, ConsumeRequest, ConsumeResponse);
-    stream.send({ oneofKind: "open", open: { topic, token: "", mode, consumerId } });
+    const open = { topic, token: "", mode, consumerId: new Uint8Array(0) };
+    await stream.send({ oneofKind: "open", open }).next();
     return stream;
   }
 
@@ -76,7 +72,7 @@ export class ConsumeStream extends Stream<ConsumeRequest, ConsumeResponse> {
     return this.send({ oneofKind: "pull", pull });
   }
 
-  /** Pulls without waiting and returns what comes; null: nothing does. Other answers are passed over. */
+  /** Pulls without waiting and returns what comes; null: nothing does. Other frames are passed over. */
   async pull(maxMessages = 0): Promise<Delivered | null> {
     this.sendPull(maxMessages);
     for (;;) {

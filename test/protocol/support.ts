@@ -36,8 +36,7 @@ export interface TestServer extends AsyncDisposable {
   connections(count: number): Promise<void>;
 }
 
-export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
-  const clock = new FakeClock();
+export async function startServer(options: ServerOptions = {}, clock = new FakeClock()): Promise<TestServer> {
   const log: string[] = [];
   const write = (level: string) => (line: string) => void log.push(`${level} ${line}`);
   const logger = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };

@@ -1,7 +1,7 @@
 /** What waits to be sent, of all clients: seen, charged and bounded, with clients whose buffers the test fills. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { SendBuffers, type Subscribing } from "../../src/session/send-buffers.ts";
+import { OutboundBuffers, type Subscribing } from "../../src/session/outbound-buffers.ts";
 import { runs } from "../support/runs.ts";
 
 const LIMIT = 1_000;
@@ -37,7 +37,7 @@ class Stage {
   charged = 0;
   mostCharged = 0;
   readonly due: (() => void)[] = [];
-  readonly buffers = new SendBuffers(
+  readonly buffers = new OutboundBuffers(
     LIMIT,
     (bytes) => {
       this.charged += bytes;
@@ -156,7 +156,7 @@ describe("published frames", () => {
   test("a frame is the same for all, though somebody's end publishes another one meanwhile", () => {
     const frame = new Uint8Array(400).fill(1);
     const got: number[] = [];
-    const buffers = new SendBuffers(
+    const buffers = new OutboundBuffers(
       LIMIT,
       () => {},
       () => {},

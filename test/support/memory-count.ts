@@ -2,8 +2,16 @@
  * What a server holds, counted by the test: only the capacity of logs is taken from the code (and the log's own
  * tests count that). What the server charges must be within these bounds.
  */
-import type { Broker } from "../../src/broker/broker.ts";
+import type { TopicConsumer } from "../../src/broker/outbound/topic-consumer.ts";
 import type { Topic } from "../../src/broker/topic.ts";
+import type { FakeSocket } from "./fake-socket.ts";
+
+/** What is counted: topics, connections, and who consumes. */
+interface Counted {
+  readonly broker: { readonly topics: ReadonlyMap<string, Topic> };
+  readonly links: Iterable<{ readonly socket: FakeSocket }>;
+  readonly consumers: Iterable<TopicConsumer>;
+}
 
 /** What each thing costs, in bytes: what the server means to charge, stated once more. */
 export const PRICES = {
@@ -31,19 +39,7 @@ export const PRICES = {
 
 /** The least that the times of so many ids of `unique` take, and the most. */
 export function uniqueTimes(ids: number): { least: number; most: number } {
-  return { least: PRICES.uniqueTime * ids, most: Math.max(16, 8 * ids) * PRICES.uniqueTime };
-}
-
-/** What is counted of a server. */
-interface Counted {
-  readonly broker: Broker;
-  readonly links: Iterable<{
-    readonly socket: { readonly subscriptions: { readonly size: number }; readonly bufferedBytes: number };
-  }>;
-  readonly consumers: Iterable<{
-    readonly lease: Iterable<unknown>;
-    readonly topic: { readonly name: string };
-  }>;
+  return { least: PRICES.uniqueTime * ids, most: ids === 0 ? 0 : Math.max(64, 8 * ids) * PRICES.uniqueTime };
 }
 
 /** Bytes that a server holds: at least, and at most. */

@@ -7,7 +7,7 @@ import { SnapshotReader, takeSnapshot } from "../../src/broker/snapshot.ts";
 import { SnapshotRecord } from "../../src/gen/tinymq/v1/snapshot.ts";
 import type { SessionContext } from "../../src/session/context.ts";
 import type { Session } from "../../src/session/frame-socket.ts";
-import { SendBuffers } from "../../src/session/send-buffers.ts";
+import { OutboundBuffers } from "../../src/session/outbound-buffers.ts";
 import { firstVersionSession, streamSession } from "../../src/session/sessions.ts";
 import { FrameWriter } from "../../src/wire/frames.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -96,8 +96,8 @@ export class World {
     return this.#server.context.broker;
   }
 
-  get sendBuffers(): SendBuffers {
-    return this.#server.context.sendBuffers;
+  get outboundBuffers(): OutboundBuffers {
+    return this.#server.context.outboundBuffers;
   }
 
   get context(): SessionContext {
@@ -167,7 +167,7 @@ export class World {
     };
     const context: SessionContext = {
       broker,
-      sendBuffers: new SendBuffers(
+      outboundBuffers: new OutboundBuffers(
         this.#sendBytes,
         (bytes) => broker.charge(bytes),
         (run) => this.clock.after(0, run),
@@ -184,7 +184,7 @@ export class World {
 
   #publish(...[topic, epoch, before, count, batch]: Parameters<Publisher["publish"]>): void {
     const frame = published.published(utf8.encode(epoch), before, count, batch);
-    this.sendBuffers.publish(topic, frame, () => {
+    this.outboundBuffers.publish(topic, frame, () => {
       for (const { socket } of this.links) {
         if (socket.subscriptions.has(topic) && socket.closed === null) socket.send(frame);
       }

@@ -65,7 +65,7 @@ test("a delivery is what the generated code writes, in however many parts it is"
         );
       },
     ),
-    runs(1_000),
+    runs(250),
   );
 });
 

@@ -31,7 +31,7 @@ interface Audience {
 /** Of the limit: what may be added without a look, and what closed connections may still hold. */
 const SHARE = 1 / 4;
 
-export class SendBuffers {
+export class OutboundBuffers {
   readonly #limit: number;
   readonly #lookAt: number;
   readonly #charge: (bytes: number) => void;
