@@ -1,6 +1,10 @@
 /** Bun's servers behind one host name: `localhost` means both loopback addresses, each with its own. */
 import type { Server, TLSOptions, WebSocketHandler } from "bun";
 import { TinyMQError } from "../errors.ts";
+import { MiB } from "../wire/limits.ts";
+import { readSmallFile } from "./files.ts";
+
+const MAX_PEM_BYTES = MiB;
 
 /** How often a free port is looked for that is free on both loopback addresses. */
 const PORT_TRIES = 20;
@@ -46,6 +50,25 @@ export function listen<Data>(host: string, port: number, options: ListenOptions<
       await Promise.all(servers.map((server) => server.stop(true)));
     },
   };
+}
+
+/**
+ * A certificate and its key from the PEM files that the options name; "": no TLS. Throws INVALID_ARGUMENT for one
+ * without the other, and for a file that cannot be read.
+ */
+export function readTls(certFile: string, keyFile: string): { cert: string; key: string } | undefined {
+  if (certFile === "" && keyFile === "") return undefined;
+  if (certFile === "" || keyFile === "") {
+    throw new TinyMQError("INVALID_ARGUMENT", "tls-cert and tls-key are given together, or not at all");
+  }
+  return { cert: readPem(certFile, "tls-cert"), key: readPem(keyFile, "tls-key") };
+}
+
+function readPem(path: string, what: string): string {
+  const text = readSmallFile(path, what, MAX_PEM_BYTES);
+  // Bun would listen without TLS.
+  if (text.trim() === "") throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${path} is empty`);
+  return text;
 }
 
 function listenOnLoopbacks<Data>(port: number, options: ListenOptions<Data>): Server<Data>[] {

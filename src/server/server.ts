@@ -13,9 +13,8 @@ import { checkBind } from "./auth/origin.ts";
 import { authenticator, readToken } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
-import { readSmallFile } from "./files.ts";
 import { handleRequest } from "./http.ts";
-import { type Listeners, listen } from "./listen.ts";
+import { type Listeners, listen, readTls } from "./listen.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import { type Logger, SILENT, stackOf } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
@@ -23,7 +22,6 @@ import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./serv
 
 /** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
-const MAX_PEM_BYTES = MiB;
 
 export class TinyMQServer {
   readonly options: ResolvedOptions;
@@ -210,7 +208,7 @@ export class TinyMQServer {
     const handlers = (): ConnectionHandlers => this.#core!.handlers;
     const server = this;
     return listen<ConnectionData>(host, port, {
-      tls: this.#tls(),
+      tls: readTls(this.options.tlsCert, this.options.tlsKey),
       fetch: (request, listener) =>
         handleRequest(
           {
@@ -250,20 +248,4 @@ export class TinyMQServer {
   get #maxFrameBytes(): number {
     return this.options.maxMessageSize + BATCH_SLACK_BYTES + FRAME_SLACK_BYTES;
   }
-
-  #tls(): { cert: string; key: string } | undefined {
-    const { tlsCert, tlsKey } = this.options;
-    if (tlsCert === "" && tlsKey === "") return undefined;
-    if (tlsCert === "" || tlsKey === "") {
-      throw new TinyMQError("INVALID_ARGUMENT", "tls-cert and tls-key are given together, or not at all");
-    }
-    return { cert: readPem(tlsCert, "tls-cert"), key: readPem(tlsKey, "tls-key") };
-  }
-}
-
-function readPem(path: string, what: string): string {
-  const text = readSmallFile(path, what, MAX_PEM_BYTES);
-  // Bun would listen without TLS.
-  if (text.trim() === "") throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${path} is empty`);
-  return text;
 }
