@@ -87,7 +87,7 @@ export function resolveOptions(
     token:
       given.token === undefined
         ? requireToken(environment.TINYMQ_TOKEN ?? "", "TINYMQ_TOKEN")
-        : requireToken(given.token, "token"),
+        : requireToken(given.token, "token (or TINYMQ_TOKEN)"),
   };
   for (const spec of OPTIONS) {
     const fromEnvironment = environment[environmentName(spec)];
