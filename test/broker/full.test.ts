@@ -105,6 +105,22 @@ test("drop-oldest drops from the topic that holds most, dead letters too, whoeve
   expect(allOf(world, "healthy")).toHaveLength(100);
 });
 
+test("a topic that was read meanwhile loses no more: the next that holds most does", () => {
+  const world = new World({ maxMemory: 4_096 * KiB, overflow: "drop-oldest" });
+  const [first, second] = [new TestProducer(world, "first"), new TestProducer(world, "second")];
+  const dropped = (name: string) => world.broker.topics.get(name)!.tally.counters.dropped;
+  for (let id = 0; id < 1_500; id++) second.send([sized(id, 1_000)]);
+  for (let id = 0; dropped("first") === 0; id++) first.send([sized(id, 1_000)]);
+  const consumer = new TestConsumer(world, "first");
+  const topic = world.broker.topics.get("first")!;
+  for (let acked = 0; topic.ready > 5; consumer.ack(acked))
+    acked += consumer.fetch({ max: topic.ready - 5, bytes: 512 * KiB }).length;
+  const before = dropped("first");
+  for (let id = 1_500; id < 6_000; id++) second.send([sized(id, 1_000)]);
+  expect([dropped("first"), dropped("second") > 0]).toEqual([before, true]);
+  expect(consumer.fetch()).toHaveLength(5);
+});
+
 test("what is dropped is the oldest of the topic that holds most, and as little as is needed", () => {
   const world = new World({ maxMemory: 512 * KiB, overflow: "drop-oldest" });
   const large = new TestProducer(world, "large");
