@@ -42,7 +42,9 @@ export type Operation =
   | { op: "purge"; topic: number }
   | { op: "redrive"; topic: number; limit: number; dead: boolean }
   | { op: "restart"; seconds: number; mode: number }
-  | { op: "advance"; seconds: number };
+  | { op: "advance"; seconds: number }
+  /** Time passes, and the next frame comes before the timers run. */
+  | { op: "lag"; seconds: number };
 
 /** The operations of one name, without the topic, which is told by its name. */
 export type Of<Name extends Operation["op"]> = Omit<Extract<Operation, { op: Name }>, "topic">;
@@ -115,6 +117,7 @@ const all: fc.WeightedArbitrary<Operation>[] = [
     fc.record({ op: fc.constant("socket"), who, state: fc.constantFrom("slow", "slow", "full", "frozen") }),
   ),
   weighted(3, fc.record({ op: fc.constant("drain"), who })),
+  weighted(2, fc.record({ op: fc.constant("lag"), seconds: fc.constantFrom(1, 2, 5) })),
   weighted(1, fc.record({ op: fc.constant("purge"), topic: anyTopic })),
   weighted(2, fc.record({ op: fc.constant("redrive"), topic, limit: fc.nat(4), dead: fc.boolean() })),
   weighted(

@@ -14,6 +14,8 @@ import type { ModelTopic } from "./topic.ts";
 
 const TOPICS = ["a", "b", "a.dead", "b.dead"];
 const HEARTBEAT_EVERY = 10_000;
+/** What a client may well send while the server's timers are late. */
+const BEFORE_TIMERS: ReadonlySet<Operation["op"]> = new Set(["pull", "poll", "ack", "handed"]);
 const CLEAN = { finish: true, code: 1000 };
 
 export class Run {
@@ -24,6 +26,8 @@ export class Run {
   readonly #observer: Observer;
   readonly #producing: Producing;
   readonly #actions: Actions;
+  /** Time that has passed, of which the server has seen nothing. */
+  #lagMs = 0;
 
   constructor(setting: Setting) {
     const { blink: _, late: __, ...limits } = setting;
@@ -38,8 +42,14 @@ export class Run {
 
   /** Carries out one operation, and looks at what came of it. */
   async perform(operation: Operation): Promise<void> {
+    if (!BEFORE_TIMERS.has(operation.op)) this.#catchUp();
     this.#begin();
+    if (this.#lagMs > 0) this.#setTime(this.model.now + this.#lagMs);
+    this.#lagMs = 0;
     switch (operation.op) {
+      case "lag":
+        this.#lagMs = operation.seconds * 1_000;
+        break;
       case "advance":
         this.#wait(operation.seconds * 1_000);
         break;
@@ -75,6 +85,7 @@ export class Run {
 
   /** Everything is consumed and everybody goes: nothing may be left. */
   finish(): void {
+    this.#catchUp();
     for (const sim of [...this.sims.values()]) {
       if (this.sims.has(sim.link.socket)) this.#step(() => this.#actions.end(sim, CLEAN));
     }
@@ -141,6 +152,12 @@ export class Run {
     }
   }
 
+  #catchUp(): void {
+    const ms = this.#lagMs;
+    this.#lagMs = 0;
+    this.#wait(ms);
+  }
+
   #advance(ms: number): void {
     const end = this.model.now + ms;
     if (ms === 0) return;
@@ -154,11 +171,15 @@ export class Run {
   /** Moves on to a moment, and does all that is due by then. */
   #moveTo(now: number): void {
     this.model.step += 1;
+    this.#setTime(now);
+    this.#look();
+  }
+
+  #setTime(now: number): void {
     this.model.wall += now - this.model.now;
     this.model.now = now;
     this.world.clock.skip(now - this.world.clock.now());
     for (const topic of this.model.topics.values()) topic.tick();
-    this.#look();
   }
 
   /** Turn by turn, until nothing is due any more. */
