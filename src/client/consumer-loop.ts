@@ -51,14 +51,19 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     if (stopping) this.#end();
     if (this.#state === "ended") return Promise.resolve(DONE);
     try {
-      this.#begin();
+      if (this.#state === "new") this.#begin();
       if (receiver.take()) return Promise.resolve(this.#hand());
-      // Nothing comes any more: it would wait for ever.
-      const { trouble } = receiver.connection;
-      if (trouble !== undefined) return this.#fail(trouble);
     } catch (thrown) {
       return this.#fail(thrown);
     }
+    return this.#wait();
+  }
+
+  #wait(): Promise<Step<T>> {
+    const { receiver } = this.#owner;
+    // Nothing comes any more: it would wait for ever.
+    const { trouble } = receiver.connection;
+    if (trouble !== undefined) return this.#fail(trouble);
     this.#step = new Promise((resolve) => {
       const settle = (step: Step<T> | Promise<Step<T>>) => {
         this.#step = undefined;
@@ -99,7 +104,6 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
   }
 
   #begin(): void {
-    if (this.#state === "running") return;
     this.#state = "running";
     this.#owner.loops.add(this);
     this.#owner.receiver.demand.loops += 1;

@@ -26,6 +26,8 @@ export class Positions {
   confirmed = 0;
   readonly #held = new HeldBytes();
   #floor = 0;
+  /** Positions below have given their bytes back; those between it and the floor all have not. */
+  #released = 0;
   /** The floor that the server was told, and `handed`. */
   #told = 0;
   #toldHanded = 0;
@@ -45,6 +47,7 @@ export class Positions {
 
   /** Bytes of what is unsettled. */
   get heldBytes(): number {
+    this.#release();
     return this.#held.bytes;
   }
 
@@ -77,10 +80,10 @@ export class Positions {
   /** `position` is done; a second time changes nothing. */
   done(position: number): void {
     if (position === this.#floor) {
-      // In order: the hot case.
-      this.#answer(position, position + 1);
+      // In order: the hot case. Its bytes are given back with those of others, when somebody asks.
+      this.answered += 1;
       this.#floor = position + 1;
-      this.#raise();
+      if (this.#above.length > 0) this.#raise();
       return;
     }
     if (this.isSettled(position)) return;
@@ -96,6 +99,7 @@ export class Positions {
     if (count <= this.#floor) return;
     for (const { from, to } of this.#unsettledIn(this.#floor, count)) this.#answer(from, to);
     this.#floor = count;
+    this.#released = count;
     this.#raise();
   }
 
@@ -110,6 +114,7 @@ export class Positions {
   gone(from: number, to: number): void {
     const start = Math.max(from, this.#floor);
     if (start >= to) return;
+    this.#release();
     for (const range of this.#unsettledIn(start, to)) this.#held.release(range.from, range.to);
     this.#insert(start, to);
     this.#raise();
@@ -146,8 +151,15 @@ export class Positions {
 
   /** The program settled [from, to), of which nothing was settled. */
   #answer(from: number, to: number): void {
+    this.#release();
     this.answered += to - from;
     this.#held.release(from, to);
+  }
+
+  /** Gives back the bytes of what was settled in order since the last time. */
+  #release(): void {
+    if (this.#released < this.#floor) this.#held.release(this.#released, this.#floor);
+    this.#released = this.#floor;
   }
 
   /** What is not settled of [from, to). */
@@ -203,11 +215,13 @@ export class Positions {
 
   /** Takes from `#above` what the floor has reached. */
   #raise(): void {
+    this.#release();
     const ranges = this.#above;
     for (let range = ranges[0]; range !== undefined && range.from <= this.#floor; range = ranges[0]) {
       this.#floor = Math.max(this.#floor, range.to);
       this.#settledAbove -= range.to - range.from;
       ranges.shift();
     }
+    this.#released = this.#floor;
   }
 }
