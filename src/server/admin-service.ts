@@ -14,7 +14,7 @@ import {
   type PurgeTopicRequest,
   type RedriveTopicRequest,
 } from "../gen/tinymq/v1/admin.ts";
-import type { Action, Principal } from "../session/principal.ts";
+import { type Action, type Principal, requireRight } from "../session/principal.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
@@ -111,12 +111,6 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TinyMQError("INVALID_ARGUMENT", `the body is no ${method.I.typeName}: ${why}`, { cause });
   }
-}
-
-function requireRight(principal: Principal, action: Action, topic: string): void {
-  if (principal.may(action, topic)) return;
-  const what = topic === "" ? action : `${action} on topic "${topic}"`;
-  throw new TinyMQError("PERMISSION_DENIED", `this token has no right to ${what}`);
 }
 
 function getStatus(host: AdminHost): GetStatusResponse {

@@ -3,8 +3,7 @@ import type { ServerWebSocket } from "bun";
 import type { Timer } from "../broker/timers.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
 import type { SessionContext } from "../session/context.ts";
-import type { FrameSocket, Session } from "../session/frame-socket.ts";
-import { firstVersionSession, streamSession } from "../session/sessions.ts";
+import type { FrameSocket, OpenSession, Session } from "../session/frame-socket.ts";
 import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Admission, Place } from "./admission.ts";
@@ -12,7 +11,7 @@ import type { Admission, Place } from "./admission.ts";
 /** What a WebSocket carries from its upgrade on. */
 export interface ConnectionData {
   readonly path: string;
-  readonly firstVersion: boolean;
+  readonly open: OpenSession;
   readonly place: Place;
   connection: BunSocket | null;
 }
@@ -41,8 +40,7 @@ export class BunSocket implements FrameSocket {
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
-    const { path, firstVersion, place } = socket.data;
-    const open = firstVersion ? firstVersionSession : streamSession;
+    const { path, open, place } = socket.data;
     this.#session = open(path, this, host.context);
     place.evict = () => this.terminate();
     this.#late = host.context.broker.timers.after(FIRST_FRAME_MS, () => {
@@ -123,7 +121,7 @@ export class BunSocket implements FrameSocket {
   }
 
   /** The socket is gone. */
-  gone(code: number, reason: string): void {
+  gone(code: number): void {
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;
@@ -131,7 +129,7 @@ export class BunSocket implements FrameSocket {
     if (this.#heard || code === CLOSE_ABNORMAL) admission.leave(place);
     else admission.abandon(place, LINGER_MS);
     this.#closing = true;
-    this.#session.closed(code, reason);
+    this.#session.closed(code);
   }
 
   #cancelLate(): void {
@@ -146,7 +144,7 @@ export interface ConnectionHandlers {
   drain(socket: ServerWebSocket<ConnectionData>): void;
   ping(socket: ServerWebSocket<ConnectionData>): void;
   pong(socket: ServerWebSocket<ConnectionData>): void;
-  close(socket: ServerWebSocket<ConnectionData>, code: number, reason: string): void;
+  close(socket: ServerWebSocket<ConnectionData>, code: number): void;
 }
 
 /** Bun's handlers: each finds the connection and passes the event on. */
@@ -179,13 +177,13 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
     pong(socket) {
       socket.data.connection?.pong();
     },
-    close(socket, code, reason) {
+    close(socket, code) {
       host.admission.connections -= 1;
       const connection = socket.data.connection;
       if (connection === null) return;
       socket.data.connection = null;
       host.connections.delete(connection);
-      connection.gone(code, reason);
+      connection.gone(code);
     },
   };
 }

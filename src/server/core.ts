@@ -6,12 +6,13 @@ import { Broker } from "../broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import type { Publisher } from "../broker/ports.ts";
 import type { SessionContext } from "../session/context.ts";
+import type { OpenSession } from "../session/frame-socket.ts";
 import { OutboundBuffers } from "../session/outbound-buffers.ts";
 import type { Principal } from "../session/principal.ts";
+import { streamSession } from "../session/sessions.ts";
 import { CLOSE_RESTART } from "../wire/close.ts";
 import { FrameWriter } from "../wire/frames.ts";
 import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES } from "../wire/limits.ts";
-import { handleTwirp } from "./admin-service.ts";
 import { Admission } from "./admission.ts";
 import { type BunSocket, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
 import { LogLimiter } from "./log-limiter.ts";
@@ -33,6 +34,8 @@ export class Core {
   readonly broker: Broker;
   readonly admission: Admission;
   readonly handlers: ConnectionHandlers;
+  /** Makes the sessions of v1 streams. */
+  readonly v1: OpenSession = streamSession;
   readonly #parts: CoreParts;
   readonly #outboundBuffers: OutboundBuffers;
   readonly #bodies: RequestBodies;
@@ -75,8 +78,17 @@ export class Core {
     return this.#parts.uptimeMs();
   }
 
+  // Most servers never need the next two: they are loaded when somebody does.
+
+  /** Makes the sessions of first-version connections. */
+  async v0(): Promise<OpenSession> {
+    const { firstVersionSession } = await import("../session/v0.ts");
+    return firstVersionSession;
+  }
+
   /** Answers one unary call. */
-  unary(principal: Principal, request: Request, path: string): Promise<Response> {
+  async unary(principal: Principal, request: Request, path: string): Promise<Response> {
+    const { handleTwirp } = await import("./admin-service.ts");
     return handleTwirp(this, principal, request, path);
   }
 

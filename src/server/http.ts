@@ -1,6 +1,7 @@
 /** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
 import type { Server } from "bun";
 import { TinyMQError } from "../errors.ts";
+import type { OpenSession } from "../session/frame-socket.ts";
 import type { Principal } from "../session/principal.ts";
 import { SUBPROTOCOL } from "../wire/limits.ts";
 import type { Place } from "./admission.ts";
@@ -74,14 +75,17 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
   if (request.headers.get("sec-websocket-version") !== VERSION)
     return text(426, `send Sec-WebSocket-Version: ${VERSION}`, { "Sec-WebSocket-Version": VERSION });
   const offered = request.headers.get("sec-websocket-protocol");
-  const firstVersion = offered === null;
-  if (!firstVersion && !offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
+  if (offered === null) {
+    return withCore(host, async (core) => admit(core, request, server, path, await core.v0(), {}));
+  }
+  if (!offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
     return text(
       400,
       `none of the offered subprotocols (${offered}) is known: use ${SUBPROTOCOL}, or none for the first version`,
     );
   }
-  return withCore(host, (core) => admit(core, request, server, path, firstVersion));
+  const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+  return withCore(host, (core) => admit(core, request, server, path, core.v1, headers));
 }
 
 /** Lets a connection in, when it is its turn. */
@@ -90,12 +94,12 @@ function admit(
   request: Request,
   server: Server<ConnectionData>,
   path: string,
-  firstVersion: boolean,
+  open: OpenSession,
+  headers: Record<string, string>,
 ): Answer {
   if (!admission.hasRoom) return text(503, "the server has as many connections as it may");
   const complete = (place: Place) => {
-    const data: ConnectionData = { path: decodePath(path), firstVersion, place, connection: null };
-    const headers: Record<string, string> = firstVersion ? {} : { "Sec-WebSocket-Protocol": SUBPROTOCOL };
+    const data: ConnectionData = { path: decodePath(path), open, place, connection: null };
     if (server.upgrade(request, { data, headers })) return undefined;
     admission.leave(place);
     return text(400, "the request is no valid WebSocket handshake");

@@ -234,7 +234,7 @@ export class TinyMQServer {
         drain: (socket) => handlers().drain(socket),
         ping: (socket) => handlers().ping(socket),
         pong: (socket) => handlers().pong(socket),
-        close: (socket, code, reason) => handlers().close(socket, code, reason),
+        close: (socket, code) => handlers().close(socket, code),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,
         backpressureLimit: Math.max(MiB, this.#maxFrameBytes),
         // Bun resets its own timeout by what we send, so the protocol has its own heartbeat.

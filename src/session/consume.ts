@@ -15,14 +15,14 @@ import {
 import { truncateUtf8 } from "../wire/close.ts";
 import { requireCount } from "../wire/frames.ts";
 import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
-import { decodeFrame, requireId, requireRight } from "./open.ts";
+import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
-/** What a pull without a wish of its own gets at most. */
+/** What a pull that names no limit of its own gets at most. */
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * KiB;
 
-/** Longer than anybody holds a whole topic back for one message. */
+/** The longest time that one message may hold its whole topic back. */
 const LONGEST_HOLD_MS = 86_400_000;
 /** What is settled within this time is told together. */
 const TELL_SETTLED_MS = 5;
@@ -42,11 +42,8 @@ const OUTCOMES: Record<WireOutcome, Outcome> = {
 };
 
 export function openConsume(stream: StreamSession, firstFrame: Uint8Array): Rpc {
-  const { kind } = decodeFrame(ConsumeRequest, firstFrame);
-  if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
-  const { open } = kind;
-  requireRight(stream.context, open.token, "consume", open.topic);
+  const open = requireOpen(decodeFrame(ConsumeRequest, firstFrame).kind);
+  authorize(stream.context, open.token, "consume", open.topic);
   const id = requireId(open.consumerId, "consumer_id");
   const mode = MODES[open.mode];
   if (mode === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no mode ${open.mode}`);
@@ -61,7 +58,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
   /** Positions settled, as the client was told last. */
   #toldSettled = 0;
   #telling: Timer | null = null;
-  /** Largest delivery, in bytes of messages, that the client was told to expect. */
+  /** The largest delivery, in bytes of messages, that fits into the frames that the client was told of. */
   readonly #maxBytes: number;
 
   constructor(stream: StreamSession) {

@@ -1,5 +1,6 @@
 /** What a session needs of its WebSocket, declared here so that it knows no runtime. */
 import type { TinyMQError } from "../errors.ts";
+import type { SessionContext } from "./context.ts";
 
 export interface FrameSocket {
   /** Sends one binary frame; returns its bytes, −1 if it waits in a buffer, 0 if it was dropped. */
@@ -17,6 +18,9 @@ export interface FrameSocket {
   subscribe(topic: string): void;
 }
 
+/** Makes the session of a connection. Throws UNIMPLEMENTED where no method has this path. */
+export type OpenSession = (path: string, socket: FrameSocket, context: SessionContext) => Session;
+
 /** One connection as the server sees it. No method throws; after `closed` none is called. */
 export interface Session {
   /** A binary frame of a size that is allowed; the bytes may be kept until control returns. */
@@ -28,7 +32,7 @@ export interface Session {
   /** Ends the connection with an error that its client is told. */
   fail(error: TinyMQError): void;
   /** The connection is gone, for whatever reason. */
-  closed(code: number, reason: string): void;
+  closed(code: number): void;
   /** The server stops. */
   stop(code: number, reason: string): void;
   /** Any sign of life that is not a frame. */

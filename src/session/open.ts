@@ -2,7 +2,7 @@
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
-import type { Action } from "./principal.ts";
+import { type Action, requireRight } from "./principal.ts";
 
 const ID_BYTES = 16;
 
@@ -16,8 +16,17 @@ export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint
   }
 }
 
-/** Throws UNAUTHENTICATED unless the token is somebody's, PERMISSION_DENIED unless that one may do this. */
-export function requireRight(context: SessionContext, token: string, action: Action, topic: string): void {
+/** The open frame, which every stream begins with. Throws INVALID_ARGUMENT where the first frame is another. */
+export function requireOpen<Open>(kind: {
+  readonly oneofKind: string | undefined;
+  readonly open?: Open;
+}): Open {
+  if (kind.open !== undefined) return kind.open;
+  throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
+}
+
+/** Throws UNAUTHENTICATED where nobody has this token, PERMISSION_DENIED where its client may not do this. */
+export function authorize(context: SessionContext, token: string, action: Action, topic: string): void {
   const principal = context.authenticate(token);
   if (principal === null) {
     throw new TinyMQError(
@@ -25,8 +34,7 @@ export function requireRight(context: SessionContext, token: string, action: Act
       token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
     );
   }
-  if (principal.may(action, topic)) return;
-  throw new TinyMQError("PERMISSION_DENIED", `this token has no right to ${action} on topic "${topic}"`);
+  requireRight(principal, action, topic);
 }
 
 /** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */

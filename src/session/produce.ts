@@ -14,17 +14,14 @@ import {
 } from "../gen/tinymq/v1/queue.ts";
 import { readProduceBatch, requireCount } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import { decodeFrame, requireId, requireRight } from "./open.ts";
+import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
 
 export function openProduce(stream: StreamSession, firstFrame: Uint8Array): Rpc {
-  const { kind } = decodeFrame(ProduceRequest, firstFrame);
-  if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
-  const { open } = kind;
-  requireRight(stream.context, open.token, "produce", open.topic);
+  const open = requireOpen(decodeFrame(ProduceRequest, firstFrame).kind);
+  authorize(stream.context, open.token, "produce", open.topic);
   const id = requireId(open.producerId, "producer_id");
   // 0 is what proto3 leaves out: a client without a past.
   const firstSeq = Math.max(1, requireCount(open.firstSeq, "first_seq"));

@@ -5,15 +5,12 @@
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError } from "../errors.ts";
 import { SubscribeRequest, SubscribeResponse } from "../gen/tinymq/v1/queue.ts";
-import { decodeFrame, requireRight } from "./open.ts";
+import { authorize, decodeFrame, requireOpen } from "./open.ts";
 import type { Rpc, StreamSession } from "./stream-session.ts";
 
 export function openSubscribe(stream: StreamSession, firstFrame: Uint8Array): Rpc {
-  const { kind } = decodeFrame(SubscribeRequest, firstFrame);
-  if (kind.oneofKind !== "open")
-    throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
-  const { open } = kind;
-  requireRight(stream.context, open.token, "subscribe", open.topic);
+  const open = requireOpen(decodeFrame(SubscribeRequest, firstFrame).kind);
+  authorize(stream.context, open.token, "subscribe", open.topic);
   return new SubscribeRpc(stream, stream.context.broker.openTopic(open.topic));
 }
 

@@ -19,8 +19,8 @@ import { concatBytes } from "../wire/bytes.ts";
 import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
 import type { SessionContext } from "./context.ts";
-import type { FrameSocket, Session } from "./frame-socket.ts";
-import { decodeFrame, requireRight } from "./open.ts";
+import type { FrameSocket, OpenSession, Session } from "./frame-socket.ts";
+import { authorize, decodeFrame } from "./open.ts";
 import { SessionWriter } from "./session-writer.ts";
 
 const ROLE_PRODUCER = 1;
@@ -38,7 +38,11 @@ const MAX_READ_BYTES = MiB;
 const PING_MS = 15_000;
 const DEAD_AFTER_MS = 40_000;
 
-export class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
+/** The session of a connection without a subprotocol. */
+export const firstVersionSession: OpenSession = (path, socket, context) =>
+  new FirstVersionSession(socket, context, path.slice(1));
+
+class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   readonly #socket: FrameSocket;
   readonly #context: SessionContext;
   readonly #path: string;
@@ -161,13 +165,13 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
     const { broker } = this.#context;
     const none = new Uint8Array(0);
     if (init.role === ROLE_PRODUCER) {
-      requireRight(this.#context, init.authToken ?? "", "produce", name);
+      authorize(this.#context, init.authToken ?? "", "produce", name);
       const { topic, producer } = broker.openProducer(name, none, 1, false, this);
       this.#topic = topic;
       this.#producer = producer;
       this.#opened("producing");
     } else if (init.role === ROLE_CONSUMER) {
-      requireRight(this.#context, init.authToken ?? "", "consume", name);
+      authorize(this.#context, init.authToken ?? "", "consume", name);
       try {
         this.#consumer = broker.openConsumer(name, none, "exclusive", this);
       } catch (thrown) {
