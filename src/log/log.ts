@@ -250,6 +250,8 @@ export class Log {
     const chunk = new ChunkBuilder();
     while (cursor.ordinal < slab.count && chunk.count < maxMessages) {
       if (cursor.ordinal >= slab.ordinalAfter(cursor.segment)) cursor.segment += 1;
+      // Before a look at what is released: that may be all that is behind the end, to the end of the slab.
+      if (slab.offsetAt(cursor.segment, cursor.ordinal) >= endOffset) break;
       const holes = slab.hasHolesFrom(cursor.ordinal);
       if (holes) skipReleased(slab, cursor);
       if (cursor.ordinal >= slab.ordinalAfter(cursor.segment)) continue;
