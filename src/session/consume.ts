@@ -24,6 +24,8 @@ const DEFAULT_BYTES = 256 * KiB;
 
 /** The longest time that one message may hold its whole topic back. */
 const LONGEST_HOLD_MS = 86_400_000;
+/** Settles of one pull whose dead letters move in the same turn, one by one; those of the others move later. */
+const SETTLED_NOW = 1_024;
 /** What is settled within this time is told together. */
 const TELL_SETTLED_MS = 5;
 
@@ -158,7 +160,9 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     requireCount(pull.waitMs, "wait_ms");
     if (pull.handed !== undefined) consumer.handed(requireCount(pull.handed.count, "handed.count"));
     if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
-    for (const settle of pull.settles) this.#settle(consumer, settle);
+    for (const [index, settle] of pull.settles.entries()) {
+      this.#settle(consumer, settle, index < SETTLED_NOW);
+    }
     consumer.pull(
       pull.pullId,
       // Bounded, for a topic of many small runs costs time for each.
@@ -168,7 +172,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     );
   }
 
-  #settle(consumer: TopicConsumer, settle: Settle): void {
+  #settle(consumer: TopicConsumer, settle: Settle, isNow = true): void {
     requireCount(settle.position, "settle.position");
     requireCount(
       settle.position + requireCount(settle.count, "settle.count"),
@@ -184,6 +188,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
       outcome,
       truncateUtf8(settle.reason, MAX_REASON_BYTES),
       delayMs,
+      isNow,
     );
   }
 

@@ -1,13 +1,25 @@
 /** What every open frame is checked for. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
+import { hasMoreFields } from "../wire/field-count.ts";
+import { MAX_FRAME_FIELDS } from "../wire/limits.ts";
 import type { SessionContext } from "./context.ts";
 import { type Action, requireRight } from "./principal.ts";
 
 const ID_BYTES = 16;
 
-/** The message of a frame. Throws INVALID_ARGUMENT where it is none. */
+/**
+ * The message of a frame. Throws INVALID_ARGUMENT where it is none, and RESOURCE_EXHAUSTED where it would take long
+ * to decode.
+ */
 export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint8Array): T {
+  // A field has at least two bytes.
+  if (frame.length > 2 * MAX_FRAME_FIELDS && hasMoreFields(frame, MAX_FRAME_FIELDS)) {
+    throw new TinyMQError(
+      "RESOURCE_EXHAUSTED",
+      `a frame with more than ${MAX_FRAME_FIELDS} fields: settle some in a frame of their own`,
+    );
+  }
   try {
     return type.fromBinary(frame, { readUnknownField: false });
   } catch (cause) {

@@ -12,6 +12,8 @@ export const FRAME_SLACK_BYTES = KiB;
 export const MAX_BATCH_MESSAGES = 8_192;
 export const MAX_BATCHES_IN_FLIGHT = 256;
 export const MAX_PULLS_IN_FLIGHT = 64;
+/** Fields of a frame, the settles of a pull among them: some 65,000 of those. */
+export const MAX_FRAME_FIELDS = 65_536;
 /** Of a close frame's reason (source: RFC 6455, section 5.5: 125 bytes less the code). */
 export const MAX_CLOSE_REASON_BYTES = 123;
 /** Of a settle's reason that is kept. */

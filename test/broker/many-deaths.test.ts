@@ -196,3 +196,24 @@ test("10,000 consumers that die with a poison message each bury it, each once", 
   expect(work).toBeLessThan(10_000 * 50);
   world.checkMemory();
 });
+
+test("65,000 rejected one by one in one pull, the last first: some at once, the rest some at a time", () => {
+  const world = new World();
+  sendMany(new TestProducer(world, "t"), 65_000);
+  const consumer = takeAll(world, 65_000);
+  const bystander = new Bystander(world);
+  const { counters } = world.broker.shared;
+  const reject = (position: number) => ({ position, count: 1, outcome: Outcome.REJECT });
+  const settles = Array.from({ length: 65_000 }, (_, index) => reject(64_999 - index));
+  const work = countWork(() => consumer.pull({ settles }));
+  expect(counters.deadLettered).toBeLessThanOrEqual(2_048);
+  expect(work).toBeLessThan(65_000 * 8);
+  let before = counters.deadLettered;
+  runTurns(world, () => {
+    expect(counters.deadLettered - before).toBeLessThanOrEqual(1_024);
+    before = counters.deadLettered;
+    bystander.isServed();
+  });
+  expect(counters.deadLettered).toBe(65_000);
+  world.checkMemory();
+});

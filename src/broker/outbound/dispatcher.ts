@@ -130,9 +130,9 @@ export class Dispatcher {
   }
 
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
-  leaseChanged(consumer: TopicConsumer): void {
+  leaseChanged(consumer: TopicConsumer, isNow: boolean): void {
     this.#charge(consumer);
-    this.#topic.returns.bury();
+    if (isNow) this.#topic.returns.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);

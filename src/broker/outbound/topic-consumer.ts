@@ -55,8 +55,8 @@ export interface ConsumerDispatcher {
   cancelPulls(consumer: TopicConsumer): void;
   resumed(consumer: TopicConsumer): void;
   close(consumer: TopicConsumer, clean: boolean): void;
-  /** Something was settled or given back. */
-  leaseChanged(consumer: TopicConsumer): void;
+  /** Something was settled or given back; what died of it moves now, or else in turns of its own. */
+  leaseChanged(consumer: TopicConsumer, isNow: boolean): void;
   pump(): void;
 }
 
@@ -123,7 +123,7 @@ export class TopicConsumer {
       this.topic.done(firstOffset, messages);
     });
     this.#handed = Math.max(this.#handed, count);
-    this.#leaseChanged();
+    this.#dispatcher.leaseChanged(this, true);
   }
 
   /** Every position below `count` was handed to the program. Throws INVALID_ARGUMENT above what was delivered. */
@@ -133,10 +133,17 @@ export class TopicConsumer {
   }
 
   /**
-   * Settles what is unsettled of [position, position + count). Throws RESOURCE_EXHAUSTED where what is left is in
-   * too many pieces.
+   * Settles what is unsettled of [position, position + count). One of very many in one turn is not `isNow`: what
+   * dies of those moves in later turns. Throws RESOURCE_EXHAUSTED where what is left is in too many pieces.
    */
-  settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
+  settle(
+    position: number,
+    count: number,
+    outcome: Outcome,
+    reason: string,
+    delayMs: number,
+    isNow = true,
+  ): void {
     this.#checkDelivered(position + count);
     const runs = this.lease.take(position, position + count);
     this.#handed = Math.max(this.#handed, position + count);
@@ -152,7 +159,7 @@ export class TopicConsumer {
           reason,
         });
     }
-    this.#leaseChanged();
+    this.#dispatcher.leaseChanged(this, isNow);
     if (this.lease.runs > MOST_PIECES) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
@@ -180,7 +187,7 @@ export class TopicConsumer {
     }
     // Not before: the stream may end of it, and what was given back counts as given back.
     this.#dispatcher.cancelPulls(this);
-    this.#leaseChanged();
+    this.#dispatcher.leaseChanged(this, true);
   }
 
   /**
@@ -194,10 +201,6 @@ export class TopicConsumer {
       if (counted > 0) this.topic.returns.giveBack(firstOffset, counted, deliveries + 1);
       if (counted < count) this.topic.returns.giveBack(firstOffset + counted, count - counted, deliveries);
     }
-  }
-
-  #leaseChanged(): void {
-    this.#dispatcher.leaseChanged(this);
   }
 
   #checkDelivered(end: number): void {
