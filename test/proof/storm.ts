@@ -106,7 +106,9 @@ async function main(): Promise<void> {
   let held = true;
   try {
     for (const some of values.each ? attacks.map((name) => [name]) : [attacks]) {
-      console.log(`--- ${plan.server}, seed ${plan.seed}, ${some.length === 1 ? some[0] : `${some.length} attacks`}`);
+      console.log(
+        `--- ${plan.server}, seed ${plan.seed}, ${some.length === 1 ? some[0] : `${some.length} attacks`}`,
+      );
       held = (await run({ ...plan, attacks: some })) && held;
     }
   } finally {

@@ -1,7 +1,14 @@
 /** Attacks by consumers: leases in many pieces that are settled, returned, rewound or given up all at once. */
 import { Outcome } from "../../../src/gen/tinymq/v1/queue.ts";
 import { type Arena, type Attack, pause, rounds, together } from "./arena.ts";
-import { drain, EXCLUSIVE, everySecond, HostileConsumer, HostileProducer, SHARED } from "./hostile-clients.ts";
+import {
+  drain,
+  EXCLUSIVE,
+  everySecond,
+  HostileConsumer,
+  HostileProducer,
+  SHARED,
+} from "./hostile-clients.ts";
 
 /** Settles that fit into one frame. */
 const PER_FRAME = 100_000;
@@ -66,9 +73,7 @@ const rewindFragments: Attack = async (arena) => {
   const round = rounds(async () => {
     const consumers = await Promise.all(Array.from({ length: 13 }, () => HostileConsumer.open(arena, topic)));
     for (const consumer of consumers) await consumer.lease(each);
-    await Promise.all(
-      consumers.map((one) => one.settleAll(everySecond(0, one.delivered, Outcome.RETRY))),
-    );
+    await Promise.all(consumers.map((one) => one.settleAll(everySecond(0, one.delivered, Outcome.RETRY))));
     for (const one of consumers) arena.count("fragments", one.delivered / 2);
     const cut = arena.random.chance(0.5);
     if (!cut) {

@@ -67,7 +67,15 @@ export async function storm({ server: name, seconds, seed, scale, attacks }: Sto
     const all = await Promise.all(hostile.map((each) => each.stop()));
     const { memoryUsed, memoryLimit } = await server.status();
     const errors = server.log.split("\n").filter((line) => / error /i.test(line));
-    return { pair: pairReport, deeds: Object.assign({}, ...all), idle, peak, memoryUsed, memoryLimit, errors };
+    return {
+      pair: pairReport,
+      deeds: Object.assign({}, ...all),
+      idle,
+      peak,
+      memoryUsed,
+      memoryLimit,
+      errors,
+    };
   } finally {
     clearInterval(sampling);
     for (const each of hostile) await each[Symbol.asyncDispose]();
