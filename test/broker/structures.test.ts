@@ -2,11 +2,13 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Due, DueHeap } from "../../src/broker/due-heap.ts";
+import { IdTable } from "../../src/broker/inbound/id-table.ts";
 import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
 import { SortedList } from "../../src/broker/sorted-list.ts";
 import { type Timer, Timers } from "../../src/broker/timers.ts";
 import { type Buffering, OutboundBuffers } from "../../src/session/outbound-buffers.ts";
+import { MAX_ID } from "../../src/wire/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { Random } from "../support/random.ts";
 import { runs } from "../support/runs.ts";
@@ -299,4 +301,57 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
     }),
     runs(1_000),
   );
+});
+
+test("a table of ids is a map, also for ids that fill it and for the largest; it grows in small parts", () => {
+  const random = new Random(11);
+  const table = new IdTable();
+  const model = new Map<number, number>();
+  for (let step = 0; step < 200_000; step++) {
+    const id = random.chance(0.5) ? random.below(30_000) : MAX_ID - random.below(30_000);
+    if (random.chance(step % 100_000 < 60_000 ? 0.8 : 0.1)) {
+      table.set(id, step);
+      model.set(id, step);
+    } else expect(table.delete(id)).toBe(model.delete(id));
+    const other = random.below(30_000);
+    if (table.get(other) !== model.get(other) || table.size !== model.size) throw new Error(`step ${step}`);
+  }
+  const inOrder = (items: Iterable<[number, number]>) => [...items].sort(([one], [other]) => one - other);
+  expect(inOrder(table)).toEqual(inOrder(model));
+  table.clear();
+  expect([table.size, [...table], table.get(1)]).toEqual([0, [], undefined]);
+});
+
+test("of a million ids in a row, what is made larger or smaller for 8,192 of them is small", () => {
+  const table = new IdTable();
+  const made = (act: () => void) => {
+    let slots = 0;
+    const Original = globalThis.Float64Array;
+    globalThis.Float64Array = class extends Original {
+      constructor(size: number) {
+        super(size);
+        slots += size / 2;
+      }
+    } as unknown as typeof Float64Array;
+    try {
+      act();
+    } finally {
+      globalThis.Float64Array = Original;
+    }
+    return slots;
+  };
+  let most = 0;
+  for (let id = 0; id < 1_000_000; id += 8_192) {
+    const grown = made(() => {
+      for (let each = 0; each < 8_192; each++) table.set(id + each, 1);
+    });
+    most = Math.max(most, grown);
+  }
+  for (let id = 0; table.size > 0; id += 8_192) {
+    const shrunk = made(() => {
+      for (let each = 0; each < 8_192; each++) table.delete(id + each);
+    });
+    most = Math.max(most, shrunk);
+  }
+  expect(most).toBeLessThan(200_000);
 });

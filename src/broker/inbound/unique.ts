@@ -9,6 +9,7 @@ import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { Shared } from "../shared.ts";
 import { IdHeap } from "./id-heap.ts";
+import { IdTable } from "./id-table.ts";
 
 /** What one remembered id costs in the map, in bytes, measured roughly. */
 const ID_BYTES = 48;
@@ -27,7 +28,7 @@ export class UniqueIds {
   /** Of all topics together. */
   readonly #maxIds: number;
   /** To the time when it is forgotten, by the broker's clock. */
-  readonly #ids = new Map<number, number>();
+  readonly #ids = new IdTable();
   readonly #heap = new IdHeap();
 
   constructor({ remembered, limits }: Shared) {
@@ -67,7 +68,7 @@ export class UniqueIds {
 
   /** Remembers an id until the clock shows `until`. */
   remember(id: number, until: number): void {
-    if (!this.#ids.has(id)) this.#remembered.uniqueIds += 1;
+    if (this.#ids.get(id) === undefined) this.#remembered.uniqueIds += 1;
     this.#ids.set(id, until);
     this.#heap.push(id, until);
   }
