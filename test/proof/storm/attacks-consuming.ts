@@ -11,7 +11,7 @@ import {
 } from "./hostile-clients.ts";
 
 /** Settles that fit into one frame. */
-const PER_FRAME = 100_000;
+const PER_FRAME = 60_000;
 /** Messages of which a consumer may settle every second one, and not be closed. */
 const PIECED = 60_000;
 
@@ -35,10 +35,10 @@ const rejectAll = rounds(async (arena) => {
   await pause(arena, 500);
   consumer.stream.cut();
   const dead = await HostileConsumer.open(arena, "reject-all.dead", EXCLUSIVE);
-  for (let held = await dead.lease(65_536); held > 0 && arena.isOn; held = await dead.lease(65_536)) {
-    arena.count("dead letters", held);
+  do {
+    arena.count("dead letters", await dead.lease(65_536));
     dead.ack(dead.delivered);
-  }
+  } while (arena.isOn && dead.delivered < leased);
   dead.stream.close();
 });
 
@@ -136,7 +136,7 @@ const retryLater: Attack = async (arena) => {
 
 /** As many settles as fit into one frame, of every kind. */
 const packedSettles = rounds(async (arena) => {
-  const many = arena.size(90_000);
+  const many = arena.size(PER_FRAME);
   for (const outcome of [Outcome.DONE, Outcome.RETRY, Outcome.REJECT]) {
     await stock(arena, "packed", many);
     const consumer = await HostileConsumer.open(arena, "packed", EXCLUSIVE);

@@ -20,6 +20,12 @@ async function opened(arena: Arena, method: string, openFrame: Uint8Array): Prom
   return intruder;
 }
 
+/**
+ * Between two bursts of a flood, in ms. As fast as it goes, a flood of the smallest frames takes the whole processor,
+ * as any other work does: how it is shared out is not promised, and not what these attacks are for.
+ */
+const BETWEEN_BURSTS = 100;
+
 /** Pings are answered by pongs, which nobody reads. */
 const pings = rounds(async (arena) => {
   const flood = Buffer.concat(Array.from({ length: 1_000 }, () => frame(OPCODE.ping, new Uint8Array(125))));
@@ -30,6 +36,21 @@ const pings = rounds(async (arena) => {
       // What the server does not take any more is left.
       await Promise.race([intruder.write(flood), Bun.sleep(100)]);
       arena.count("pings", 1_000);
+      await pause(arena, BETWEEN_BURSTS);
+    }
+    intruder.cut();
+  });
+});
+
+/** The smallest frames, which mean nothing. */
+const heartbeats = rounds(async (arena) => {
+  const flood = Buffer.concat(Array.from({ length: 1_000 }, () => frame(OPCODE.binary, HEARTBEAT)));
+  await together(10, async () => {
+    const intruder = await opened(arena, "Produce", OPEN);
+    for (let sent = 0; sent < 100 && arena.isOn && !intruder.ended; sent++) {
+      await intruder.write(flood);
+      arena.count("heartbeats", 1_000);
+      await pause(arena, BETWEEN_BURSTS);
     }
     intruder.cut();
   });
@@ -129,6 +150,7 @@ const unfinishedFrames = rounds(async (arena) => {
 
 export const ON_SOCKETS = {
   pings,
+  heartbeats,
   deafSubscribers,
   beforeOpening,
   unfinishedBodies,

@@ -27,6 +27,7 @@ export const PROOFS: Readonly<Record<AttackName, readonly string[]>> = {
   comeAndGo: ["producers", "topics"],
   deathChain: ["retries"],
   pings: ["pings"],
+  heartbeats: ["heartbeats"],
   deafSubscribers: ["subscribers", "published"],
   beforeOpening: ["large first frames", "unfinished first frames", "silent WebSockets"],
   unfinishedBodies: ["unfinished bodies", "silent connections"],

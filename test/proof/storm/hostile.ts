@@ -5,7 +5,7 @@
 import { setPriority } from "node:os";
 import { Random } from "../../support/random.ts";
 import type { Arena } from "./arena.ts";
-import { ATTACKS, type AttackName } from "./attacks.ts";
+import { ATTACKS, type AttackName, PROOFS } from "./attacks.ts";
 
 export interface Orders {
   readonly port: number;
@@ -19,12 +19,19 @@ export interface Orders {
 /** By attack: how often it did what. */
 export type Deeds = Record<string, Record<string, number>>;
 
+/** How long an attack that has not taken place yet may go on when it is told to stop, in ms. */
+const OVERTIME_MS = 30_000;
+
 let isOn = true;
+let stoppedAt = 0;
+const isInTime = () => performance.now() - stoppedAt < OVERTIME_MS;
 const deeds: Deeds = {};
 
 process.on("message", (message: Orders | "stop") => {
-  if (message === "stop") isOn = false;
-  else void storm(message);
+  if (message === "stop") {
+    isOn = false;
+    stoppedAt = performance.now();
+  } else void storm(message);
 });
 process.on("disconnect", () => process.exit(1));
 
@@ -44,7 +51,7 @@ async function carryOut(name: AttackName, orders: Orders, seed: number): Promise
     keeps,
     random: new Random(seed),
     get isOn() {
-      return isOn;
+      return isOn || (isInTime() && PROOFS[name].some((what) => !done[what]));
     },
     size: (full) => Math.max(20, Math.round(full * scale)),
     count: (what, times = 1) => {

@@ -3,6 +3,7 @@ import { StreamEnded } from "./arena.ts";
 
 /** Longest wait for a frame, in ms: longer than any storm holds the server up. */
 const PATIENCE_MS = 60_000;
+const TRIES = 20;
 
 export class Stream {
   readonly #socket: WebSocket;
@@ -26,6 +27,18 @@ export class Stream {
 
   /** Connects, sends the open frame, and reads the answer. Throws `StreamEnded`. */
   static async open(port: number, method: string, openFrame: Uint8Array): Promise<Stream> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await Stream.#open(port, method, openFrame);
+      } catch (error) {
+        // Cut, for others wait for its place: the server says that it comes again.
+        if (tries === TRIES || !(error instanceof StreamEnded) || error.code !== 1006) throw error;
+        await Bun.sleep(20 * tries);
+      }
+    }
+  }
+
+  static async #open(port: number, method: string, openFrame: Uint8Array): Promise<Stream> {
     const init = { protocols: ["tinymq.v1"] };
     const socket = new WebSocket(`ws://127.0.0.1:${port}/tinymq.v1.TinyMQ/${method}`, init as never);
     const stream = new Stream(socket);

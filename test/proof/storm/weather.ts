@@ -63,8 +63,8 @@ export async function storm({ server: name, seconds, seed, scale, attacks }: Sto
   });
   try {
     await Bun.sleep(seconds * 1000);
-    const pairReport = await pair.stop();
     const all = await Promise.all(hostile.map((each) => each.stop()));
+    const pairReport = await pair.stop();
     const { memoryUsed, memoryLimit } = await server.status();
     const errors = server.log.split("\n").filter((line) => / error /i.test(line));
     return {
