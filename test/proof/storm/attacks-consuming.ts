@@ -10,10 +10,8 @@ import {
   SHARED,
 } from "./hostile-clients.ts";
 
-/** Settles that fit into one frame. */
-const PER_FRAME = 60_000;
-/** Messages of which a consumer may settle every second one, and not be closed. */
-const PIECED = 60_000;
+/** Messages of which a consumer may settle every second one, or all in one frame, and not be closed: seven pulls. */
+const PIECED = 7 * 8_192;
 
 /** Fills a topic up to so many ready messages; what is there already is consumed again and again. */
 async function stock(arena: Arena, topic: string, many: number): Promise<number> {
@@ -122,9 +120,9 @@ const retryLater: Attack = async (arena) => {
       const first = consumer.delivered;
       await consumer.lease(Math.min(left, PIECED));
       const settles = everySecond(first, consumer.delivered, Outcome.RETRY, 1_500);
-      await consumer.settleAll(settles.slice(0, PER_FRAME));
+      await consumer.settleAll(settles);
       const rest = everySecond(first + 1, consumer.delivered, Outcome.RETRY, 1_500);
-      await consumer.settleAll(rest.slice(0, PER_FRAME));
+      await consumer.settleAll(rest);
       arena.count("retries", settles.length + rest.length);
     }
     await pause(arena, 1_600);
@@ -136,7 +134,7 @@ const retryLater: Attack = async (arena) => {
 
 /** As many settles as fit into one frame, of every kind. */
 const packedSettles = rounds(async (arena) => {
-  const many = arena.size(PER_FRAME);
+  const many = arena.size(PIECED);
   for (const outcome of [Outcome.DONE, Outcome.RETRY, Outcome.REJECT]) {
     await stock(arena, "packed", many);
     const consumer = await HostileConsumer.open(arena, "packed", EXCLUSIVE);
