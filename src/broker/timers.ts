@@ -2,6 +2,9 @@
 import type { Clock } from "../wire/clock.ts";
 import { type Due, DueHeap } from "./due-heap.ts";
 
+/** What is due runs for so long in one turn, in ms: thousands of topics may have much that is due together. */
+const TURN_MS = 10;
+
 export interface Timer extends Due {
   readonly run: () => void;
 }
@@ -38,14 +41,14 @@ export class Timers {
     if (timer !== null) this.#heap.remove(timer);
   }
 
-  /** Runs all that is due, in order, and arms the runtime's timer for the next. */
+  /** Runs what is due, in order, some at a time, and arms the runtime's timer for the next. */
   runDue(): void {
     const now = this.clock.now();
     // What is set to be due at once runs the next time, so that this loop ends.
     const before = this.#heap.added;
     try {
       for (let next = this.#heap.first(); next !== undefined && next.due <= now; next = this.#heap.first()) {
-        if (next.order >= before) break;
+        if (next.order >= before || this.clock.now() - now > TURN_MS) break;
         this.#heap.remove(next);
         next.run();
       }

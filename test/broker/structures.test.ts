@@ -266,6 +266,39 @@ class Reader implements Buffering {
   }
 }
 
+test("timers that take long together run some at a time, in order, and none is left", () => {
+  let time = 0;
+  let turn: (() => void) | null = null;
+  const clock = {
+    now: () => time,
+    wall: () => time,
+    after: (_ms: number, run: () => void) => {
+      turn = run;
+      return () => {
+        turn = null;
+      };
+    },
+  };
+  const timers = new Timers(clock);
+  const ran: number[] = [];
+  for (let which = 0; which < 1_000; which++) {
+    timers.at(5, () => {
+      ran.push(which);
+      time += 1;
+    });
+  }
+  time = 5;
+  for (let turns = 0; turn !== null; turns++) {
+    const run: () => void = turn;
+    const before = ran.length;
+    turn = null;
+    run();
+    expect(ran.length - before).toBeLessThanOrEqual(11);
+    expect(turns).toBeLessThan(100);
+  }
+  expect(ran).toEqual(Array.from({ length: 1_000 }, (_, which) => which));
+});
+
 test("what waits to be sent is charged, and the fullest are closed when it is too much", () => {
   const step = fc.record({ who: fc.nat(5), bytes: fc.nat(60), gone: fc.nat(9) });
   fc.assert(
