@@ -1,4 +1,4 @@
-/** What every open frame is checked for. */
+/** Decodes frames, and makes the checks that all open frames have in common. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
@@ -6,17 +6,17 @@ import { type Action, requireRight } from "./principal.ts";
 
 const ID_BYTES = 16;
 
-/** The message of a frame. Throws INVALID_ARGUMENT where it is none. */
+/** Decodes a frame. Throws INVALID_ARGUMENT if it is malformed. */
 export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint8Array): T {
   try {
     return type.fromBinary(frame, { readUnknownField: false });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TinyMQError("INVALID_ARGUMENT", `the frame is no ${type.typeName}: ${why}`, { cause });
+    throw new TinyMQError("INVALID_ARGUMENT", `the frame is not a valid ${type.typeName}: ${why}`, { cause });
   }
 }
 
-/** The open frame, which every stream begins with. Throws INVALID_ARGUMENT where the first frame is another. */
+/** The open frame that a stream must begin with. Throws INVALID_ARGUMENT for any other frame. */
 export function requireOpen<Open>(kind: {
   readonly oneofKind: string | undefined;
   readonly open?: Open;
@@ -25,19 +25,19 @@ export function requireOpen<Open>(kind: {
   throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
 }
 
-/** Throws UNAUTHENTICATED where nobody has this token, PERMISSION_DENIED where its client may not do this. */
+/** Throws UNAUTHENTICATED if the token is missing or wrong, PERMISSION_DENIED if it does not grant `action`. */
 export function authorize(context: SessionContext, token: string, action: Action, topic: string): void {
   const principal = context.authenticate(token);
   if (principal === null) {
     throw new TinyMQError(
       "UNAUTHENTICATED",
-      token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
+      token === "" ? "this server requires a token: set the option token" : "the token is wrong",
     );
   }
   requireRight(principal, action, topic);
 }
 
-/** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */
+/** A producer's or consumer's id; empty: none. Throws INVALID_ARGUMENT for any other length. */
 export function requireId(id: Uint8Array, what: string): Uint8Array {
   if (id.length === 0 || id.length === ID_BYTES) return id;
   throw new TinyMQError(
