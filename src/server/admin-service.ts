@@ -25,17 +25,17 @@ export interface AdminHost {
   readonly broker: Broker;
   readonly connections: number;
   readonly uptimeMs: number;
-  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and where it does not come. */
+  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and other codes if it does not arrive. */
   body(request: Request): Promise<Uint8Array>;
 }
 
 interface Method {
-  /** The right that a client needs, on the request's topic where it names one. */
+  /** The right that a client needs, on the request's topic if it names one. */
   readonly action: Action;
   readonly handle: (host: AdminHost, request: never) => object | Promise<object>;
 }
 
-/** One for each method of the service: the type makes a missing one an error. */
+/** One for each method of the service; a missing one is a type error. */
 const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   getStatus: { action: "observe", handle: getStatus },
   listTopics: { action: "observe", handle: listPage },
@@ -88,7 +88,7 @@ export async function handleTwirp(
   }
 }
 
-/** What the client is told. What nobody expected is told to the log. */
+/** The error for the client. Details of an unexpected one go to the log only. */
 function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
   const error = toTinyMQError(thrown);
   if (error.code !== "INTERNAL") return error;
@@ -109,7 +109,9 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
     return method.I.fromJson(text.trim() === "" ? {} : JSON.parse(text), { ignoreUnknownFields: false });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TinyMQError("INVALID_ARGUMENT", `the body is no ${method.I.typeName}: ${why}`, { cause });
+    throw new TinyMQError("INVALID_ARGUMENT", `the body is not a valid ${method.I.typeName}: ${why}`, {
+      cause,
+    });
   }
 }
 

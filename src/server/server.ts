@@ -1,5 +1,5 @@
 /**
- * The server: one port for WebSockets, unary calls and health, on one address or on both loopbacks.
+ * The server: one port for WebSockets, unary calls and health checks, on one address or on both loopback addresses.
  *
  * States: `new`, `starting`, `running`, `stopping`, `stopped`. A server runs once.
  */
@@ -20,7 +20,7 @@ import { type Logger, SILENT, stackOf } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./server-options.ts";
 
-/** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
+/** The socket's limit is larger than ours by this much, so that most oversized frames get our own error. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
 
 export class TinyMQServer {
@@ -28,7 +28,7 @@ export class TinyMQServer {
   readonly #parts: ServerParts;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  /** Of what the Host and Origin rules refuse. */
+  /** Logs requests that the Host and Origin rules refuse. */
   readonly #refusals: LogLimiter;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #core: Core | null = null;
@@ -39,7 +39,7 @@ export class TinyMQServer {
   #starting: Promise<void> | null = null;
   #stopped: Promise<void> | null = null;
 
-  /** Throws INVALID_ARGUMENT for an option that is none, or has no such value. */
+  /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. */
   constructor(options: ServerOptions & ServerParts = {}) {
     const { logger, clock, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
@@ -64,21 +64,21 @@ export class TinyMQServer {
   }
 
   /**
-   * Listens, on the options' host and port where none are given; port 0 takes a free one. Throws
-   * ALREADY_EXISTS if the port is taken, FAILED_PRECONDITION for a bind beyond loopback without a token,
+   * Starts listening, by default on the options' host and port; port 0 picks a free one. Throws
+   * ALREADY_EXISTS if the port is in use, FAILED_PRECONDITION for listening beyond loopback without a token,
    * DATA_LOSS if the snapshot is damaged.
    */
   async start(host = this.options.host, port = this.options.port): Promise<void> {
     if (this.#state !== "new")
-      throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
+      throw new TinyMQError("FAILED_PRECONDITION", "a server can be started only once: create a new one");
     this.#state = "starting";
     this.#starting = this.#start(host, port);
     await this.#starting;
   }
 
   /**
-   * Ends all streams with 1012, writes the snapshot if there is to be one, gives the port back, and frees
-   * everything. May be called twice, and at any time: a start that is under way is given up.
+   * Ends all streams with 1012, frees the port, writes the snapshot if one is configured, and releases everything.
+   * Can be called twice, and at any time: a start in progress is cancelled.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -97,7 +97,7 @@ export class TinyMQServer {
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);
       this.#startedAt = this.#clock.now();
-      // No wait that need not be: who starts this server looks whether it listens before it waits.
+      // With nothing to restore, the server listens by the time `start` returns its promise.
       if (snapshot === "") this.#run(host, port);
       else await this.#restoreAndRun(host, port, snapshot);
     } catch (error) {
@@ -109,7 +109,7 @@ export class TinyMQServer {
     }
   }
 
-  /** Listens; from then on the server runs. `bound` is called in the same turn: no stream can have opened. */
+  /** Listens, and is running from then on. `bound` is called in the same turn, before any stream can open. */
   #run(host: string, port: number, bound: () => void = () => {}): void {
     this.#listeners = this.#listen(host, port);
     bound();
@@ -142,7 +142,7 @@ export class TinyMQServer {
     const before = this.#state;
     this.#state = "stopping";
     try {
-      // What a start throws is told to who called it.
+      // The caller of `start` gets its error.
       if (before === "starting") await Promise.allSettled([this.#starting]);
       if (before === "running") await this.#end();
     } finally {
@@ -169,8 +169,8 @@ export class TinyMQServer {
   }
 
   /**
-   * Loads the core in a later turn: the start need not wait for it, and once it is here the files of the
-   * package may be replaced by an upgrade.
+   * Loads the core in a later turn, so that the start does not wait for it. Not only on demand: an upgrade may
+   * replace the package's files under a running server.
    */
   #loadSoon(): void {
     setTimeout(() => {
@@ -228,7 +228,7 @@ export class TinyMQServer {
         ),
       failed: (error) => this.#logger.error(`a request failed: ${stackOf(error)}`),
       websocket: {
-        // No WebSocket is there before the core was loaded for its handshake.
+        // The core is loaded before any handshake is completed.
         open: (socket) => handlers().open(socket),
         message: (socket, message) => handlers().message(socket, message),
         drain: (socket) => handlers().drain(socket),
@@ -237,7 +237,7 @@ export class TinyMQServer {
         close: (socket, code) => handlers().close(socket, code),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,
         backpressureLimit: Math.max(MiB, this.#maxFrameBytes),
-        // Bun resets its own timeout by what we send, so the protocol has its own heartbeat.
+        // What we send resets Bun's idle timeout too, so the protocol has its own heartbeats.
         idleTimeout: 0,
         sendPings: false,
         perMessageDeflate: false,
