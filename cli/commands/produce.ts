@@ -1,5 +1,5 @@
 /** `produce`: sends every line of standard input as a message. */
-import { TinyMQError } from "../../src/errors.ts";
+import { type Code, QueueFull, TinyMQError } from "../../src/errors.ts";
 import { bytes, type OutgoingMessage, Producer } from "../../src/index.ts";
 import { formatDuration } from "../../src/server/index.ts";
 import { command, LARGEST_MESSAGE, parseCount } from "../command.ts";
@@ -12,8 +12,14 @@ import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 /** Bytes that are sent but not yet stored, at most. */
 const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;
-/** Blocks of lines that are sent but not yet stored, at most. */
-const MAX_BLOCKS = 256;
+/** Messages that are sent but not yet stored, at most. */
+const MAX_UNSETTLED = 65_536;
+/** How often a message that waits for room is sent again, in ms. */
+const ROOM_MS = 100;
+/** Of a message that is not stored, for certain. After other errors it may be. */
+const REFUSALS: ReadonlySet<Code> = new Set(["INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED"]);
+
+type ToMessage = (line: Uint8Array, index: number) => OutgoingMessage<Uint8Array>;
 
 export const produce = command({
   meta: { name: "produce", description: "sends every line of standard input as a message" },
@@ -29,6 +35,11 @@ export const produce = command({
       default: false,
       description: 'lines are objects: {"id": 1, "body": "…", "headers": {…}}, all but body optional',
     },
+    wait: {
+      type: "boolean",
+      default: false,
+      description: "wait for room where the server is full; slower, as messages go one by one",
+    },
     ...TARGET_ARGUMENTS,
   },
   examples: [
@@ -43,15 +54,14 @@ export const produce = command({
     const producer = new Producer(target.host, target.port, args.topic, options);
     await producer.initConn();
     const started = performance.now();
-    const toMessage = args.json
-      ? parseMessage
-      : (body: Uint8Array): OutgoingMessage<Uint8Array> => ({ body });
-    const sending = new Sending(producer, firstId, toMessage);
+    const sending = new Sending(producer, args.wait, (line, index) => {
+      return { id: firstId + index, ...(args.json ? parseMessage(line) : { body: line }) };
+    });
     try {
       for await (const lines of readLines(Bun.stdin.stream(), LARGEST_MESSAGE)) await sending.add(lines);
       await sending.done();
     } catch (error) {
-      throw sending.explain(error);
+      throw await sending.explain(error);
     } finally {
       await producer.close();
     }
@@ -59,68 +69,98 @@ export const produce = command({
   },
 });
 
-/** Messages being sent, in blocks. Each block is added after the one before, which keeps them in order. */
+/** Messages being sent, in the order of their lines. */
 class Sending {
-  /** Messages of the blocks that are stored. */
   stored = 0;
   #line = 0;
+  #unsettled = 0;
+  /** Of the first line that is not stored. */
+  #failure: { error: unknown; line: number } | null = null;
+  #told = false;
+  #wake = (): void => {};
   readonly #producer: Producer<Uint8Array>;
-  readonly #firstId: number;
-  readonly #toMessage: (line: Uint8Array) => OutgoingMessage<Uint8Array>;
-  readonly #blocks: Promise<void>[] = [];
-  #failure: { error: unknown } | null = null;
+  readonly #waits: boolean;
+  readonly #toMessage: ToMessage;
 
-  constructor(
-    producer: Producer<Uint8Array>,
-    firstId: number,
-    toMessage: (line: Uint8Array) => OutgoingMessage<Uint8Array>,
-  ) {
+  /** `waits`: for room where the server is full. */
+  constructor(producer: Producer<Uint8Array>, waits: boolean, toMessage: ToMessage) {
     this.#producer = producer;
-    this.#firstId = firstId;
+    this.#waits = waits;
     this.#toMessage = toMessage;
   }
 
-  /** Resolves when the block is sent; waits for room before that. Throws the first failure so far. */
+  /** Resolves when the lines are sent; waits for earlier ones before that. Throws the first failure so far. */
   async add(lines: Uint8Array[]): Promise<void> {
-    const added = Promise.withResolvers<void>();
-    const block = this.#producer.sendBatch(this.#messages(lines, added.resolve)).then(
-      () => {
-        this.stored += lines.length;
-      },
-      (error: unknown) => {
-        this.#failure ??= { error };
-        added.resolve();
-      },
-    );
-    this.#blocks.push(block);
-    await added.promise;
-    if (this.#blocks.length >= MAX_BLOCKS) await this.#blocks.shift();
-    if (this.#failure) throw this.#failure.error;
+    for (const line of lines) {
+      // No wait that need not be: what is sent in one turn travels together.
+      if (this.#isFull) await this.#until(() => !this.#isFull);
+      this.#line += 1;
+      const settled = this.#send(line, this.#line);
+      // A later message must not take the room that an earlier one waits for.
+      if (this.#waits) await settled;
+      if (this.#failure) throw this.#failure.error;
+    }
   }
 
   /** Resolves when all is stored. */
   async done(): Promise<void> {
-    await Promise.all(this.#blocks);
+    await this.#until(() => this.#unsettled === 0);
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** The error with its line, if it is about one, and with how many messages are stored. */
-  explain(error: unknown): unknown {
+  /** The first failure with its line, and how many messages are stored, once that is known. */
+  async explain(thrown: unknown): Promise<unknown> {
+    await this.#until(() => this.#unsettled === 0);
+    const { error, line } = this.#failure ?? { error: thrown, line: 0 };
     if (!(error instanceof TinyMQError)) return error;
-    const ofLine = error.code === "INVALID_ARGUMENT" || error.code === "OUT_OF_RANGE";
-    const where = ofLine && this.#line > 0 ? `line ${this.#line}: ` : "";
-    const before = this.stored === 0 ? "" : `; stored before it: at least ${counted(this.stored, "message")}`;
-    return new TinyMQError(error.code, `${where}${error.message}${before}`, { cause: error });
+    const isRefusal = REFUSALS.has(error.code);
+    const ofLine = isRefusal && line > 0;
+    const behind = this.stored - line + 1;
+    const texts = [
+      ofLine ? `line ${formatCount(line)}: ` : "",
+      `${error.message}; ${isRefusal ? "" : "at least "}${counted(this.stored, "message")} stored`,
+      ofLine && behind > 0 ? `, ${formatCount(behind)} of them behind that line` : "",
+      error instanceof QueueFull ? "; --wait waits for room" : "",
+    ];
+    return new TinyMQError(error.code, texts.join(""), { cause: error });
   }
 
-  *#messages(lines: Uint8Array[], added: () => void): Generator<OutgoingMessage<Uint8Array>> {
+  get #isFull(): boolean {
+    return this.#unsettled >= MAX_UNSETTLED || this.#producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
+  }
+
+  /** Resolves when it is known what became of the line. */
+  async #send(line: Uint8Array, number: number): Promise<void> {
+    this.#unsettled += 1;
     try {
-      for (const line of lines) {
-        this.#line += 1;
-        yield { id: this.#firstId + this.#line - 1, ...this.#toMessage(line) };
-      }
-    } finally {
-      added();
+      const message = this.#toMessage(line, number - 1);
+      while (!(await this.#isStored(message))) await Bun.sleep(ROOM_MS);
+      this.stored += 1;
+    } catch (error) {
+      if (this.#failure === null || number < this.#failure.line) this.#failure = { error, line: number };
+    }
+    this.#unsettled -= 1;
+    this.#wake();
+  }
+
+  /** False where it has to wait for room. */
+  async #isStored({ body, id, headers }: OutgoingMessage<Uint8Array>): Promise<boolean> {
+    try {
+      await this.#producer.send(body, id, headers && { headers });
+      return true;
+    } catch (error) {
+      if (!this.#waits || !(error instanceof QueueFull)) throw error;
+      if (!this.#told) talk.info(`Waiting for room: ${error.message}`);
+      this.#told = true;
+      return false;
+    }
+  }
+
+  async #until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
   }
 }
