@@ -1,6 +1,6 @@
 /** `produce`: sends every line of standard input as a message. */
 import { type Code, QueueFull, TinyMQError } from "../../src/errors.ts";
-import { bytes, type OutgoingMessage, Producer } from "../../src/index.ts";
+import { bytes, Producer } from "../../src/index.ts";
 import { formatDuration } from "../../src/server/index.ts";
 import { command, LARGEST_MESSAGE, parseCount } from "../command.ts";
 import { PROGRAM } from "../help.ts";
@@ -19,7 +19,7 @@ const ROOM_MS = 100;
 /** Of a message that is not stored, for certain. After other errors it may be. */
 const REFUSALS: ReadonlySet<Code> = new Set(["INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED"]);
 
-type ToMessage = (line: Uint8Array, index: number) => OutgoingMessage<Uint8Array>;
+type Send = (line: Uint8Array, index: number) => Promise<void>;
 
 export const produce = command({
   meta: { name: "produce", description: "sends every line of standard input as a message" },
@@ -54,8 +54,15 @@ export const produce = command({
     const producer = new Producer(target.host, target.port, args.topic, options);
     await producer.initConn();
     const started = performance.now();
-    const sending = new Sending(producer, args.wait, (line, index) => {
-      return { id: firstId + index, ...(args.json ? parseMessage(line) : { body: line }) };
+    const send: Send = (line, index) => {
+      const message = args.json ? parseMessage(line) : { body: line };
+      const { id = firstId + index, body, headers } = message;
+      return producer.send(body, id, headers && { headers });
+    };
+    // A later message must not take the room that an earlier one waits for.
+    const most = args.wait ? 1 : MAX_UNSETTLED;
+    const sending = new Sending(args.wait ? whereThereIsRoom(send) : send, (unsettled) => {
+      return unsettled >= most || producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
     });
     try {
       for await (const lines of readLines(Bun.stdin.stream(), LARGEST_MESSAGE)) await sending.add(lines);
@@ -75,30 +82,31 @@ class Sending {
   #line = 0;
   #unsettled = 0;
   /** Of the first line that is not stored. */
-  #failure: { error: unknown; line: number } | null = null;
-  #told = false;
+  #failure: { error: unknown; line: number } | undefined;
   #wake = (): void => {};
-  readonly #producer: Producer<Uint8Array>;
-  readonly #waits: boolean;
-  readonly #toMessage: ToMessage;
+  readonly #send: Send;
+  readonly #isFull: (unsettled: number) => boolean;
 
-  /** `waits`: for room where the server is full. */
-  constructor(producer: Producer<Uint8Array>, waits: boolean, toMessage: ToMessage) {
-    this.#producer = producer;
-    this.#waits = waits;
-    this.#toMessage = toMessage;
+  /** `isFull` says whether as much is on its way as may be. */
+  constructor(send: Send, isFull: (unsettled: number) => boolean) {
+    this.#send = send;
+    this.#isFull = isFull;
   }
 
   /** Resolves when the lines are sent; waits for earlier ones before that. Throws the first failure so far. */
   async add(lines: Uint8Array[]): Promise<void> {
     for (const line of lines) {
       // No wait that need not be: what is sent in one turn travels together.
-      if (this.#isFull) await this.#until(() => !this.#isFull);
-      this.#line += 1;
-      const settled = this.#send(line, this.#line);
-      // A later message must not take the room that an earlier one waits for.
-      if (this.#waits) await settled;
+      if (this.#isFull(this.#unsettled)) await this.#until(() => !this.#isFull(this.#unsettled));
       if (this.#failure) throw this.#failure.error;
+      const number = ++this.#line;
+      const failed = (error: unknown) => this.#settled({ error, line: number });
+      this.#unsettled += 1;
+      try {
+        this.#send(line, number - 1).then(this.#wellSettled, failed);
+      } catch (error) {
+        failed(error);
+      }
     }
   }
 
@@ -125,35 +133,15 @@ class Sending {
     return new TinyMQError(error.code, texts.join(""), { cause: error });
   }
 
-  get #isFull(): boolean {
-    return this.#unsettled >= MAX_UNSETTLED || this.#producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
-  }
+  readonly #wellSettled = (): void => {
+    this.stored += 1;
+    this.#settled();
+  };
 
-  /** Resolves when it is known what became of the line. */
-  async #send(line: Uint8Array, number: number): Promise<void> {
-    this.#unsettled += 1;
-    try {
-      const message = this.#toMessage(line, number - 1);
-      while (!(await this.#isStored(message))) await Bun.sleep(ROOM_MS);
-      this.stored += 1;
-    } catch (error) {
-      if (this.#failure === null || number < this.#failure.line) this.#failure = { error, line: number };
-    }
+  #settled(failure?: { error: unknown; line: number }): void {
     this.#unsettled -= 1;
+    if (failure && failure.line < (this.#failure?.line ?? Infinity)) this.#failure = failure;
     this.#wake();
-  }
-
-  /** False where it has to wait for room. */
-  async #isStored({ body, id, headers }: OutgoingMessage<Uint8Array>): Promise<boolean> {
-    try {
-      await this.#producer.send(body, id, headers && { headers });
-      return true;
-    } catch (error) {
-      if (!this.#waits || !(error instanceof QueueFull)) throw error;
-      if (!this.#told) talk.info(`Waiting for room: ${error.message}`);
-      this.#told = true;
-      return false;
-    }
   }
 
   async #until(isSo: () => boolean): Promise<void> {
@@ -163,6 +151,23 @@ class Sending {
       });
     }
   }
+}
+
+/** Sends again until the server has room. */
+function whereThereIsRoom(send: Send): Send {
+  let told = false;
+  return async (line, index) => {
+    while (true) {
+      try {
+        return await send(line, index);
+      } catch (error) {
+        if (!(error instanceof QueueFull)) throw error;
+        if (!told) talk.info(`Waiting for room: ${error.message}`);
+        told = true;
+        await Bun.sleep(ROOM_MS);
+      }
+    }
+  };
 }
 
 function report(count: number, elapsed: number): void {
