@@ -1,4 +1,5 @@
 /** The options of a server as they are given, and as they are once they are checked. */
+import { didYouMean } from "../client/did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   type Duration,
@@ -72,16 +73,18 @@ export interface ResolvedOptions {
 
 /**
  * Checks options and fills in the environment's and the defaults: what is given wins over the
- * environment, the environment over the default. Reads no file. Throws INVALID_ARGUMENT naming the option.
+ * environment, the environment over the default. Reads no file. Throws INVALID_ARGUMENT naming the option as it
+ * was given: the key, or the variable.
  */
 export function resolveOptions(
   given: ServerOptions = {},
   environment: Record<string, string | undefined> = {},
 ): ResolvedOptions {
-  for (const key of Object.keys(given)) {
-    if (key !== "token" && !OPTIONS.some((spec) => spec.key === key)) {
-      throw new TinyMQError("INVALID_ARGUMENT", `there is no server option "${key}"`);
-    }
+  const keys = [...OPTIONS.map((spec) => spec.key), "token"];
+  const unknown = Object.keys(given).find((key) => !keys.includes(key));
+  if (unknown !== undefined) {
+    const message = `a server has no option ${JSON.stringify(unknown)}${didYouMean(unknown, keys)}`;
+    throw new TinyMQError("INVALID_ARGUMENT", message);
   }
   const resolved: Record<string, unknown> = {
     token:
@@ -90,14 +93,15 @@ export function resolveOptions(
         : requireToken(given.token, "token (or TINYMQ_TOKEN)"),
   };
   for (const spec of OPTIONS) {
-    const fromEnvironment = environment[environmentName(spec)];
-    const value = (given as Record<string, unknown>)[spec.key] ?? fromEnvironment ?? spec.fallback;
-    resolved[spec.key] = parseOption(spec, value);
+    const variable = environmentName(spec);
+    const own = (given as Record<string, unknown>)[spec.key] ?? undefined;
+    const name = own === undefined && environment[variable] !== undefined ? variable : spec.key;
+    resolved[spec.key] = parseOption({ ...spec, name }, own ?? environment[variable] ?? spec.fallback);
   }
   return resolved as unknown as ResolvedOptions;
 }
 
-/** One option's value, checked. Throws INVALID_ARGUMENT naming the option. */
+/** One option's value, checked. Throws INVALID_ARGUMENT that calls it `spec.name`. */
 export function parseOption(spec: OptionSpec, value: unknown): unknown {
   switch (spec.kind) {
     case "text":

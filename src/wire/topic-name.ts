@@ -5,6 +5,11 @@ export const MAX_TOPIC_BYTES = 255;
 /** A topic's dead letters are in the topic of this name behind its own. */
 export const DEAD_LETTER_SUFFIX = ".dead";
 
+/** The name of the topic that the dead letters of `name` go back to: `name` itself where it is no such topic's. */
+export function withoutDeadLetterSuffix(name: string): string {
+  return name.endsWith(DEAD_LETTER_SUFFIX) ? name.slice(0, -DEAD_LETTER_SUFFIX.length) : name;
+}
+
 const utf8 = new TextEncoder();
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
