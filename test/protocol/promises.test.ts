@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Batch, ConsumeMode } from "../../src/gen/tinymq/v1/queue.ts";
+import { Producer } from "../../src/index.ts";
 import { TestConsumer, TestProducer } from "../support/clients.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { World } from "../support/world.ts";
@@ -109,6 +110,34 @@ test("a snapshot that is whole and has what this version does not know is refuse
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test("a connection that is cut before the stream is open rejects initConn() with a class that says when", async () => {
+  const beforeUpgrade = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => void socket.end() },
+  });
+  const headers = { "Sec-WebSocket-Protocol": "tinymq.v1" };
+  const behindUpgrade = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request, server) => void server.upgrade(request, { headers, data: undefined }),
+    websocket: { open: (socket) => socket.terminate(), message() {} },
+  });
+  // Port 1 is nobody's.
+  for (const [port, name] of [
+    [1, "ConnectionRefusedError"],
+    [beforeUpgrade.port, "ConnectionRefusedError"],
+    [behindUpgrade.port!, "InitFailed"],
+  ] as const) {
+    const producer = new Producer("127.0.0.1", port, "t");
+    const error = await producer.initConn().catch((thrown) => thrown);
+    expect({ name: error.name, code: error.code }).toEqual({ name, code: "UNAVAILABLE" });
+    await producer.close();
+  }
+  beforeUpgrade.stop(true);
+  await behindUpgrade.stop(true);
 });
 
 test("delayed messages that are due come although memory is full", async () => {
