@@ -56,7 +56,7 @@ export class ConnectionRefusedError extends TinyMQError {
   }
 }
 
-/** The stream was not opened: refused (FAILED_PRECONDITION: another consumer has the topic), or too late (UNAVAILABLE). */
+/** The stream was not opened: refused (FAILED_PRECONDITION: the topic has a consumer), or late (UNAVAILABLE). */
 export class InitFailed extends TinyMQError {
   override name = "InitFailed";
   constructor(message: string, options?: ErrorOptions & { code?: Code }) {
@@ -80,7 +80,7 @@ export class WrongAck extends TinyMQError {
   }
 }
 
-/** The server has no room for the message: memory is full, or the topic's, or the table of `unique` ids. RESOURCE_EXHAUSTED. */
+/** No room for the message: in memory, in the topic's share, or among `unique` ids. RESOURCE_EXHAUSTED. */
 export class QueueFull extends TinyMQError {
   override name = "QueueFull";
   constructor(message: string, options?: ErrorOptions) {
