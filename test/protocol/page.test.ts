@@ -97,7 +97,12 @@ test("numbers that stand in the text are the code's", () => {
     return Number(found?.[1]?.replaceAll("_", "")) * unit;
   };
   const told: [file: string, name: string, value: number, where: string][] = [
-    ["src/broker/outbound/dispatcher.ts", "MOST_LEASE_RUNS", 16_384, "At 16,384 pieces its pulls wait"],
+    [
+      "src/broker/outbound/dispatcher.ts",
+      "MOST_LEASE_RUNS",
+      16_384,
+      "is in 16,384 [pieces](#settling) or more, its pulls wait",
+    ],
     ["src/broker/outbound/topic-consumer.ts", "MOST_PIECES", 32_768, "more than 32,768 closes the stream"],
     ["src/broker/outbound/deaths.ts", "SHORT_REASON_BYTES", 64, "at most 64 while memory is full"],
     ["src/broker/outbound/deaths.ts", "NO_ROOM_MS", 1_000, "tried again each second"],

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { emptyProject, type Finished, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
-import { readSource } from "./sources.ts";
+import { ROOT, readSource } from "./sources.ts";
 
 export interface Block {
   readonly line: number;
@@ -26,6 +26,7 @@ export interface Block {
   output?: string;
 }
 
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 const RUNNABLE = ["sh", "ts", "js"];
 
 /** The fenced blocks of a page, each `text` block attached to the block whose output it is. */
@@ -86,11 +87,13 @@ export function testBlocksOf(name: string, { prepared }: { prepared: boolean }):
   const here = (text: string): string =>
     text.replaceAll("9800", env.TINYMQ_PORT).replace(/\b(add|install|i) tmqserver\b/g, `$1 ${tarball}`);
 
+  const fileOf = ({ line, language }: Block): string => `line-${line}.${language}`;
+  const save = (block: Block): void => writeFileSync(join(project.folder, fileOf(block)), here(block.code));
+
   const runBlock = (block: Block): Promise<Finished> => {
     if (block.language === "sh") return inProject(["sh", "-euc", here(block.code)]);
-    const file = `line-${block.line}.${block.language}`;
-    writeFileSync(join(project.folder, file), here(block.code));
-    return inProject(["bun", file]);
+    save(block);
+    return inProject(["bun", fileOf(block)]);
   };
 
   test("has blocks, and every one of them is run, or says why not", () => {
@@ -118,4 +121,27 @@ export function testBlocksOf(name: string, { prepared }: { prepared: boolean }):
       PACKAGE_TIMEOUT,
     );
   }
+
+  const programs = blocks.filter(({ language, reason }) => language === "ts" && reason === undefined);
+  if (programs.length === 0) return;
+  test(
+    "types of its programs check",
+    async () => {
+      for (const block of programs) save(block);
+      const compilerOptions = {
+        target: "es2022",
+        lib: ["esnext", "dom"],
+        module: "nodenext",
+        strict: true,
+        noEmit: true,
+        types: ["bun"],
+        typeRoots: [join(ROOT, "node_modules/@types")],
+      };
+      const files = programs.map(fileOf);
+      writeFileSync(join(project.folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+      const checked = await inProject(["bun", TSC, "-p", project.folder]);
+      expect(checked).toEqual({ code: 0, stdout: "", stderr: "" });
+    },
+    PACKAGE_TIMEOUT,
+  );
 }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { formatDuration, formatSize, OPTIONS } from "../../src/server/index.ts";
 import { blocksOf, matches, testBlocksOf } from "./page-blocks.ts";
 import { ROOT, readSource } from "./sources.ts";
 
@@ -48,6 +49,25 @@ describe("docs/consuming.md", () => testBlocksOf("docs/consuming.md", { prepared
 describe("docs/operating.md", () => testBlocksOf("docs/operating.md", { prepared: true }));
 describe("docs/measuring.md", () => testBlocksOf("docs/measuring.md", { prepared: true }));
 
+test("the table of options has all of the server's, with their defaults", () => {
+  const page = readSource("docs/operating.md");
+  const rows = page.slice(page.indexOf("| option | default |")).split("\n\n")[0]!.split("\n");
+  const rowOf = (name: string) => rows.find((row) => row.split("|")[1]!.includes(`\`${name}\``));
+  const shown = (spec: (typeof OPTIONS)[number]) => {
+    if (spec.kind === "size") return formatSize(Number(spec.fallback));
+    if (spec.kind === "duration") return formatDuration(Number(spec.fallback)).replace(/ m$/, " min");
+    return typeof spec.fallback === "number" && spec.name !== "port"
+      ? spec.fallback.toLocaleString("en-US")
+      : String(spec.fallback);
+  };
+  for (const spec of OPTIONS) {
+    expect(rowOf(spec.name), spec.name).toBeDefined();
+    // Where 0 and "" mean none, the page says that.
+    if (spec.fallback) expect(rowOf(spec.name)).toContain(shown(spec));
+  }
+  expect(rowOf("log-level")).toContain("info");
+});
+
 describe("links", () => {
   const anchorsOf = (text: string) =>
     [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
@@ -73,6 +93,7 @@ describe("links", () => {
   test("of pages in the package lead to files in the package", () => {
     const { files } = JSON.parse(readSource("package.json")) as { files: string[] };
     const packed = (path: string) =>
+      !files.includes(`!${path}`) &&
       files.some((pattern) => new Bun.Glob(pattern).match(path) || path.startsWith(`${pattern}/`));
     const pages = PAGES.filter(packed);
     expect(pages.length).toBeGreaterThan(8);
