@@ -10,6 +10,8 @@ import { OPTIONS } from "../../src/server/index.ts";
 import * as limits from "../../src/wire/limits.ts";
 import { MAX_TOPIC_BYTES } from "../../src/wire/topic-name.ts";
 import { ROOT, readSource } from "../repo/sources.ts";
+import { message, TestConsumer, TestProducer, unfold } from "../support/clients.ts";
+import { World } from "../support/world.ts";
 import { startServer, toHex, Wire } from "./support.ts";
 import { conversations, refused } from "./vectors.ts";
 
@@ -133,6 +135,51 @@ test("numbers that stand in the text are the code's", () => {
   }
   expect(DEFAULT_LIMITS.producerMemoryMs).toBe(120_000);
   expect(page).toContain("2 minutes after an unclean end");
+});
+
+test("pieces: at 16,384 pulls wait until some are settled, and a settle that leaves more than 32,768 ends the stream", () => {
+  const world = new World();
+  const producer = new TestProducer(world, "t");
+  const total = 70_000;
+  for (let first = 0; first <= total; first += 5_000)
+    producer.send(Array.from({ length: 5_000 }, (_, each) => message(first + each, "x")));
+  const consumer = new TestConsumer(world, "t", "shared");
+  for (let held = 0; held < total; held += 5_000)
+    expect(consumer.fetch({ max: 5_000, bytes: 1_000_000 })).toHaveLength(5_000);
+  const settle = (position: number) => consumer.settle({ position, count: 1, outcome: 0 });
+  // Each settled position ends one piece and begins the next.
+  const settleEvery = (from: number, to: number) => {
+    for (let position = from; position < to; position += 2) settle(position);
+  };
+  settleEvery(1, 2 * 16_382);
+  expect(consumer.fetch({ max: 1 })).toHaveLength(1);
+  settle(2 * 16_382 + 1);
+  expect(consumer.fetch({ max: 1 })).toEqual([]);
+  expect([consumer.fetch({ max: 1, wait: 60_000 }), consumer.closed]).toEqual([[], null]);
+  consumer.ack(4);
+  expect(consumer.bodies()).toHaveLength(1);
+  settleEvery(2 * 16_382 + 3, 2 * 32_770 - 1);
+  expect(consumer.closed).toBeNull();
+  settle(2 * 32_770 + 1);
+  expect(consumer.closed?.code).toBe(4008);
+});
+
+test("reasons have 1,024 bytes, and 64 where memory is full", () => {
+  const reasonsOf = (maxMemory: number) => {
+    const world = new World({ maxMemory });
+    const producer = new TestProducer(world, "t");
+    for (let id = 0; id < 60; id++) producer.send([message(id, "y".repeat(900))]);
+    const consumer = new TestConsumer(world, "t", "shared");
+    const held = consumer.fetch().length;
+    consumer.reject(0, 1, "r".repeat(2_000));
+    consumer.settle({ position: 20, count: held - 20, outcome: 0 });
+    world.clock.advance(1_000);
+    const dead = new TestConsumer(world, "t.dead");
+    dead.pull();
+    const { headers } = unfold(dead.take()[1]!).messages[0]!.message;
+    return headers["tinymq-dead-reason"]!.length;
+  };
+  expect([reasonsOf(limits.MiB), reasonsOf(64 * limits.KiB)]).toEqual([1_024, 64]);
 });
 
 test("every counter is explained", () => {
