@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Batch, ConsumeMode } from "../../src/gen/tinymq/v1/queue.ts";
 import { Producer } from "../../src/index.ts";
-import { TestConsumer, TestProducer } from "../support/clients.ts";
+import { TestConsumer, TestProducer, unfold } from "../support/clients.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { World } from "../support/world.ts";
 import { ConsumeStream, message, ProduceStream } from "./streams.ts";
@@ -58,7 +58,21 @@ test("what a consumer holds when the server stops comes again after a restart, m
   }
 });
 
-test("without max-deliveries a message that crashes its program comes again without end", async () => {
+test("a second program with the same producer_id ends the first one's stream, and is answered as the first was", () => {
+  const world = new World();
+  const first = new TestProducer(world, "t", 1);
+  first.send([message(1)]);
+  const second = new TestProducer(world, "t", 1);
+  expect(first.closed?.code).toBe(4010);
+  second.take();
+  second.send([message(2)]);
+  expect(second.take()).toMatchObject([{ oneofKind: "acked", acked: { seq: 1 } }]);
+  const consumer = new TestConsumer(world, "t");
+  consumer.pull();
+  expect(unfold(consumer.take()[1]!).messages.map((each) => each.message.id)).toEqual([1]);
+});
+
+test("without max-deliveries a message that crashes its program comes again without end", () => {
   const world = new World();
   new TestProducer(world, "t").send([message(1)]);
   for (let life = 0; life < 1_000; life++) {
