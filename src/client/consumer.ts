@@ -87,7 +87,7 @@ export class Consumer<T = string> {
   /**
    * Connects; a standby is connected once it stands in line. Throws `ConnectionRefusedError`, `Unauthenticated`,
    * `InvalidTopic`, or `InitFailed`, for example because another consumer holds the topic; may then be called again.
-   * Even with `reconnect` it fails at the first refusal, unless `reconnect.initial` is set.
+   * Even with `reconnect` it fails at the first refusal, unless `reconnect.initial` is set; then `stop()` ends it.
    */
   initConn(): Promise<void> {
     return this.#connection.init();

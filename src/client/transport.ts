@@ -79,8 +79,9 @@ export class TinyMQTransport implements RpcTransport {
 }
 
 /**
- * The generated client of the service `Admin` for the server at `host:port`. Its calls reject with `TinyMQError`s:
- * NOT_FOUND, `Unauthenticated`, `ConnectionRefusedError`, INVALID_ARGUMENT …
+ * The generated client of the service `Admin` for the server at `host:port`. In its types each field of a request is
+ * required; 0 and "" are what they mean when left out. Its calls reject with `TinyMQError`s: NOT_FOUND,
+ * `Unauthenticated`, `ConnectionRefusedError`, INVALID_ARGUMENT …
  *
  * @example
  * const { messages } = await adminClient("localhost", 9800).getStatus({}).response;
