@@ -1,5 +1,6 @@
 /** Where a server says what it does: an interface that consola and console fit too. */
 
+/** Takes one line each. */
 export interface Logger {
   debug(message: string): void;
   info(message: string): void;

@@ -14,33 +14,51 @@ import { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
 
 export type Overflow = "reject" | "drop-oldest";
 
-/** The options of a server as they are given. Whatever is left out has the default of `OPTIONS`. */
+/** The options of a server as they are given. Sizes are bytes and durations ms, or text with a unit. */
 export interface ServerOptions {
+  /** Default "localhost": both loopback addresses. */
   host?: string;
+  /** Default 9800; 0 takes a free one. */
   port?: number;
+  /** For messages of all topics, 1 MiB to 16 TiB. Default 256 MiB. */
   maxMemory?: Size;
+  /** For messages of one topic. Default 0: no limit of its own. */
   maxTopicMemory?: Size;
+  /** When memory is full: refuse messages (default), or drop the oldest. */
   overflow?: Overflow;
+  /** Body and headers, 1 byte to 512 MiB. Default 1 MiB. */
   maxMessageSize?: Size;
+  /** Default 100,000. */
   maxTopics?: number;
+  /** Default 10,000. */
   maxConnections?: number;
+  /** Deliveries after which a message that is given back becomes a dead letter. Default 0: no limit. */
   maxDeliveries?: number;
+  /** 100 ms to 1 day; three missed close a connection. Default 15 s. */
   heartbeat?: Duration;
+  /** An empty topic that nobody uses is removed after this. Default 5 min. */
   idleTopicTtl?: Duration;
+  /** Of messages whose producer sets none. Default 0: for ever. */
   defaultTtl?: Duration;
+  /** Longest time to live. Default 0: no limit. */
   maxTtl?: Duration;
+  /** File that keeps the messages over a stop and a start. Default "": none. */
   snapshot?: string;
+  /** File that holds the token that clients must present. Default "": none. */
   tokenFile?: string;
   /** The token itself; not an option of the command line, where others could read it. */
   token?: string;
+  /** Listen beyond loopback without a token. Default false. */
   noAuth?: boolean;
-  /** Browser origins allowed beside the server's own. */
+  /** Browser origins allowed beside the server's own; "*": any. */
   allowOrigin?: string | readonly string[];
+  /** PEM file of the certificate. Given with `tlsKey`, or not at all. */
   tlsCert?: string;
+  /** PEM file of its key. */
   tlsKey?: string;
 }
 
-/** The options of a server, checked: bytes and ms as numbers, nothing left out. */
+/** `ServerOptions`, checked: bytes and ms as numbers, nothing left out. */
 export interface ResolvedOptions {
   host: string;
   port: number;

@@ -14,7 +14,7 @@ const LARGEST_INSTALL = 3_000_000;
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 
 /** What a package of plain code consists of. */
-const KINDS = /\.(?:js|d\.ts|sh|json|md|proto|txt)$|^LICENSE$/;
+const KINDS = /\.(?:js|d\.ts|sh|json|md|svg|proto|txt)$|^LICENSE$/;
 /** The table of emoji that the library of progress bars brings is one line of 10 KB. */
 function withoutEmoji(code: string): string {
   return code.replace(/(?<=node_modules\/emoji-regex\/index\.js\n[^/]*return )\/.*\/g;/, "null;");
