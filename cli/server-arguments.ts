@@ -1,7 +1,7 @@
 /** The options of a server and of its log, from the command line or the environment. */
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
-import { didYouMean } from "../src/client/did-you-mean.ts";
+import { didYouMean } from "../src/did-you-mean.ts";
 import {
   environmentName,
   formatDuration,

@@ -1,5 +1,5 @@
 /** A note for people who may have misspelt a topic's name. */
-import { didYouMean } from "../src/client/did-you-mean.ts";
+import { didYouMean } from "../src/did-you-mean.ts";
 import { ask, findTopic } from "./admin.ts";
 import { talk } from "./io/talk.ts";
 import type { Target } from "./target.ts";

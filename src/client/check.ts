@@ -2,8 +2,9 @@
  * Checks of what a program passes. What is not understood is INVALID_ARGUMENT, and says what was wrong and what was
  * meant: an option that nobody reads is the worst answer to a misspelt one.
  */
+
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
-import { didYouMean } from "./did-you-mean.ts";
 
 /** What an option may be: whether a value is it, and its name for people. */
 export interface Kind {

@@ -119,8 +119,8 @@ export interface StopOptions {
 /** Options of a retry. */
 export interface RetryOptions {
   /**
-   * Deliver the message again after this time, not before. Where that holds the topic (see `retry()`) it is at most
-   * 24 h: with more the server ends the connection. Default: at once.
+   * Deliver the message again after this time, not before; in exclusive and standby mode at most 24 h. Default: at
+   * once.
    */
   delay?: Duration;
   /** Why, at most 1,024 bytes: in the dead letter's headers if `max-deliveries` allows no further try. */

@@ -1,4 +1,6 @@
 /** The producer: sends messages to one topic. */
+
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
@@ -8,7 +10,6 @@ import { describe, invalid } from "./check.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
-import { didYouMean } from "./did-you-mean.ts";
 import type { ConnectionState, OutgoingMessage, ProducerOptions, SendOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import {

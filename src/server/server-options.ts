@@ -1,5 +1,5 @@
 /** The options of a server as they are given, and as they are once they are checked. */
-import { didYouMean } from "../client/did-you-mean.ts";
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   type Duration,

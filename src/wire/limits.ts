@@ -16,6 +16,8 @@ export const MAX_PULLS_IN_FLIGHT = 64;
 export const MAX_CLOSE_REASON_BYTES = 123;
 /** Of a settle's reason that is kept. */
 export const MAX_REASON_BYTES = 1_024;
+/** The longest time that one message may hold its whole topic back. */
+export const LONGEST_HOLD_MS = 86_400_000;
 /** An id: 0 to this. */
 export const MAX_ID = Number.MAX_SAFE_INTEGER;
 

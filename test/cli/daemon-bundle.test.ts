@@ -57,8 +57,7 @@ describe("the bundle", () => {
     const sources = sourcesOf(daemon);
     expect(sources).toContain("src/server/core.ts");
     expect(sources).toContain("src/server/snapshot-file.ts");
-    const commandLine =
-      /node_modules\/citty|cli\/(commands|command|main|help|target)|src\/client\/(?!did-you-mean)/;
+    const commandLine = /node_modules\/citty|cli\/(commands|command|main|help|target)|src\/client/;
     expect(sources.filter((source) => commandLine.test(source))).toEqual([]);
   });
 

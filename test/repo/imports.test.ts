@@ -21,8 +21,7 @@ const LAYERS: readonly Layer[] = [
   { name: "errors", holds: is("src/errors.ts"), imports: [], packages: [] },
   { name: "gen", holds: below("src/gen"), imports: [], packages: PROTOBUF },
   { name: "wire", holds: below("src/wire"), imports: ["gen", "errors"], packages: PROTOBUF },
-  // Both ends say what a misspelt name may have meant; it imports nothing.
-  { name: "names", holds: is("src/client/did-you-mean.ts"), imports: [], packages: [] },
+  { name: "names", holds: is("src/did-you-mean.ts"), imports: [], packages: [] },
   { name: "log", holds: below("src/log"), imports: ["wire", "errors"], packages: [] },
   { name: "broker", holds: below("src/broker"), imports: ["log", "wire", "gen", "errors"], packages: [] },
   {
