@@ -48,7 +48,7 @@ export class TinyMQError extends Error {
   }
 }
 
-/** Could not connect: nothing listens at that address, or the handshake was refused. UNAVAILABLE. */
+/** Could not connect: no server listens at that address, or it refused the handshake. UNAVAILABLE. */
 export class ConnectionRefusedError extends TinyMQError {
   override name = "ConnectionRefusedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -56,7 +56,7 @@ export class ConnectionRefusedError extends TinyMQError {
   }
 }
 
-/** The server refused to open the stream, for example because another consumer holds the topic. */
+/** The stream was not opened: refused (FAILED_PRECONDITION: the topic has a consumer), or late (UNAVAILABLE). */
 export class InitFailed extends TinyMQError {
   override name = "InitFailed";
   constructor(message: string, options?: ErrorOptions & { code?: Code }) {
@@ -64,7 +64,7 @@ export class InitFailed extends TinyMQError {
   }
 }
 
-/** The connection was used before `initConn()`, or after it was closed or lost. UNAVAILABLE. */
+/** The connection was used before `initConn()`, or after it was closed or lost; `cause` is why. UNAVAILABLE. */
 export class DeadConnectionUsed extends TinyMQError {
   override name = "DeadConnectionUsed";
   constructor(message: string, options?: ErrorOptions & { code?: Code }) {
@@ -72,7 +72,7 @@ export class DeadConnectionUsed extends TinyMQError {
   }
 }
 
-/** The server answered a batch that was not in flight, or out of order. INTERNAL. */
+/** The server answered a batch that was not in flight, or out of order: a fault of the server. INTERNAL. */
 export class WrongAck extends TinyMQError {
   override name = "WrongAck";
   constructor(message: string, options?: ErrorOptions) {
@@ -80,7 +80,7 @@ export class WrongAck extends TinyMQError {
   }
 }
 
-/** The server's memory, the topic's share of it, or the table of unique ids is full. RESOURCE_EXHAUSTED. */
+/** No room for the message: in memory, in the topic's share, or in the table of unique ids. RESOURCE_EXHAUSTED. */
 export class QueueFull extends TinyMQError {
   override name = "QueueFull";
   constructor(message: string, options?: ErrorOptions) {
@@ -88,7 +88,7 @@ export class QueueFull extends TinyMQError {
   }
 }
 
-/** The producer's limit of unacknowledged bytes is reached: await earlier sends. RESOURCE_EXHAUSTED. */
+/** The producer holds `maxUnacknowledged` bytes: await earlier sends. RESOURCE_EXHAUSTED. */
 export class SendBufferFull extends TinyMQError {
   override name = "SendBufferFull";
   constructor(message: string, options?: ErrorOptions) {
@@ -96,7 +96,7 @@ export class SendBufferFull extends TinyMQError {
   }
 }
 
-/** A message exceeds the server's size limit. OUT_OF_RANGE. */
+/** The message, body and headers, is larger than the server's `max-message-size`. OUT_OF_RANGE. */
 export class MessageTooLarge extends TinyMQError {
   override name = "MessageTooLarge";
   constructor(message: string, options?: ErrorOptions) {
@@ -120,7 +120,7 @@ export class InvalidTopic extends TinyMQError {
   }
 }
 
-/** The server did not confirm a send or an acknowledgement, so it may or may not have taken effect. UNKNOWN. */
+/** The server did not confirm that a message was stored, or settled: it may or may not have been. UNKNOWN. */
 export class OutcomeUnknown extends TinyMQError {
   override name = "OutcomeUnknown";
   constructor(message: string, options?: ErrorOptions) {

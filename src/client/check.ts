@@ -2,8 +2,9 @@
  * Checks values that a program passes. Always holds: unknown options and wrong types throw INVALID_ARGUMENT, with
  * what was expected. To ignore a misspelt option would be worse.
  */
+
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
-import { didYouMean } from "./did-you-mean.ts";
 
 /** What an option may be: a check, and a description for people. */
 export interface Kind {

@@ -14,6 +14,8 @@ import {
   type Limits,
   Outcome,
 } from "../gen/tinymq/v1/queue.ts";
+import { LONGEST_HOLD_MS } from "../wire/limits.ts";
+import { invalid } from "./check.ts";
 import { deadConnection, protocolError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Demand, type Prefetch } from "./demand.ts";
@@ -89,8 +91,13 @@ export class Receiver implements ConnectionOwner {
 
   /** Gives `position` back: it is redelivered after `delayMs`. */
   retry(positions: Positions, position: number, reason: string, delayMs: number): void {
-    if (positions.ended || positions.isSettled(position)) return;
     const shared = this.#mode === ConsumeMode.SHARED;
+    if (!shared && delayMs > LONGEST_HOLD_MS) {
+      throw invalid(
+        "a retry in order holds the topic back, so its delay is at most 24 h; in shared mode it may be longer",
+      );
+    }
+    if (positions.ended || positions.isSettled(position)) return;
     // A rewind keeps the order, but would also take back later messages that the program is working on.
     if (shared || positions.hasUnsettled(position + 1, positions.handed)) {
       this.#settlements.settle(position, Outcome.RETRY, reason, delayMs);

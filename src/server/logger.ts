@@ -1,5 +1,6 @@
 /** The interface of a server's logger, which console and consola satisfy. */
 
+/** Takes one line each. */
 export interface Logger {
   debug(message: string): void;
   info(message: string): void;

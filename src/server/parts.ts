@@ -5,7 +5,7 @@ import type { Clock } from "../wire/clock.ts";
 import type { Logger } from "./logger.ts";
 import type { ResolvedOptions } from "./server-options.ts";
 
-/** For those who embed a server, and for tests. */
+/** For programs that embed a server, and for tests. Defaults: no log, the machine's clock, no call. */
 export interface ServerParts {
   logger?: Logger;
   clock?: Clock;

@@ -23,7 +23,16 @@ import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./serv
 /** The socket's limit is larger than ours by this much, so that most oversized frames get our own error. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
 
+/**
+ * One server in this process. It runs once: `start()`, then `stop()`.
+ *
+ * @example
+ * await using server = new TinyMQServer({ port: 0, maxMemory: "64MiB" });
+ * await server.start();
+ * console.log(server.port);
+ */
 export class TinyMQServer {
+  /** The options, checked: bytes and ms as numbers, defaults filled in. */
   readonly options: ResolvedOptions;
   readonly #parts: ServerParts;
   readonly #logger: Logger;
@@ -39,7 +48,7 @@ export class TinyMQServer {
   #starting: Promise<void> | null = null;
   #stopped: Promise<void> | null = null;
 
-  /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. */
+  /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. Reads no environment variables. */
   constructor(options: ServerOptions & ServerParts = {}) {
     const { logger, clock, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
@@ -49,11 +58,12 @@ export class TinyMQServer {
     this.#refusals = new LogLimiter(this.#clock, (line) => this.#logger.warn(line));
   }
 
-  /** The port it listens on; 0 before `start`. */
+  /** The port it listens on; 0 before `start()`. */
   get port(): number {
     return this.#listeners?.port ?? 0;
   }
 
+  /** The host it was told to listen on. */
   get host(): string {
     return this.#listeners?.host ?? this.options.host;
   }
@@ -64,9 +74,11 @@ export class TinyMQServer {
   }
 
   /**
-   * Starts listening, by default on the options' host and port; port 0 picks a free one. Throws
-   * ALREADY_EXISTS if the port is in use, FAILED_PRECONDITION for listening beyond loopback without a token,
-   * DATA_LOSS if the snapshot is damaged.
+   * Starts listening, by default on the options' host and port; port 0 picks a free one. Throws ALREADY_EXISTS if the
+   * port is in use, PERMISSION_DENIED if it is not permitted, INVALID_ARGUMENT for an address or a token or certificate
+   * file that cannot be used, DATA_LOSS if the snapshot is damaged, CANCELLED if `stop()` comes first, and
+   * FAILED_PRECONDITION for an address beyond loopback without a token, a snapshot file that cannot be used, or a second
+   * start.
    */
   async start(host = this.options.host, port = this.options.port): Promise<void> {
     if (this.#state !== "new")
@@ -78,7 +90,8 @@ export class TinyMQServer {
 
   /**
    * Ends all streams with 1012, frees the port, writes the snapshot if one is configured, and releases everything.
-   * Can be called twice, and at any time: a start in progress is cancelled.
+   * Can be called twice, and at any time: a start in progress is cancelled. Rejects if the snapshot could not be
+   * written.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();

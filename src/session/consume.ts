@@ -14,7 +14,13 @@ import {
 } from "../gen/tinymq/v1/queue.ts";
 import { truncateUtf8 } from "../wire/close.ts";
 import { requireCount } from "../wire/frames.ts";
-import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
+import {
+  KiB,
+  LONGEST_HOLD_MS,
+  MAX_BATCH_MESSAGES,
+  MAX_PULLS_IN_FLIGHT,
+  MAX_REASON_BYTES,
+} from "../wire/limits.ts";
 import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
@@ -22,8 +28,6 @@ import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * KiB;
 
-/** Longest delay of a rewind, which holds back the whole topic. */
-const LONGEST_HOLD_MS = 86_400_000;
 /** Everything settled within this time is confirmed by one `settled` frame. */
 const TELL_SETTLED_MS = 5;
 

@@ -16,6 +16,8 @@ export const MAX_PULLS_IN_FLIGHT = 64;
 export const MAX_CLOSE_REASON_BYTES = 123;
 /** What is kept of the reason of a settle or rewind. */
 export const MAX_REASON_BYTES = 1_024;
+/** Longest delay of a rewind, which holds back the whole topic. */
+export const LONGEST_HOLD_MS = 86_400_000;
 /** Largest id of a message. */
 export const MAX_ID = Number.MAX_SAFE_INTEGER;
 

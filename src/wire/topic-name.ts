@@ -5,6 +5,11 @@ export const MAX_TOPIC_BYTES = 255;
 /** A topic's name plus this suffix is its dead-letter topic. */
 export const DEAD_LETTER_SUFFIX = ".dead";
 
+/** The topic that the dead letters in `name` came from; `name` itself if it is not a dead-letter topic. */
+export function withoutDeadLetterSuffix(name: string): string {
+  return name.endsWith(DEAD_LETTER_SUFFIX) ? name.slice(0, -DEAD_LETTER_SUFFIX.length) : name;
+}
+
 const utf8 = new TextEncoder();
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;

@@ -127,6 +127,7 @@ test("calls", async () => {
     [() => consumer.stop(of(5)), "stop options must be"],
     [() => message.retry(of({ dely: 5 })), "did you mean delay?"],
     [() => message.retry(of({ reason: 5 })), "reason must be a string, not 5"],
+    [() => message.retry({ delay: "25h" }), "at most 24 h"],
     [() => message.reject(of(undefined)), "reject() takes a reason"],
     [() => admin.listTopics(of({ prefx: "a" })).response, "did you mean prefix?"],
     [() => admin.listTopics(of({ prefix: 5 })).response, "wrong type"],
