@@ -266,7 +266,7 @@ export class Outbox implements ConnectionOwner {
 function sharedProducerId(lastSeq: number, nextSeq: number): TinyMQError {
   return new TinyMQError(
     "ABORTED",
-    `another producer uses this producer_id: the server has its batch ${lastSeq}, this one has sent ${nextSeq - 1}; ` +
-      "give each producer an id of its own",
+    `another program uses this producer's id: the server has its batch ${lastSeq}, this one has sent ${nextSeq - 1}; ` +
+      "make a new producer, which draws an id of its own",
   );
 }

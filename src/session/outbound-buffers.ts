@@ -162,7 +162,7 @@ export class OutboundBuffers {
       client.fail(
         new TinyMQError(
           "RESOURCE_EXHAUSTED",
-          `slow consumer: more than ${limit} is waiting to be sent; read faster`,
+          `slow consumer: clients together have more than ${limit} unsent, and this one most of it; read faster`,
         ),
       );
       this.forget(client);

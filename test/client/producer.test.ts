@@ -213,7 +213,7 @@ test("a producer_id that another program uses is found out", async () => {
   next.send({ oneofKind: "opened", opened });
   const error = await sent;
   expect(error).toBeInstanceOf(DeadConnectionUsed);
-  expect(error.message).toContain("another producer uses this producer_id");
+  expect(error.message).toContain("another program uses this producer's id");
   expect(error.cause).toMatchObject({ code: "ABORTED" });
 });
 
