@@ -202,6 +202,7 @@ describe("a damaged file", () => {
     expect(error.message).toContain(`${file}.damaged`);
     expect(existsSync(file)).toBe(false);
     expect(readFileSync(`${file}.damaged`).equals(bytes)).toBe(true);
+    rmSync(`${file}.damaged`);
   }
 
   /** The server refuses that start, and the file, which is not ours, stays as it is. */
