@@ -21,6 +21,9 @@ const READ_BYTES = MiB;
 /** Reading yields to other work after this many bytes. */
 const YIELD_BYTES = 16 * MiB;
 
+/** The file does not have what was written to it; the message says why. */
+class Damage extends Error {}
+
 /** Writes a snapshot of `broker` to `path`, mode 0600; returns its size. `progress` is called after each record. */
 export function writeSnapshot(broker: Broker, path: string, progress: () => void): number {
   const { file, unfinished } = createUnfinished(path);
@@ -40,14 +43,18 @@ export function writeSnapshot(broker: Broker, path: string, progress: () => void
 
 /**
  * Restores the snapshot at `path` into an empty broker and returns its number of messages; null if there is no file.
- * Throws DATA_LOSS for a damaged file, which is renamed to `<path>.damaged`, and FAILED_PRECONDITION for any other
- * that cannot be restored, which is left unchanged. `goOn` may throw to cancel the reading.
+ * Throws DATA_LOSS for a damaged file, which `setAside` renames, and FAILED_PRECONDITION for any other that cannot be
+ * restored, which is left unchanged. `goOn` may throw to cancel the reading.
  */
 export async function readSnapshot(broker: Broker, path: string, goOn: () => void): Promise<number | null> {
   const file = openSnapshot(path);
   if (file === null) return null;
   try {
-    return restore(broker, file, path, await checkFile(file, path, goOn));
+    return restore(broker, file, path, await checkFile(file, goOn));
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    const what = `is damaged (${error.message}). It was renamed to ${setAside(path)}; the next start begins empty`;
+    throw new TinyMQError("DATA_LOSS", `snapshot: ${path} ${what}`);
   } finally {
     closeSync(file);
   }
@@ -66,10 +73,10 @@ function writeRecords(file: number, broker: Broker, progress: () => void): numbe
   return bytes + writeAll(file, null, hash.digest());
 }
 
-/** Verifies the file and returns where its records end. Renames a damaged one, and throws DATA_LOSS. */
-async function checkFile(file: number, path: string, goOn: () => void): Promise<number> {
+/** Verifies the file and returns where its records end. Throws `Damage`. */
+async function checkFile(file: number, goOn: () => void): Promise<number> {
   const end = fstatSync(file).size - DIGEST_BYTES;
-  if (end < MAGIC.length) throw damaged(path, "it is cut off");
+  if (end < MAGIC.length) throw new Damage("it is cut off");
   const hash = new Bun.CryptoHasher("sha256");
   for (let at = 0; at < end; at += READ_BYTES) {
     if (at % YIELD_BYTES === 0) {
@@ -79,14 +86,7 @@ async function checkFile(file: number, path: string, goOn: () => void): Promise<
     hash.update(readAt(file, at, Math.min(READ_BYTES, end - at)));
   }
   if (Buffer.compare(hash.digest(), readAt(file, end, DIGEST_BYTES)) === 0) return end;
-  throw damaged(path, "its checksum is wrong");
-}
-
-function damaged(path: string, why: string): TinyMQError {
-  return new TinyMQError(
-    "DATA_LOSS",
-    `snapshot: ${path} is damaged (${why}). It was renamed to ${setAside(path)}; the next start begins empty`,
-  );
+  throw new Damage("its checksum is wrong");
 }
 
 /** Runs in one turn, so that no timer fires while a topic is only partly restored. */
@@ -96,6 +96,8 @@ function restore(broker: Broker, file: number, path: string, end: number): numbe
     for (const record of records(file, end)) reader.take(record);
     return reader.finish();
   } catch (thrown) {
+    // It was cut off since it was checked.
+    if (thrown instanceof Damage) throw thrown;
     const { message } = toTinyMQError(thrown);
     throw new TinyMQError(
       "FAILED_PRECONDITION",
@@ -115,12 +117,13 @@ function* records(file: number, end: number): Generator<SnapshotRecord> {
   }
 }
 
+/** Throws `Damage` if the file has become shorter. */
 function readAt(file: number, position: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let read = 0;
   while (read < length) {
     const some = readSync(file, bytes, read, length - read, position + read);
-    if (some === 0) throw new TinyMQError("DATA_LOSS", "it is cut off");
+    if (some === 0) throw new Damage("it is cut off");
     read += some;
   }
   return bytes;
