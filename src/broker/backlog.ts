@@ -50,7 +50,7 @@ export class Backlog {
 
   /** Messages that a consumer could get now. */
   get ready(): number {
-    return Math.max(0, this.log.count - this.leased - (this.heldBack?.count ?? 0));
+    return this.log.count - this.leased - (this.heldBack?.count ?? 0);
   }
 
   /** Bytes that it holds. */

@@ -25,8 +25,6 @@ export interface BrokerParts {
   readonly limits: BrokerLimits;
   readonly clock: Clock;
   readonly publisher: Publisher;
-  /** Told of what went wrong and concerns no client. */
-  readonly failed: (what: string, error: unknown) => void;
 }
 
 /** Compacting every topic is worth a try when memory is full, but not for each message. */
@@ -45,7 +43,6 @@ export class Broker implements TopicHost {
   instance = randomName();
   readonly shared: Shared;
   readonly publisher: Publisher;
-  readonly failed: (what: string, error: unknown) => void;
   readonly #topics = new Map<string, Topic>();
   readonly #names = new SortedNames();
   #memoryUsed = 0;
@@ -63,7 +60,6 @@ export class Broker implements TopicHost {
       remembered: { producers: 0, uniqueIds: 0 },
     };
     this.publisher = parts.publisher;
-    this.failed = parts.failed;
   }
 
   get limits(): BrokerLimits {

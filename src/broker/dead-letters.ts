@@ -5,10 +5,10 @@
  */
 
 import { concatBytes } from "../wire/bytes.ts";
-import { truncateUtf8 } from "../wire/close.ts";
 import { encodeHeaders } from "../wire/headers.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
 import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
+import { truncateUtf8 } from "../wire/text.ts";
 import { varintLength, writeVarint } from "../wire/varint.ts";
 
 const TOPIC = "tinymq-dead-topic";

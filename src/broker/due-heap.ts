@@ -14,12 +14,20 @@ export interface Due {
   slot: number;
 }
 
+/** What one entry costs, in bytes, measured roughly. */
+const ENTRY_BYTES = 96;
+
 export class DueHeap<T extends Due> {
   #entries: T[] = [];
   #order = 0;
 
   get length(): number {
     return this.#entries.length;
+  }
+
+  /** Bytes of its entries. */
+  get memory(): number {
+    return this.#entries.length * ENTRY_BYTES;
   }
 
   /** How many entries were added so far. */

@@ -19,6 +19,8 @@ export interface OffsetRange {
 /** What one range costs, in bytes, measured roughly. */
 const RANGE_BYTES = 64;
 
+const endOf = ({ end }: OffsetRange): number => end;
+
 export class RangeSet {
   readonly #ranges = new SortedList<OffsetRange>((range) => range.first);
   #count = 0;
@@ -56,8 +58,7 @@ export class RangeSet {
   remove(first: number, end: number): OffsetRange[] {
     const removed: OffsetRange[] = [];
     if (this.#count === 0 || first >= end) return removed;
-    const before = this.#ranges.floor(first);
-    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    let range = this.#ranges.endingAbove(first, endOf);
     while (range !== undefined && range.first < end) {
       const next = range.end < end ? this.#ranges.above(range.first) : undefined;
       removed.push(this.#cut(range, Math.max(first, range.first), Math.min(end, range.end)));
@@ -69,16 +70,10 @@ export class RangeSet {
   /** The offsets of [first, end) that are in the set. */
   *within(first: number, end: number): Generator<OffsetRange> {
     if (first >= end) return;
-    const before = this.#ranges.floor(first);
-    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    let range = this.#ranges.endingAbove(first, endOf);
     for (; range !== undefined && range.first < end; range = this.#ranges.above(range.first)) {
       yield { ...range, first: Math.max(first, range.first), end: Math.min(end, range.end) };
     }
-  }
-
-  clear(): void {
-    this.#ranges.clear();
-    this.#count = 0;
   }
 
   [Symbol.iterator](): IterableIterator<OffsetRange> {

@@ -16,7 +16,6 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
   const deadName = name + DEAD_LETTER_SUFFIX;
   // What is rejected while this runs is for the next time, or it would never end.
   let left = Math.min(limit, broker.requireTopic(deadName).ready);
-  broker.openTopic(name);
   let moved = 0;
   while (left > 0) {
     // Found anew each time: between two chunks either may be emptied and removed.

@@ -47,6 +47,12 @@ export class SortedList<T> {
     return index < items.length ? items[index] : this.#blocks[block + 1]?.[0];
   }
 
+  /** The first item that ends above `key`, where items are disjoint ranges, and `endOf` tells where they end. */
+  endingAbove(key: number, endOf: (item: T) => number): T | undefined {
+    const before = this.floor(key);
+    return before !== undefined && endOf(before) > key ? before : this.above(key);
+  }
+
   add(item: T): void {
     const key = this.#key(item);
     const last = this.last();

@@ -46,10 +46,6 @@ export class Slab {
     return this.bytes.length;
   }
 
-  get segments(): number {
-    return this.#segments;
-  }
-
   /** What the slab holds beside its buffer, in bytes: index and release bits. */
   get overhead(): number {
     return this.#rows.byteLength + (this.#released?.byteLength ?? 0);

@@ -25,6 +25,8 @@ export interface AdminHost {
   readonly broker: Broker;
   readonly connections: number;
   readonly uptimeMs: number;
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
   /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and where it does not come. */
   body(request: Request): Promise<Uint8Array>;
 }
@@ -92,7 +94,7 @@ export async function handleTwirp(
 function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
   const error = toTinyMQError(thrown);
   if (error.code !== "INTERNAL") return error;
-  host.broker.failed(`${path} failed`, thrown);
+  host.failed(`${path} failed`, thrown);
   return new TinyMQError("INTERNAL", "unexpected error; the server's log has the stack trace");
 }
 

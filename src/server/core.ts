@@ -40,12 +40,11 @@ export class Core {
 
   constructor(parts: CoreParts) {
     this.#parts = parts;
-    const { options, logger } = parts;
+    const { options } = parts;
     this.broker = new Broker({
       clock: parts.clock,
       limits: brokerLimits(options),
       publisher: this.#publisher(),
-      failed: (what, error) => logger.error(`${what}: ${stackOf(error)}`),
     });
     this.#outboundBuffers = new OutboundBuffers(
       options.maxMemory / 4,
@@ -73,6 +72,11 @@ export class Core {
   /** By the broker's clock, in ms. */
   get uptimeMs(): number {
     return this.#parts.uptimeMs();
+  }
+
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void {
+    this.#parts.logger.error(`${what}: ${stackOf(error)}`);
   }
 
   /** Answers one unary call. */
@@ -124,6 +128,7 @@ export class Core {
         deadAfterMs,
       },
       authenticate: this.#parts.authenticate,
+      failed: (what, error) => this.failed(what, error),
       misbehaved: (what) => limiter.log(what),
     };
   }

@@ -12,10 +12,9 @@ import {
   type Settle,
   Outcome as WireOutcome,
 } from "../gen/tinymq/v1/queue.ts";
-import { truncateUtf8 } from "../wire/close.ts";
-import { requireCount } from "../wire/frames.ts";
 import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
-import { decodeFrame, requireId, requireRight } from "./open.ts";
+import { truncateUtf8 } from "../wire/text.ts";
+import { decodeFrame, requireCount, requireId, requireRight } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 /** What a pull without a wish of its own gets at most. */

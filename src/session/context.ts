@@ -16,6 +16,8 @@ export interface SessionContext {
   readonly limits: Limits;
   /** Who a client with this token is; null: nobody, the token is wrong or missing. */
   authenticate(token: string): Principal | null;
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
   /** Logs what a client did wrong, at a bounded rate. */
   misbehaved(what: string): void;
 }

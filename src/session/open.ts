@@ -1,4 +1,4 @@
-/** What every open frame is checked for. */
+/** What frames are checked for: their type, who sent them, and their ids and numbers. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
@@ -36,4 +36,10 @@ export function requireId(id: Uint8Array, what: string): Uint8Array {
     "INVALID_ARGUMENT",
     `${what} has ${id.length} bytes: send ${ID_BYTES} random bytes, or none`,
   );
+}
+
+/** Throws INVALID_ARGUMENT unless `value` is a whole number from 0 to 2^53-1. */
+export function requireCount(value: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TinyMQError("INVALID_ARGUMENT", `${what} is not a number from 0 to 2^53-1`);
 }

@@ -12,9 +12,9 @@ import {
   ProduceRequest,
   ProduceResponse,
 } from "../gen/tinymq/v1/queue.ts";
-import { readProduceBatch, requireCount } from "../wire/frames.ts";
+import { readProduceBatch } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import { decodeFrame, requireId, requireRight } from "./open.ts";
+import { decodeFrame, requireCount, requireId, requireRight } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });

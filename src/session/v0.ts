@@ -105,8 +105,7 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   /** Ends the connection with an error; the first version's clients see it closed. */
   fail(error: TinyMQError): void {
     if (this.#state === "ended") return;
-    if (error.code === "INTERNAL")
-      this.#context.broker.failed("a connection of the first version failed", error);
+    if (error.code === "INTERNAL") this.#context.failed("a connection of the first version failed", error);
     else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
     this.#release(false);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));

@@ -3,7 +3,6 @@
  * code. Property tests prove that both say the same. Source of the encoding: protobuf.dev, "Encoding".
  */
 
-import { TinyMQError } from "../errors.ts";
 import type { ProduceBatch, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import { readVarint, varintEnd, varintLength, writeVarint } from "./varint.ts";
 
@@ -216,9 +215,3 @@ export function readAcked(frame: Uint8Array): ProduceResponse | null {
 }
 
 const NO_BYTES = new Uint8Array(0);
-
-/** Throws INVALID_ARGUMENT unless `value` is a whole number from 0 to 2^53-1. */
-export function requireCount(value: number, what: string): number {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new TinyMQError("INVALID_ARGUMENT", `${what} is not a number from 0 to 2^53-1`);
-}

@@ -7,13 +7,8 @@ import {
   ProduceResponse,
   SubscribeResponse,
 } from "../../src/gen/tinymq/v1/queue.ts";
-import {
-  type FrameSink,
-  FrameWriter,
-  readAcked,
-  readProduceBatch,
-  requireCount,
-} from "../../src/wire/frames.ts";
+import { requireCount } from "../../src/session/open.ts";
+import { type FrameSink, FrameWriter, readAcked, readProduceBatch } from "../../src/wire/frames.ts";
 import { runs } from "../support/runs.ts";
 
 const number = fc.oneof(

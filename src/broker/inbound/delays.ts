@@ -22,9 +22,6 @@ export interface DelayedBatch {
   readonly batch: Uint8Array;
 }
 
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
-
 export class Delays {
   readonly log: Log;
   readonly #heap = new DueHeap<Delayed>();
@@ -38,7 +35,7 @@ export class Delays {
   }
 
   get memory(): number {
-    return this.log.memory + this.#heap.length * ENTRY_BYTES;
+    return this.log.memory + this.#heap.memory;
   }
 
   get nextDue(): number {

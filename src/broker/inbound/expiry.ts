@@ -14,8 +14,6 @@ export interface Expiring extends Due {
   end: number;
 }
 
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
 /** So many entries are kept without a look at whether their messages are still there. */
 const PRUNE_FROM = 1_024;
 /** Offsets that are handed out at once, however many expire together. */
@@ -34,7 +32,7 @@ export class Expiry {
   }
 
   get memory(): number {
-    return this.#heap.length * ENTRY_BYTES + this.#late.memory;
+    return this.#heap.memory + this.#late.memory;
   }
 
   get nextDue(): number {

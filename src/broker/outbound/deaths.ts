@@ -5,9 +5,9 @@
 import { TinyMQError, toTinyMQError } from "../../errors.ts";
 import type { Chunk } from "../../log/chunk.ts";
 import type { Log } from "../../log/log.ts";
-import { truncateUtf8 } from "../../wire/close.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { KiB } from "../../wire/limits.ts";
+import { truncateUtf8 } from "../../wire/text.ts";
 import { withDeathHeaders } from "../dead-letters.ts";
 
 /** The offsets [first, end), and how they died. */

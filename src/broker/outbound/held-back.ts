@@ -12,8 +12,6 @@ interface Held extends Due {
   readonly end: number;
 }
 
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
 /** Offsets that are taken at once, however many are due together. */
 const MOST_OFFSETS = 4_096;
 
@@ -27,7 +25,7 @@ export class HeldBack {
   }
 
   get memory(): number {
-    return this.#ranges.memory + this.#heap.length * ENTRY_BYTES;
+    return this.#ranges.memory + this.#heap.memory;
   }
 
   get nextDue(): number {
@@ -58,7 +56,7 @@ export class HeldBack {
   /** Takes out what is held back of [first, end), and returns it. */
   remove(first: number, end: number): OffsetRange[] {
     const removed = this.#ranges.remove(first, end);
-    // Else timers of what is gone would go on.
+    // Entries of messages that are gone would keep the topic's timer going.
     if (this.#ranges.count === 0) this.#heap.clear();
     return removed;
   }
