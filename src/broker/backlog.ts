@@ -8,7 +8,7 @@
  *   held back given back with a delay
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
-import type { Chunk, OffsetRun } from "../log/chunk.ts";
+import type { Chunk } from "../log/chunk.ts";
 import { Log } from "../log/log.ts";
 import type { SlabPool } from "../log/slab-pool.ts";
 import type { CounterName, Tally } from "./counters.ts";
@@ -75,9 +75,12 @@ export class Backlog {
     return this.expiry !== null && this.expiry.nextDue <= now && this.ready > 0;
   }
 
-  /** Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never). */
-  append(batch: Uint8Array, count: number, expires: number): void {
-    const first = this.log.append(batch, count);
+  /**
+   * Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never).
+   * `tight`: see `Log.append`.
+   */
+  append(batch: Uint8Array, count: number, expires: number, tight: boolean): void {
+    const first = this.log.append(batch, count, this.log.nextOffset, tight);
     if (expires < Infinity) this.expire(first, count, expires);
   }
 
@@ -186,34 +189,36 @@ export class Backlog {
     return given.length;
   }
 
-  /** The messages that no consumer holds, as encoded batches: views that are valid until the log is written. */
-  *unheld(): Generator<Uint8Array> {
-    const ranges = [...this.returned, ...(this.heldBack?.items() ?? [])];
-    for (const { first, end } of [...ranges, { first: this.cursor, end: this.log.nextOffset }]) {
-      for (const { parts } of this.log.chunks(first, end)) yield* parts;
+  /** Drops `most` of the oldest messages that no consumer holds; `dropping` sees each batch before it goes. */
+  purge(most: number, dropping: (batch: Uint8Array) => void): number {
+    let purged = 0;
+    while (purged < most) {
+      const oldest = this.#oldestUnheld(most - purged, Number.MAX_SAFE_INTEGER);
+      if (oldest === null) break;
+      for (const part of oldest.parts) dropping(part);
+      this.#dropChunk(oldest, "purged");
+      purged += oldest.count;
     }
-  }
-
-  /** Drops every message that no consumer holds; returns how many. */
-  purge(): number {
-    const kept = this.log.count - this.leased;
-    this.drop(0, this.log.nextOffset, "purged");
-    return kept;
+    return purged;
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
   dropOldest(maxMessages: number, maxBytes: number): boolean {
     const oldest = this.#oldestUnheld(maxMessages, maxBytes);
-    if (oldest === undefined) return false;
-    this.drop(oldest.firstOffset, oldest.firstOffset + oldest.count, "dropped");
-    return true;
+    if (oldest !== null) this.#dropChunk(oldest, "dropped");
+    return oldest !== null;
   }
 
-  #oldestUnheld(maxMessages: number, maxBytes: number): OffsetRun | undefined {
-    const back = Math.min(this.returned.first()?.first ?? Infinity, this.heldBack?.first() ?? Infinity);
-    if (back < Infinity) return { firstOffset: back, count: 1 };
-    if (this.ready - this.returned.count === 0) return undefined;
-    return this.log.read(this.cursor, maxMessages, maxBytes)?.runs[0];
+  /** Some of the oldest messages that no consumer holds. */
+  #oldestUnheld(maxMessages: number, maxBytes: number): Chunk | null {
+    const [returned, held] = [this.returned.first(), this.heldBack?.first()];
+    const first =
+      held === undefined || (returned !== undefined && returned.first < held.first) ? returned : held;
+    return this.log.read(first?.first ?? this.cursor, maxMessages, maxBytes, first?.end);
+  }
+
+  #dropChunk({ runs }: Chunk, counter: CounterName): void {
+    for (const { firstOffset, count } of runs) this.drop(firstOffset, firstOffset + count, counter);
   }
 
   /** Adds what was read, of `back` or fresh, to a delivery. */
@@ -226,13 +231,8 @@ export class Backlog {
     for (const part of chunk.parts) taken.parts.push(part);
     taken.count += chunk.count;
     taken.byteLength += chunk.byteLength;
-    if (redelivered) {
-      this.returned.remove(back.first, chunk.nextOffset);
-      this.#tally.count("redelivered", chunk.count);
-    } else {
-      this.cursor = chunk.nextOffset;
-    }
+    if (redelivered) this.returned.remove(back.first, chunk.nextOffset);
+    else this.cursor = chunk.nextOffset;
     this.leased += chunk.count;
-    this.#tally.count("delivered", chunk.count);
   }
 }

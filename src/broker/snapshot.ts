@@ -231,10 +231,10 @@ export class SnapshotReader {
 }
 
 function producerRecord(producer: TopicProducer): SnapshotProducer {
-  const rejections = [...producer.rejections()].map(([seq, { error, messages }]) => ({
+  const rejections = [...producer.rejections()].map(([seq, { code, message, messages }]) => ({
     seq,
-    code: CODE_NUMBERS[error.code],
-    message: error.message,
+    code: CODE_NUMBERS[code],
+    message,
     ranges: messages.flatMap(({ first, count }) => [first, count]),
   }));
   return { id: producer.id, lastSeq: producer.answeredSeq, rejections };
@@ -246,7 +246,7 @@ function restoreProducer(topic: Topic, { id, lastSeq, rejections }: SnapshotProd
     const messages: MessageRange[] = [];
     for (let at = 0; at < ranges.length; at += 2)
       messages.push({ first: ranges[at]!, count: ranges[at + 1]! });
-    producer.restoreRejection(seq, { error: new TinyMQError(codeFromNumber(code), message), messages });
+    producer.restoreRejection(seq, { code: codeFromNumber(code), message, messages });
   }
 }
 

@@ -14,26 +14,11 @@ import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import { type ReturningTopic, Returns } from "./outbound/returns.ts";
-import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
+import type { BatchOptions, Delivery } from "./ports.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Shared } from "./shared.ts";
 import type { Timer } from "./timers.ts";
-
-/** What a topic needs of its broker. */
-export interface TopicHost {
-  readonly shared: Shared;
-  readonly publisher: Publisher;
-  newEpoch(): string;
-  /** A topic's memory changed by so many bytes. */
-  charge(bytes: number): void;
-  /** Makes room for an append of so many bytes to a log of the topic, or throws `QueueFull`. */
-  makeRoom(topic: Topic, log: Log, byteLength: number): void;
-  /** Whether an append of so many bytes would fit as things are. */
-  hasRoom(topic: Topic, log: Log, byteLength: number): boolean;
-  /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
-  openTopic(name: string): Topic;
-  remove(topic: Topic): void;
-}
+import type { TopicHost } from "./topic-host.ts";
 
 export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, ReturningTopic {
   readonly name: string;
@@ -50,14 +35,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** Messages published in this epoch. */
   published = 0;
   memory = 0;
-  readonly #host: TopicHost;
+  readonly #host: TopicHost<Topic>;
   readonly #shared: Shared;
   #gone = false;
   #timer: Timer | null = null;
   /** When the topic goes; Infinity while somebody uses it or something is in it. */
   #idleDue = Number.POSITIVE_INFINITY;
 
-  constructor(name: string, host: TopicHost) {
+  constructor(name: string, host: TopicHost<Topic>) {
     this.name = name;
     const { shared } = host;
     this.#host = host;
@@ -127,7 +112,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
       if (broadcast) this.acceptor.broadcast(batch, count, options);
       else refusal = this.acceptor.queue(batch, count, options);
     } catch (thrown) {
-      refusal = { error: toTinyMQError(thrown), messages: [] };
+      const { code, message } = toTinyMQError(thrown);
+      refusal = { code, message, messages: [] };
     }
     this.changed();
     settled(refusal);
@@ -138,16 +124,21 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("rejected", count);
   }
 
-  makeRoom(byteLength: number, log: Log = this.backlog.log): void {
-    this.#host.makeRoom(this, log, byteLength);
+  remembers(bytes: number): void {
+    this.producers.memory += bytes;
+    this.changed();
   }
 
-  hasRoom(byteLength: number, log: Log = this.backlog.log): boolean {
-    return this.#host.hasRoom(this, log, byteLength);
+  makeRoom(batch: Uint8Array, log: Log = this.log, freed = 0): void {
+    this.#host.makeRoom(this, log, batch, freed);
   }
 
-  store(batch: Uint8Array, count: number, expires: number): void {
-    this.backlog.append(batch, count, expires);
+  hasRoom(byteLength: number): boolean {
+    return this.#host.hasRoom(this, byteLength);
+  }
+
+  store(batch: Uint8Array, count: number, expires: number, tight = false): void {
+    this.backlog.append(batch, count, expires, tight);
   }
 
   /** Hands messages to those who are subscribed now. */
@@ -169,8 +160,18 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.dispatcher.pump();
   }
 
-  /** See `Backlog.take`. */
+  /** Takes ready messages for a consumer: see `Backlog.take`. */
   take(maxMessages: number, maxBytes: number): Delivery | null {
+    const delivery = this.takeUncounted(maxMessages, maxBytes);
+    if (delivery === null) return null;
+    this.tally.count("delivered", delivery.count);
+    for (const { redelivered, count } of delivery.runs)
+      if (redelivered) this.tally.count("redelivered", count);
+    return delivery;
+  }
+
+  /** Takes ready messages that are to be moved to another topic, and not delivered. */
+  takeUncounted(maxMessages: number, maxBytes: number): Delivery | null {
     // Now, for a timer may be late: what has expired is never delivered.
     const now = this.now();
     const delivery = this.backlog.dropExpired(now) ? this.backlog.take(maxMessages, maxBytes, now) : null;
@@ -191,6 +192,11 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   buried(firstOffset: number, count: number): void {
     this.tally.count("deadLettered", count);
+    this.moved(firstOffset, count);
+  }
+
+  /** Removes leased messages: they are in another topic now. */
+  moved(firstOffset: number, count: number): void {
     this.backlog.done(firstOffset, count);
     this.changed();
   }
@@ -204,16 +210,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return dropped;
   }
 
-  /** Drops every message that no consumer holds; returns how many. */
-  purge(): number {
+  /** Drops about `most` messages that no consumer holds, or all that there are; returns how many. */
+  purge(most = Number.MAX_SAFE_INTEGER): number {
     this.returns.giveBackDying();
-    this.acceptor.forgetUnique(this.backlog.unheld());
-    const delayed = this.acceptor.delays?.clear() ?? 0;
-    this.tally.count("purged", delayed);
-    const purged = delayed + this.backlog.purge();
+    const delayed = this.acceptor.purge(most);
+    const purged = this.backlog.purge(most - delayed, (batch) => this.acceptor.forgetUnique(batch));
     this.changed();
     this.dispatcher.pump();
-    return purged;
+    return delayed + purged;
   }
 
   /** Frees what memory it can without losing a message that has not expired. */
@@ -233,8 +237,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
-    const memory = this.backlog.memory + kept;
+    const used = this.acceptor.memory + this.returns.memory + this.dispatcher.memory + this.producers.memory;
+    const memory = this.backlog.memory + used;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();

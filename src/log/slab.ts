@@ -14,6 +14,8 @@ const SEGMENT_MESSAGES = 64;
 const SEGMENT_BYTES = 8 * 1024;
 /** Numbers of an index row: first offset, first ordinal, first byte. */
 const ROW = 3;
+/** What the index of a slab with one segment takes, in bytes. */
+export const LEAST_INDEX_BYTES = ROW * Float64Array.BYTES_PER_ELEMENT;
 
 /** A place in a slab: a message's ordinal, its byte, and the segment that holds it. */
 export interface Place {
@@ -35,6 +37,8 @@ export class Slab {
   #rows = new Float64Array(ROW);
   #segments = 0;
   #released: Uint8Array | null = null;
+  /** What a walk over all messages found, and how many there were then. */
+  #walked = { count: 0, live: 0, bytes: 0 };
 
   /** The first message goes to `start`. */
   constructor(bytes: Uint8Array<ArrayBuffer>, start = 0) {
@@ -56,10 +60,34 @@ export class Slab {
     return this.capacity + this.overhead;
   }
 
+  /** By how much `overhead` grows if messages from `offset` on are appended. */
+  indexGrowth(offset: number): number {
+    return this.#segments * ROW === this.#rows.length && this.#opensSegment(offset)
+      ? this.#rows.byteLength
+      : 0;
+  }
+
+  /** Bytes of the messages that were not released. Walks all of them where some were released out of order. */
+  get liveBytes(): number {
+    if (this.#released === null) return this.used - this.#byteOf(this.releasedPrefix);
+    const { count, live } = this;
+    if (this.#walked.count !== count || this.#walked.live !== live) {
+      let bytes = 0;
+      let at = this.#byteOf(this.releasedPrefix);
+      for (let ordinal = this.releasedPrefix; ordinal < count; ordinal++) {
+        const end = entryEnd(this.bytes, at);
+        if (!this.isReleased(ordinal)) bytes += end - at;
+        at = end;
+      }
+      this.#walked = { count, live, bytes };
+    }
+    return this.#walked.bytes;
+  }
+
   /** Copies checked entries behind the others. There must be room; `offset` is at least `endOffset`. */
   append(entries: Uint8Array, count: number, offset: number): void {
     if (this.count === 0) this.firstOffset = offset;
-    if (this.count === 0 || offset !== this.endOffset || this.#lastSegmentIsFull()) this.#openSegment(offset);
+    if (this.#opensSegment(offset)) this.#openSegment(offset);
     this.bytes.set(entries, this.used);
     this.used += entries.length;
     this.count += count;
@@ -152,7 +180,15 @@ export class Slab {
     return spanWithin(entries, byte, entries.length, Number.MAX_SAFE_INTEGER, room, 0);
   }
 
-  #lastSegmentIsFull(): boolean {
+  /** The byte where a message begins, or where the last one ends. */
+  #byteOf(ordinal: number): number {
+    if (ordinal === this.count) return this.used;
+    const row = this.#segmentAt(ordinal, 1) * ROW;
+    return skipEntries(this.bytes, this.#rows[row + 2]!, ordinal - this.#rows[row + 1]!);
+  }
+
+  #opensSegment(offset: number): boolean {
+    if (this.count === 0 || offset !== this.endOffset) return true;
     const row = (this.#segments - 1) * ROW;
     return (
       this.count - this.#rows[row + 1]! >= SEGMENT_MESSAGES ||

@@ -1,6 +1,7 @@
 /** The Admin service over Twirp: JSON or protobuf, `POST /twirp/tinymq.v1.Admin/<Method>`. */
 import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
+import { purge } from "../broker/purge.ts";
 import { redrive } from "../broker/redrive.ts";
 import { brokerStats, listTopics, topicInfo } from "../broker/stats.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -47,7 +48,9 @@ const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   },
   purgeTopic: {
     action: "admin",
-    handle: ({ broker }, { topic }: PurgeTopicRequest) => ({ purged: broker.requireTopic(topic).purge() }),
+    handle: async ({ broker }, { topic }: PurgeTopicRequest) => ({
+      purged: await purge(broker.requireTopic(topic)),
+    }),
   },
   redriveTopic: {
     action: "admin",

@@ -92,10 +92,10 @@ class ProduceRpc implements Rpc, ProducerPort {
     this.#stream.send(this.#stream.context.frames.acked(seq));
   }
 
-  rejected(seq: number, { error, messages }: Refusal): void {
+  rejected(seq: number, { code, message, messages }: Refusal): void {
     this.#send({
       oneofKind: "rejected",
-      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message, messages: [...messages] },
+      rejected: { seq, code: CODE_NUMBERS[code], message, messages: [...messages] },
     });
   }
 

@@ -120,8 +120,8 @@ export class FirstVersionSession implements Session, ProducerPort, ConsumerPort 
   }
 
   /** That protocol has no word for "not stored". */
-  rejected(_seq: number, refusal: Refusal): void {
-    this.fail(refusal.error);
+  rejected(_seq: number, { code, message }: Refusal): void {
+    this.fail(new TinyMQError(code, message));
   }
 
   deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {

@@ -32,7 +32,7 @@ test("a rejected batch, stored ones behind it, and a cut before the answers: sen
 });
 
 test("what was rejected because memory was full stays rejected when it is sent again with room", () => {
-  const world = new World({ maxMemory: 4_096 });
+  const world = new World({ maxMemory: 4_200 });
   const producer = new TestProducer(world, "t", 1);
   producer.send([message(1, "a".repeat(2_000))]);
   producer.send([message(2, "b".repeat(3_000))]);

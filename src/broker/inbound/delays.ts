@@ -57,12 +57,6 @@ export class Delays {
     return { ...entry, batch };
   }
 
-  /** Drops everything; returns how many messages. */
-  clear(): number {
-    this.#heap.clear();
-    return this.log.release(0, this.log.nextOffset);
-  }
-
   /** Everything, in due order, for a snapshot. */
   *items(): Generator<DelayedBatch> {
     for (const entry of this.#heap.sorted()) yield { ...entry, batch: this.#read(entry) };

@@ -25,6 +25,8 @@ export class ProducerTable {
   #forgetting: Map<TopicProducer, Timer> | null = null;
   /** Producers with a connection. */
   connected = 0;
+  /** Bytes of the refusals that are remembered. */
+  memory = 0;
 
   constructor(topic: TableTopic, shared: Shared) {
     this.#topic = topic;
@@ -52,8 +54,8 @@ export class ProducerTable {
     // On another connection by now.
     if (producer.port !== port) return;
     this.#detach(producer);
-    if (producer.id !== "" && clean) this.#forget(producer);
-    else if (producer.id !== "") this.#forgetLater(producer);
+    if (producer.id === "" || clean) this.#forget(producer);
+    else this.#forgetLater(producer);
     this.#topic.changed();
   }
 
@@ -62,11 +64,11 @@ export class ProducerTable {
     for (const producer of this.#byId?.values() ?? []) this.#forget(producer);
   }
 
-  /** A producer of a snapshot: not connected, forgotten later. */
+  /** A producer of a snapshot, even above the limit: not connected, forgotten later. */
   restore(id: string, lastSeq: number): TopicProducer {
     const producer = new TopicProducer(this.#topic, id, lastSeq, false, null);
     producer.known = true;
-    this.#remember(producer);
+    this.#add(producer);
     this.#forgetLater(producer);
     return producer;
   }
@@ -94,9 +96,13 @@ export class ProducerTable {
         `the server remembers ${limits.maxProducers} producers and has no room for more: close some, or try later`,
       );
     }
+    this.#add(producer);
+  }
+
+  #add(producer: TopicProducer): void {
     this.#byId ??= new Map();
     this.#byId.set(producer.id, producer);
-    remembered.producers += 1;
+    this.#shared.remembered.producers += 1;
   }
 
   #detach(producer: TopicProducer): void {
@@ -121,6 +127,7 @@ export class ProducerTable {
 
   #forget(producer: TopicProducer): void {
     this.#keep(producer);
+    this.memory -= producer.memory;
     if (this.#byId?.delete(producer.id)) this.#shared.remembered.producers -= 1;
   }
 }

@@ -9,7 +9,7 @@ import { Fifo } from "../../wire/fifo.ts";
 import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
 import { checkBatch } from "../../wire/scan.ts";
 import type { BatchOptions, ProducerPort } from "../ports.ts";
-import type { Refusal } from "../refusal.ts";
+import { type Refusal, refusalBytes } from "../refusal.ts";
 
 /** What a producer needs of its topic. */
 export interface ProducedTopic {
@@ -27,6 +27,8 @@ export interface ProducedTopic {
   ): void;
   /** So many messages (at least 1) were refused. */
   refused(count: number): void;
+  /** So many bytes more are remembered of refusals. */
+  remembers(bytes: number): void;
 }
 
 /** A batch that is not settled yet, or whose answer waits for an earlier one. */
@@ -36,9 +38,17 @@ interface Pending {
   refusal: Refusal | null;
 }
 
+/** Batches [first, last] that were refused for one reason. */
+interface Rejected {
+  readonly first: number;
+  last: number;
+  readonly refusal: Refusal;
+}
+
 /**
  * Always holds: every seq up to `lastSeq` was received; those in `#pending` have no answer yet, ascending, and
- * are answered in that order; `#rejected` has the rejected ones of the last 256.
+ * are answered in that order; `#rejected` has the rejected ones of the last 256, ascending; `memory` is what it
+ * holds.
  */
 export class TopicProducer {
   readonly #topic: ProducedTopic;
@@ -50,7 +60,9 @@ export class TopicProducer {
   /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
   #seenSeq: number;
   readonly #pending = new Fifo<Pending>();
-  readonly #rejected = new Map<number, Refusal>();
+  /** Those that follow each other and were refused whole for one reason are one: a full server refuses very many. */
+  readonly #rejected = new Fifo<Rejected>();
+  memory = 0;
   /**
    * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
    * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
@@ -87,12 +99,16 @@ export class TopicProducer {
   }
 
   /** Rejected ones of the last 256, for a snapshot. */
-  rejections(): Iterable<[seq: number, refusal: Refusal]> {
-    return this.#rejected;
+  *rejections(): Generator<[seq: number, refusal: Refusal]> {
+    for (const { first, last, refusal } of this.#rejected) {
+      for (let seq = Math.max(first, this.lastSeq - MAX_BATCHES_IN_FLIGHT + 1); seq <= last; seq++) {
+        yield [seq, refusal];
+      }
+    }
   }
 
   restoreRejection(seq: number, refusal: Refusal): void {
-    this.#rejected.set(seq, refusal);
+    this.#remember(seq, refusal);
   }
 
   /**
@@ -116,7 +132,7 @@ export class TopicProducer {
     this.known = true;
     const pending: Pending = { seq, settled: false, refusal: null };
     this.#pending.push(pending);
-    if (typeof checked !== "number") this.#settle(pending, 1, { error: checked, messages: [] });
+    if (typeof checked !== "number") this.#refuse(pending, checked);
     else if (checked === 0) this.#settle(pending, 0, null);
     else {
       this.#topic.accept(messages, checked, options, this.#broadcast, (refusal) =>
@@ -158,12 +174,33 @@ export class TopicProducer {
       port?.acked(seq);
       return;
     }
-    for (const old of this.#rejected.keys()) {
-      if (old > seq - MAX_BATCHES_IN_FLIGHT) break;
-      this.#rejected.delete(old);
-    }
-    this.#rejected.set(seq, refusal);
+    this.#remember(seq, refusal);
     port?.rejected(seq, refusal);
+  }
+
+  #refuse(pending: Pending, { code, message }: TinyMQError): void {
+    this.#settle(pending, 1, { code, message, messages: [] });
+  }
+
+  #remember(seq: number, refusal: Refusal): void {
+    const before = this.memory;
+    let first = this.#rejected.first();
+    for (; first !== undefined && first.last <= seq - MAX_BATCHES_IN_FLIGHT; first = this.#rejected.first()) {
+      this.#rejected.shift();
+      this.memory -= refusalBytes(first.refusal);
+    }
+    const last = this.#rejected.last();
+    if (last !== undefined && last.last === seq - 1 && isAlike(last.refusal, refusal)) last.last = seq;
+    else {
+      this.#rejected.push({ first: seq, last: seq, refusal });
+      this.memory += refusalBytes(refusal);
+    }
+    if (this.memory !== before) this.#topic.remembers(this.memory - before);
+  }
+
+  #rejectionOf(seq: number): Refusal | undefined {
+    for (const { first, last, refusal } of this.#rejected) if (first <= seq && seq <= last) return refusal;
+    return undefined;
   }
 
   /** Answers a batch that was sent again as it was answered the first time. */
@@ -179,8 +216,16 @@ export class TopicProducer {
     }
     this.#seenSeq = Math.max(this.#seenSeq, seq);
     if (seq > this.answeredSeq) return; // Its answer is on its way.
-    const rejected = this.#rejected.get(seq);
+    const rejected = this.#rejectionOf(seq);
     if (rejected === undefined) this.port?.acked(seq);
     else this.port?.rejected(seq, rejected);
   }
+}
+
+function isAlike(one: Refusal, other: Refusal): boolean {
+  return (
+    one.code === other.code &&
+    one.message === other.message &&
+    one.messages.length + other.messages.length === 0
+  );
 }

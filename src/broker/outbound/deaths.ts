@@ -24,7 +24,7 @@ export interface DyingTopic {
   readonly log: Log;
   /** ms since 1970. */
   wall(): number;
-  /** Whether so many bytes would fit as things are. */
+  /** Whether it may hold so many bytes more as things are. */
   hasRoom(byteLength: number): boolean;
   /** The topic of its dead letters, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openDeadLetters(): DeadLetterTopic;
@@ -33,8 +33,9 @@ export interface DyingTopic {
 }
 
 export interface DeadLetterTopic {
-  /** Throws RESOURCE_EXHAUSTED. */
-  makeRoom(byteLength: number): void;
+  readonly log: Log;
+  /** Makes room for an append to `log` by which so many bytes are freed elsewhere. Throws RESOURCE_EXHAUSTED. */
+  makeRoom(batch: Uint8Array, log: Log, freed: number): void;
   moveIn(batch: Uint8Array, count: number): void;
 }
 
@@ -146,7 +147,7 @@ export class Deaths {
     try {
       const dead = topic.openDeadLetters();
       // Their own bytes are charged already, and are free again once they have moved.
-      dead.makeRoom(letters.length - chunk.byteLength);
+      dead.makeRoom(letters, dead.log, chunk.byteLength);
       dead.moveIn(letters, chunk.count);
     } catch (thrown) {
       if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;

@@ -32,9 +32,9 @@ export class HeldBack {
     return this.#heap.nextDue;
   }
 
-  /** The lowest offset held back. */
-  first(): number | undefined {
-    return this.#ranges.first()?.first;
+  /** The lowest offsets held back. */
+  first(): OffsetRange | undefined {
+    return this.#ranges.first();
   }
 
   /** Holds [first, end) back until the clock shows `due`. */

@@ -1,0 +1,18 @@
+import type { Topic } from "./topic.ts";
+
+const MESSAGES_AT_A_TIME = 10_000;
+
+/** Drops what no consumer of the topic holds, some in each turn; returns how many messages. */
+export async function purge(topic: Topic): Promise<number> {
+  // No more than there are now, or a producer who goes on could keep it from ending.
+  const most = topic.queued;
+  let purged = 0;
+  while (purged < most) {
+    const some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
+    if (some === 0) break;
+    purged += some;
+    // Others are served between two turns.
+    if (purged < most) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return purged;
+}
