@@ -34,10 +34,17 @@ const IN_PLACE_BYTES = 16 * 1024;
 /** What the head of a delivery in one run takes at most, in bytes: room for it before a large message. */
 export const FRAME_HEADROOM = 64;
 
+/** The buffer of a writer, in bytes, where no larger frame came lately. */
+const USUAL_BUFFER = 64 * 1024;
+/** A larger buffer is given up after so many frames that did not need it. */
+const UNNEEDED = 256;
+
 /** Writes into one buffer that is used for every frame: a frame is valid until the next one is written. */
 export class FrameWriter {
-  #bytes = new Uint8Array(64 * 1024);
+  #bytes = new Uint8Array(USUAL_BUFFER);
   #at = 0;
+  /** Frames since the last one that needed a larger buffer than usual. */
+  #smaller = 0;
 
   /**
    * Sends the frame `ConsumeResponse { delivered }`, its messages being the concatenation of `parts`, and returns
@@ -152,8 +159,13 @@ export class FrameWriter {
     return this.#bytes.subarray(from, end);
   }
 
-  /** Whether there is a new, empty buffer, since the old one was too small. */
+  /** Whether there is a new, empty buffer, since the old one was too small, or too large for long. */
   #reserve(byteLength: number): boolean {
+    if (byteLength > USUAL_BUFFER) this.#smaller = 0;
+    else if (this.#bytes.length > USUAL_BUFFER && this.#smaller++ >= UNNEEDED) {
+      this.#bytes = new Uint8Array(USUAL_BUFFER);
+      return true;
+    }
     if (byteLength <= this.#bytes.length) return false;
     this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(byteLength)));
     return true;
