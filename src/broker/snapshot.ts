@@ -124,6 +124,8 @@ function* chunkRecords(log: Log, first: number, end: number, state: State): Gene
 /** Fills an empty broker from the records of a snapshot; returns how many messages it holds then. */
 export class SnapshotReader {
   readonly #broker: Broker;
+  /** Of the server that wrote it; "": not read yet. */
+  version = "";
   #topic: Topic | null = null;
   /** Read before its topic's messages, and used after them. */
   #nextOffset = 0;
@@ -140,6 +142,7 @@ export class SnapshotReader {
     switch (kind.oneofKind) {
       case "head":
         this.#broker.instance = kind.head.instance;
+        this.version = kind.head.version;
         return;
       case "topic":
         this.#finishTopic();

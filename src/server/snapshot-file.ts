@@ -91,15 +91,18 @@ function damaged(path: string, why: string): TinyMQError {
 
 /** In one turn: nothing that is due may run while a topic is there in part. */
 function restore(broker: Broker, file: number, path: string, end: number): number {
+  const reader = new SnapshotReader(broker);
   try {
-    const reader = new SnapshotReader(broker);
     for (const record of records(file, end)) reader.take(record);
     return reader.finish();
   } catch (thrown) {
     const { message } = toTinyMQError(thrown);
+    const writer =
+      reader.version === "" ? "the version that wrote it" : `version ${reader.version}, which wrote it`;
     throw new TinyMQError(
       "FAILED_PRECONDITION",
-      `snapshot: ${path} is whole, but this version cannot restore it (${message}). It was left as it is`,
+      `snapshot: ${path} is whole, but version ${VERSION} cannot restore it (${message}). It was left as it is: ` +
+        `start ${writer}, or move the file elsewhere to begin empty`,
       { cause: thrown },
     );
   }

@@ -152,6 +152,16 @@ test("a full table of producers refuses new ones and forgets none", () => {
   expect(new TestProducer(world, "t").closed).toBeNull();
 });
 
+test("a snapshot restores more producers than the limit is by then", () => {
+  const world = new World({ maxProducers: 2 });
+  for (const id of [1, 2]) new TestProducer(world, "t", id).send([message(1, "a")]);
+  world.broker.limits.maxProducers = 1;
+  world.restart();
+  for (const id of [1, 2]) {
+    expect(answers(new TestProducer(world, "t", id, 2).take())).toEqual(["opened true 1"]);
+  }
+});
+
 test("unique ids: a second message of an id is left out while the time runs, within a batch too", () => {
   const world = new World();
   const producer = new TestProducer(world, "t");
