@@ -1,7 +1,8 @@
 /**
  * Bounds connections: how many there are, and how many of them have not opened a stream yet. One that
- * wants in while too many have not opened waits for its turn, before it can send us anything. The oldest of
- * those who have not opened is closed to make room, if it had a second's time.
+ * comes while too many have not opened waits for its turn, before it can send anything. The oldest of those
+ * that have not opened is closed to make room, once it had a second's time. So the wait is at most a second,
+ * and one more for each time that as many silent ones as there are places wait ahead.
  *
  * Always holds: somebody waits only while every place is taken.
  */
