@@ -19,10 +19,10 @@ const FEW = 64;
 const FOUND = 1 / 16;
 
 export class LargestTopics<T extends Holding> {
-  readonly #topics: ReadonlyMap<string, T>;
+  readonly #topics: ReadonlyMap<unknown, T>;
   #found: T[] = [];
 
-  constructor(topics: ReadonlyMap<string, T>) {
+  constructor(topics: ReadonlyMap<unknown, T>) {
     this.#topics = topics;
   }
 
