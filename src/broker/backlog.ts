@@ -3,7 +3,8 @@
  *
  * Every message of the log is in exactly one state:
  *   fresh     at or above `cursor`, never delivered
- *   leased    delivered to a consumer that has not settled it; only that consumer's lease names it
+ *   leased    delivered to a consumer that has not settled it, or on its way to the dead letters; only that
+ *             consumer's lease, or `Deaths`, names it
  *   returned  given back, to be delivered before anything fresh
  *   held back given back with a delay
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
@@ -17,11 +18,11 @@ import { HeldBack } from "./outbound/held-back.ts";
 import type { DeliveredRun, Delivery } from "./ports.ts";
 import { type OffsetRange, RangeSet } from "./range-set.ts";
 
-/** Of one delivery: where many messages were given back one by one, a pull must not take long. */
+/** Runs of one delivery, at most: where many messages were given back one by one, a pull must not take long. */
 const MOST_RUNS = 1_024;
 /** Entries that are carried out in one turn: nobody else is kept waiting by a million that are due together. */
 const DUE_AT_ONCE = 4_096;
-/** So many offsets are looked at for leased ones as quickly as one entry is carried out. */
+/** To look at so many offsets for leased ones takes as long as to carry out one entry. */
 const LOOKS = 64;
 
 interface Taken extends Delivery {

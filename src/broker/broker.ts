@@ -8,10 +8,9 @@
 
 import { QueueFull, TinyMQError } from "../errors.ts";
 import { Log } from "../log/log.ts";
-import { SlabPool } from "../log/slab-pool.ts";
+import { MAX_SPARE_BYTES, SlabPool } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
-import { MiB } from "../wire/limits.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
@@ -32,7 +31,7 @@ export interface BrokerParts {
   readonly publisher: Publisher;
 }
 
-/** Compacting every topic is worth a try when memory is full, but not for each message. */
+/** When memory is full all topics are compacted, but not for each message. */
 const COMPACT_ALL_EVERY_MS = 1_000;
 /** Memory is freed a slab at a time, so several messages are dropped at once. */
 const DROP_MESSAGES = 256;
@@ -40,15 +39,14 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
-/** Buffers kept for the next slabs are not charged: at most so many bytes, and at most this share of the memory. */
-const MAX_SPARE_BYTES = 4 * MiB;
+/** Spare buffers are not charged: they take at most this share of the memory. */
 const SPARE_SHARE = 1 / 16;
 
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
 
 export class Broker implements TopicHost<Topic> {
-  /** Names this memory: new whenever memory was lost. */
+  /** A name for what is in memory: a snapshot keeps it, and a server that starts without one has a new one. */
   instance = randomName();
   readonly shared: Shared;
   readonly publisher: Publisher;

@@ -75,7 +75,7 @@ function entry(message: Uint8Array): Uint8Array {
 }
 
 function isDeadLetterHeader(batch: Uint8Array, valueStart: number, fieldEnd: number): boolean {
-  // valueStart is at the entry's length; its first field is the key with every encoder there is.
+  // valueStart is at the header's length. Every known encoder writes the key first.
   let at = valueStart;
   while (batch[at]! >= 0x80) at += 1;
   at += 1;

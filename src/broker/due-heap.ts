@@ -1,10 +1,10 @@
 /**
- * A heap of things that are due at some time: the earliest first, of those due together the first added.
+ * A heap of entries that are due at some time: the earliest first, and of those due together the first added.
  *
  * Always holds: `entries[e.slot] === e` for every entry in the heap, and none is due before its parent.
  */
 
-/** What stands in a heap. The heap alone writes `order` and `slot`. */
+/** An entry of a heap. Only the heap writes `order` and `slot`. */
 export interface Due {
   /** By the broker's clock, in ms. */
   readonly due: number;

@@ -1,21 +1,21 @@
 /**
- * Which topic holds most, for what is dropped. A look at all topics finds several at once: where ten thousand hold
- * about the same, there must not be one for each drop.
+ * The topic that messages are dropped from: one that holds most. Looking at all topics finds several, and they
+ * serve for several drops: with ten thousand topics of about one size, each send at the cap would look at all.
  *
- * Always holds: `#found` has what the last look found, the largest last; who grew since then is not seen before
- * the next look, unless the topics are few.
+ * Always holds: `#found` has some of the largest topics as of the last look, the largest last. With many topics,
+ * one that grew since then is not seen before the next look.
  */
 
-/** What is looked at. */
+/** What it needs to know of a topic. */
 export interface Holding {
   readonly memory: number;
   /** Whether it has nothing that could be dropped. */
   readonly isDrained: boolean;
 }
 
-/** So many topics are looked at each time. */
+/** Up to so many topics there is a look for each drop. */
 const FEW = 64;
-/** The share of the others that one look finds. */
+/** Of more, one look finds this share. */
 const FOUND = 1 / 16;
 
 export class LargestTopics<T extends Holding> {

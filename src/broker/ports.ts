@@ -12,7 +12,7 @@ export interface DeliveredRun {
   readonly firstOffset: number;
   readonly count: number;
   readonly redelivered: boolean;
-  /** How often they were delivered before, as far as it was counted. */
+  /** How many earlier deliveries count. */
   readonly deliveries: number;
 }
 
@@ -43,12 +43,12 @@ export interface ConsumerPort {
   close(error: TinyMQError): void;
 }
 
-/** Hands messages to all subscribers of a topic; whoever cannot keep up misses them. */
+/** Hands messages to all subscribers of a topic; those that cannot keep up miss some. */
 export interface Publisher {
   publish(topic: string, epoch: string, published: number, count: number, batch: Uint8Array): void;
 }
 
-/** What a batch asks for, in ms; 0: nothing. */
+/** The options of a batch, in ms; 0: not set. */
 export interface BatchOptions {
   readonly delayMs: number;
   readonly ttlMs: number;

@@ -1,10 +1,11 @@
+/** A purge that lets others in: a million ids to forget must not block the server. */
 import type { Topic } from "./topic.ts";
 
 const MESSAGES_AT_A_TIME = 10_000;
 
 /** Drops what no consumer of the topic holds, some in each turn; returns how many messages. */
 export async function purge(topic: Topic): Promise<number> {
-  // No more than there are now, or a producer who goes on could keep it from ending.
+  // No more than there are now: a producer that goes on could keep it from ending.
   const most = topic.queued;
   let purged = 0;
   while (purged < most) {

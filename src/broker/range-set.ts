@@ -2,8 +2,8 @@
  * A set of offsets as ranges in order, each with how often its messages were delivered, and until when it is
  * held back.
  *
- * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in what is said of
- * them; `count` is the sum of their lengths.
+ * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in deliveries or in
+ * hold; `count` is the sum of their lengths.
  */
 import { SortedList } from "./sorted-list.ts";
 
@@ -12,7 +12,7 @@ export interface OffsetRange {
   /** Above the last. */
   end: number;
   deliveries: number;
-  /** By the broker's clock: nothing of it, and nothing behind it, is delivered before; 0: it is not held. */
+  /** Until then, by the broker's clock, nothing of it and nothing behind it is delivered; 0: it is not held. */
   heldUntil: number;
 }
 

@@ -17,7 +17,7 @@ const MESSAGES_AT_A_TIME = 1_024;
 export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
   const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
   const deadName = name + DEAD_LETTER_SUFFIX;
-  // What is rejected while this runs is for the next time, or it would never end.
+  // What is rejected while this runs stays, or it might never end.
   let left = Math.min(limit, broker.requireTopic(deadName).ready);
   let moved = 0;
   do {

@@ -7,11 +7,11 @@ export interface MessageRange {
   count: number;
 }
 
-/** Why a batch, or a part of it, was not stored. It is remembered: no error, which would have its stack beside it. */
+/** Why a batch, or a part of it, was not stored. Not an error object: it is kept for long, and stacks are large. */
 export interface Refusal {
   readonly code: Code;
   readonly message: string;
-  /** Those that were not stored, where others were; empty: none was. */
+  /** The messages that were not stored; empty: none was stored. */
   readonly messages: readonly MessageRange[];
 }
 

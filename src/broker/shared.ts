@@ -9,8 +9,8 @@ export interface Shared {
   readonly limits: BrokerLimits;
   readonly timers: Timers;
   readonly pool: SlabPool;
-  /** Of all topics since the start. */
+  /** Sums over all topics, since the server started. */
   readonly counters: Counters;
-  /** Producers and ids remembered, of all topics; each topic counts its own in and out. */
+  /** How many producers and ids all topics remember; each topic adds and subtracts its own. */
   readonly remembered: { producers: number; uniqueIds: number };
 }

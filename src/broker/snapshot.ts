@@ -1,7 +1,8 @@
 /**
- * A broker's queued messages as records, and a broker filled from records. Files are the server's matter.
+ * A broker's queued messages as records, and a broker filled from records. Files are read and written in the
+ * server.
  *
- * Times are told as ms since 1970: they go on while no server runs.
+ * Times in records are ms since 1970, for time passes while no server runs.
  */
 import { CODE_NUMBERS, codeFromNumber, TinyMQError } from "../errors.ts";
 import type {
@@ -61,7 +62,7 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
     yield record({ oneofKind: "delayed", delayed: { dueAt: at(due), expiresAt, count, batch } });
   }
   for (const producer of topic.producers.items()) {
-    // Restored it would be known: what it sent before it was forgotten would be stored a second time.
+    // Restored, it would count as known, and what it sent before it was forgotten would be stored a second time.
     if (!producer.known) continue;
     yield record({ oneofKind: "producer", producer: producerRecord(producer) });
   }
@@ -73,7 +74,7 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
   }
 }
 
-/** What a record of messages says of them beside their bytes. */
+/** The fields of a record of messages that tell their state. */
 type State = Omit<SnapshotMessages, "firstOffset" | "count" | "batch">;
 
 const FRESH: State = {
@@ -85,7 +86,7 @@ const FRESH: State = {
   reason: "",
 };
 
-/** The messages in order of offset, each stretch with what happened to it. */
+/** The messages in order of offset, a record for each stretch that is in one state. */
 function* messageRecords({ backlog, returns }: Topic, clock: Clock): Generator<SnapshotRecord> {
   const given: { first: number; end: number; state: State }[] = [];
   const until = (time: number) => (time === 0 ? 0 : wallTime(clock, time));
@@ -206,7 +207,7 @@ export class SnapshotReader {
 
   #finishTopic(): void {
     if (this.#topic === null) return;
-    // Offsets go on where they were, though the last messages were consumed.
+    // Offsets continue where they were, even if the last messages are consumed.
     this.#topic.backlog.log.append(new Uint8Array(0), 0, this.#nextOffset);
     this.#topic.changed();
     this.#topic = null;

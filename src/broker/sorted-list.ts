@@ -1,6 +1,6 @@
 /**
- * Items in the order of a number that each has. They lie in blocks, so that one that comes or goes in the
- * middle moves a block's worth of others and not all: there may be hundreds of thousands.
+ * Items in the order of their keys, which are numbers. They lie in blocks, so that adding or removing one in the
+ * middle moves at most a block of others: there may be hundreds of thousands.
  *
  * Always holds: no two items have the same key, and a key does not change while its item is here, unless it
  * stays between those of its neighbours; no block is empty.

@@ -1,4 +1,4 @@
-/** What a broker and its topics hold at one moment: the one snapshot for Admin and whoever else shows it. */
+/** What a broker and its topics hold at one moment, for Admin. */
 import type { Counters, TopicInfo } from "../gen/tinymq/v1/admin.ts";
 import type { Broker } from "./broker.ts";
 import type { Topic } from "./topic.ts";

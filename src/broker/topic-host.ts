@@ -10,8 +10,8 @@ export interface TopicHost<Topic> {
   /** A topic's memory changed by so many bytes. */
   charge(bytes: number): void;
   /**
-   * Makes room for an append to a log of the topic, or throws `QueueFull`. So many bytes are `freed` by it in
-   * another topic.
+   * Makes room for an append to a log of the topic, or throws `QueueFull`. `freed`: bytes of another topic that the
+   * append makes free.
    */
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void;
   /** Whether the topic may hold so many bytes more as things are. */

@@ -1,6 +1,7 @@
 /**
  * A named FIFO queue of messages: what comes in (`acceptor`, `producers`), what is stored (`backlog`), and what
- * goes out (`dispatcher`). It has one timer for all that is due in it, and tells the broker what it holds.
+ * goes out (`dispatcher`, `returns`). It has one timer for what is due among its messages and ids, and for its own
+ * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
  * Always holds: after every change `memory` is what its parts hold, and that is charged; the timer is armed
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
@@ -28,9 +29,9 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   readonly producers: ProducerTable;
   readonly returns: Returns;
   readonly tally: Tally;
-  /** Clients that see what is published. */
+  /** Streams that are sent what is published. */
   subscribers = 0;
-  /** New when the topic is made anew. */
+  /** A name for the life of this topic: one that is made again under its name has another. */
   readonly epoch: string;
   /** Messages published in this epoch. */
   published = 0;
@@ -39,7 +40,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   readonly #shared: Shared;
   #gone = false;
   #timer: Timer | null = null;
-  /** When the topic goes; Infinity while somebody uses it or something is in it. */
+  /** When the topic is removed; Infinity while it is used or not empty. */
   #idleDue = Number.POSITIVE_INFINITY;
 
   constructor(name: string, host: TopicHost<Topic>) {
@@ -71,7 +72,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.backlog.log.count === this.backlog.leased;
   }
 
-  /** Whether what is ready is not known yet: what has expired goes some at a time. */
+  /** Whether `ready` may still count expired messages: they are dropped some at a time. */
   get isSweeping(): boolean {
     return this.backlog.isSweeping(this.now());
   }
@@ -90,7 +91,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.backlog.log;
   }
 
-  /** ms by the clock of all topics. */
+  /** ms by the broker's clock. */
   now(): number {
     return this.#shared.timers.clock.now();
   }
@@ -150,7 +151,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("published", count);
   }
 
-  /** Stores, publishes and delivers messages that were moved here: nothing was asked for them. */
+  /** Stores, publishes and delivers messages that come from another topic. No room is asked for them. */
   moveIn(batch: Uint8Array, count: number): void {
     const { maxTtlMs } = this.#shared.limits;
     this.store(batch, count, maxTtlMs > 0 ? this.now() + maxTtlMs : Number.POSITIVE_INFINITY);
@@ -172,7 +173,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   /** Takes ready messages that are to be moved to another topic, and not delivered. */
   takeUncounted(maxMessages: number, maxBytes: number): Delivery | null {
-    // Now, for a timer may be late: what has expired is never delivered.
+    // A timer may be late, and what has expired is never delivered.
     const now = this.now();
     const delivery = this.backlog.dropExpired(now) ? this.backlog.take(maxMessages, maxBytes, now) : null;
     this.changed();
@@ -229,12 +230,12 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.changed();
   }
 
-  /** What held all others back until `heldUntil` may be gone, and nothing else would tell the consumers. */
+  /** The message that held all others back until `heldUntil` may be gone: nothing else would wake consumers then. */
   #endedHold(heldUntil: number): void {
     if (this.backlog.heldUntil !== heldUntil) this.dispatcher.pumpLater();
   }
 
-  /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
+  /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
     const used = this.acceptor.memory + this.returns.memory + this.dispatcher.memory + this.producers.memory;

@@ -1,4 +1,4 @@
-/** Moves what lives in nearly empty slabs, so that a few messages do not hold the memory of many. */
+/** Merges nearly empty slabs, so that a few messages do not hold the memory of many. */
 import { skipEntries } from "../wire/scan.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
 import { type SlabPool, STANDARD_SLAB } from "./slab-pool.ts";
@@ -7,8 +7,8 @@ import { type SlabPool, STANDARD_SLAB } from "./slab-pool.ts";
 export const SPARSE = 1 / 4;
 
 /**
- * The slabs from `index` to below `end` of which less than `share` lives: neighbours whose messages fit into one
- * standard slab. By bytes, for one large message may lie among many small ones.
+ * The slabs from `index` on, and below `end`, of which less than `share` lives: as many neighbours as fit into one
+ * standard slab. By bytes and not by messages, for one large message may lie among many small ones.
  */
 export function sparseNeighbours(slabs: readonly Slab[], index: number, end: number, share: number): Slab[] {
   let bytes = 0;

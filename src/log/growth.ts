@@ -1,4 +1,8 @@
-/** How large slabs are, and by how much an append makes a log grow: planned here once, for both. */
+/**
+ * How large the slabs of a log are made, and by how much an append makes it grow.
+ *
+ * Always holds: `growthBy` says exactly what `Log.append` does (tested).
+ */
 import { FRAME_HEADROOM } from "../wire/frames.ts";
 import { entryEnd } from "../wire/scan.ts";
 import { LEAST_INDEX_BYTES, Slab } from "./slab.ts";
@@ -24,7 +28,7 @@ export function neededFor(batch: Uint8Array, start: number, tight: boolean): num
   return Math.max(entryEnd(batch, start) - start, Math.min(batch.length - start, most));
 }
 
-/** Where the first message goes in a slab of `size`: one large message is sent from where it lies. */
+/** Where the first message goes in a slab of `size`: a large one is sent in place, with its frame's head before it. */
 export function headroom(size: number): number {
   return size > STANDARD_SLAB ? FRAME_HEADROOM : 0;
 }

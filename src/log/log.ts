@@ -44,7 +44,7 @@ export class Log {
     return this.#memory;
   }
 
-  /** An offset above all that were given. */
+  /** An offset above all that are in use or were. */
   get nextOffset(): number {
     return this.#nextOffset;
   }
@@ -129,7 +129,7 @@ export class Log {
       this.#freed += 1;
     }
     this.#count -= released;
-    // Slabs that are older than a freed one may be held by a few messages. Each that was freed pays for a look at two.
+    // Slabs older than a freed one may hold few messages. Not all are looked at each time: two for each that is freed.
     if (2 * this.#freed >= index) {
       if (index > 0 && this.#freed > 0) this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE);
       this.#freed = 0;
@@ -273,7 +273,7 @@ export class Log {
       if (old.length === 0) continue;
       const merged = mergeSlabs(old, this.#pool);
       if (merged.memory >= old.reduce((sum, { memory }) => sum + memory, 0)) {
-        // Its index is larger than what was saved: one of many small messages, of which every second one is gone.
+        // Where many small messages have gaps between them, the index takes more than the gaps.
         this.#pool.give(merged.bytes);
         index += old.length - 1;
         continue;

@@ -4,12 +4,12 @@
  * Messages of a slab have ordinals from 0. The index has one row for each segment: a stretch of messages
  * with consecutive offsets and bytes. Small batches share a segment, so that the index costs a fraction of
  * a byte a message. Always holds: `live` is `count` less what was released; every ordinal below
- * `releasedPrefix` was released; beyond it `#released` (made only when somebody releases out of order) has
+ * `releasedPrefix` was released; beyond it `#released` (made when messages are first released out of order) has
  * a bit for each.
  */
 import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
 
-/** A segment that has as much is not extended: a look-up walks the entries of one segment. */
+/** A segment of this size is not extended: finding a message walks the entries of its segment. */
 const SEGMENT_MESSAGES = 64;
 const SEGMENT_BYTES = 8 * 1024;
 /** Numbers of an index row: first offset, first ordinal, first byte. */
@@ -37,10 +37,10 @@ export class Slab {
   #rows = new Float64Array(ROW);
   #segments = 0;
   #released: Uint8Array | null = null;
-  /** What a walk over all messages found, and how many there were then. */
+  /** `liveBytes` as the last walk found it, and for which counts that is true. */
   #walked = { count: 0, live: 0, bytes: 0 };
 
-  /** The first message goes to `start`. */
+  /** The first message goes to the byte `start`. */
   constructor(bytes: Uint8Array<ArrayBuffer>, start = 0) {
     this.bytes = bytes;
     this.used = start;
@@ -152,7 +152,7 @@ export class Slab {
     return this.#released !== null || ordinal < this.releasedPrefix;
   }
 
-  /** Releases the offsets [first, end) as far as they are here; returns how many were not released yet. */
+  /** Releases those of the offsets [first, end) that are here; returns how many were not released before. */
   release(first: number, end: number): number {
     if (first <= this.firstOffset && end >= this.endOffset) {
       const released = this.live;
@@ -209,7 +209,7 @@ export class Slab {
     this.#segments += 1;
   }
 
-  /** Divides a large segment, which one batch came as: whoever looks into its middle once will do so again. */
+  /** Divides the large segment of one batch: where a message in its middle is looked for, others will be, too. */
   #divide(segment: number, length: number): void {
     const more = Math.ceil(length / SEGMENT_MESSAGES) - 1;
     const end = segment * ROW;

@@ -1,4 +1,4 @@
-/** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
+/** How a batch comes into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { QueueFull, TinyMQError } from "../../errors.ts";
 import type { Log } from "../../log/log.ts";
 import { MiB } from "../../wire/limits.ts";
@@ -23,7 +23,7 @@ export interface AcceptingTopic {
   /** Stores a batch; it expires when the clock shows `expires` (Infinity: never). `tight`: see `Log.append`. */
   store(batch: Uint8Array, count: number, expires: number, tight?: boolean): void;
   publish(batch: Uint8Array, count: number): void;
-  /** What it holds has changed: until it is told, room is reckoned without that. */
+  /** To be called when memory was taken or freed, before room is asked for again. */
   changed(): void;
 }
 
@@ -32,9 +32,9 @@ export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 /** Delayed batches, and bytes of them, that are moved in one turn. */
 const MOVED_AT_ONCE = 1_024;
 const MOVED_BYTES = 4 * MiB;
-/** A turn ends after so many that moved without room to spare: each costs a copy of a slab. */
+/** Where memory is full a turn ends after so many batches: each costs a copy of a slab. */
 const MOVED_TIGHTLY = 16;
-/** Ranges of one refusal, at most: they are remembered. */
+/** Ranges of one refusal, at most, for refusals are remembered. */
 const MOST_RANGES = 16;
 /** Longer than anybody waits, short enough to be added to any clock. */
 const LONGEST_MS = 100 * 365 * 86_400_000;
@@ -81,8 +81,8 @@ export class Acceptor {
   }
 
   /**
-   * Tries each message, without making room again: that was tried for all of them. Returns those refused; the last
-   * of many ranges reaches to the end of the batch.
+   * Stores each message for which there is room, without making more: that was tried for the whole batch. Returns
+   * those refused; where there are many ranges, the last one reaches to the end of the batch.
    */
   #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
     const refused: MessageRange[] = [];
@@ -129,7 +129,7 @@ export class Acceptor {
     for (const id of filtered.ids) unique.remember(id, until);
   }
 
-  /** Hands a checked batch to the subscribers, and keeps nothing. Throws INVALID_ARGUMENT for options. */
+  /** Hands a checked batch to the subscribers, and stores nothing. Throws INVALID_ARGUMENT if it has options. */
   broadcast(batch: Uint8Array, count: number, options: BatchOptions): void {
     if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
       throw new TinyMQError(
@@ -140,7 +140,7 @@ export class Acceptor {
     this.#topic.publish(batch, count);
   }
 
-  /** Moves batches that are due at `now` to where they are delivered from, some at a time, each then `moved`. */
+  /** Stores delayed batches that are due at `now`, some in each turn; `moved` is called after each. */
   moveDue(now: number, moved: () => void): void {
     for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES; ) {
       const due = this.delays?.takeDue(now);
@@ -156,7 +156,7 @@ export class Acceptor {
     this.#delayed().add(delayed);
   }
 
-  /** Remembers an id for `unique` until the clock shows `until`: of a snapshot. */
+  /** Remembers an id that a snapshot has, until the clock shows `until`. */
   restoreUnique(id: number, until: number): void {
     this.#uniqueIds().remember(id, until);
   }
@@ -188,8 +188,8 @@ export class Acceptor {
   }
 
   /**
-   * Stores a batch that was taken from the delays. Room was asked for when it came, so it is stored in any case; where
-   * memory is full it takes just the bytes that it gave back there. False if that cost more than usual.
+   * Stores a batch that was taken from the delays. It was charged there, so it is stored in any case. Where memory is
+   * full the slabs that it left are packed, and it takes no more than the bytes that this frees; false then.
    */
   #move({ batch, count, expires }: DelayedBatch, now: number): boolean {
     const topic = this.#topic;

@@ -14,7 +14,7 @@ interface Delayed extends Due {
   readonly expires: number;
 }
 
-/** Messages that were sent together. `due` and `expires` (Infinity: never) by the broker's clock. */
+/** Messages that were sent together. `due` and `expires` (Infinity: never) are times of the broker's clock. */
 export interface DelayedBatch {
   readonly due: number;
   readonly expires: number;

@@ -1,4 +1,7 @@
-/** The producers of one topic: who is connected, and who may send again after its connection was cut. */
+/**
+ * The producers of one topic: those that are connected, and those that are remembered after their connection was
+ * cut, so that they can send again.
+ */
 import { TinyMQError } from "../../errors.ts";
 import type { ProducerPort } from "../ports.ts";
 import type { Shared } from "../shared.ts";
@@ -21,7 +24,7 @@ export class ProducerTable {
   readonly #topic: TableTopic;
   readonly #shared: Shared;
   #byId: Map<string, TopicProducer> | null = null;
-  /** Of producers without a connection. */
+  /** When producers without a connection are forgotten. */
   #forgetting: Map<TopicProducer, Timer> | null = null;
   /** Producers with a connection. */
   connected = 0;
@@ -51,7 +54,7 @@ export class ProducerTable {
 
   /** A stream ended; a clean end forgets the producer at once. */
   close(producer: TopicProducer, port: ProducerPort, clean: boolean): void {
-    // On another connection by now.
+    // It has another connection by now.
     if (producer.port !== port) return;
     this.#detach(producer);
     if (producer.id === "" || clean) this.#forget(producer);

@@ -27,7 +27,7 @@ export interface ProducedTopic {
   ): void;
   /** So many messages (at least 1) were refused. */
   refused(count: number): void;
-  /** So many bytes more are remembered of refusals. */
+  /** What is remembered of refusals takes so many bytes more. */
   remembers(bytes: number): void;
 }
 
@@ -47,8 +47,8 @@ interface Rejected {
 
 /**
  * Always holds: every seq up to `lastSeq` was received; those in `#pending` have no answer yet, ascending, and
- * are answered in that order; `#rejected` has the rejected ones of the last 256, ascending; `memory` is what it
- * holds.
+ * are answered in that order; `#rejected` has the rejected ones of the last 256, ascending; `memory` is what
+ * they take, in bytes.
  */
 export class TopicProducer {
   readonly #topic: ProducedTopic;
@@ -57,15 +57,15 @@ export class TopicProducer {
   /** Null while it has no connection. */
   port: ProducerPort | null;
   lastSeq: number;
-  /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
+  /** The last seq that came on this connection; those above it are answered once they were sent again. */
   #seenSeq: number;
   readonly #pending = new Fifo<Pending>();
-  /** Those that follow each other and were refused whole for one reason are one: a full server refuses very many. */
+  /** Batches that follow each other and were refused whole for one reason share an entry: a full server refuses many. */
   readonly #rejected = new Fifo<Rejected>();
   memory = 0;
   /**
-   * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
-   * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
+   * Whether a batch came since it was registered. Until then each open is answered with `known` false: the first
+   * such answer may have been lost, and the client must learn that the server knows nothing of its past.
    */
   known = false;
 
@@ -141,7 +141,7 @@ export class TopicProducer {
     }
   }
 
-  /** How many messages a batch has, or why it is refused. Throws what ends the stream: it is no batch. */
+  /** How many messages a batch has, or why it is refused. Throws if it is no batch, which ends the stream. */
   #check(messages: Uint8Array): number | TinyMQError {
     try {
       return checkBatch(messages, 0, messages.length, this.#topic.maxMessageBytes, MAX_BATCH_MESSAGES);
@@ -168,7 +168,7 @@ export class TopicProducer {
   }
 
   #answer(seq: number, refusal: Refusal | null): void {
-    // An acknowledgement tells of all below it: on a new connection none may overtake what is sent again.
+    // An acknowledgement covers all batches below it: on a new connection it must not overtake those sent again.
     const port = seq <= this.#seenSeq ? this.port : null;
     if (refusal === null) {
       port?.acked(seq);
