@@ -25,12 +25,7 @@ const DUE_AT_ONCE = 4_096;
 /** To look at so many offsets for leased ones takes as long as to carry out one entry. */
 const LOOKS = 64;
 
-interface Taken extends Delivery {
-  runs: DeliveredRun[];
-  parts: Uint8Array[];
-  count: number;
-  byteLength: number;
-}
+type Taken = { runs: DeliveredRun[]; parts: Uint8Array[]; count: number; byteLength: number };
 
 export class Backlog {
   readonly log: Log;

@@ -16,14 +16,12 @@ import { formatSize } from "../wire/units.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
 import { zeroCounters } from "./counters.ts";
 import type { OpenedProducer } from "./inbound/producer-table.ts";
-import { LargestTopics } from "./largest-topics.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
-import type { Shared } from "./shared.ts";
 import { SortedNames } from "./sorted-names.ts";
 import { Timers } from "./timers.ts";
 import { Topic } from "./topic.ts";
-import type { TopicHost } from "./topic-host.ts";
+import type { Shared, TopicHost } from "./topic-host.ts";
 
 export interface BrokerParts {
   readonly limits: BrokerLimits;
@@ -39,6 +37,9 @@ const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
+/** Up to so many topics, all are looked at for each drop. */
+const FEW_TOPICS = 64;
+
 /** Spare buffers are not charged: they take at most this share of the memory. */
 const SPARE_SHARE = 1 / 16;
 
@@ -47,37 +48,32 @@ const TOPIC_BYTES = 2_048;
 
 export class Broker implements TopicHost<Topic> {
   /** A name for what is in memory: a snapshot keeps it, and a server that starts without one has a new one. */
-  instance = randomName();
+  instance = toHex(crypto.getRandomValues(new Uint8Array(16)));
   readonly shared: Shared;
   readonly publisher: Publisher;
+  readonly limits: BrokerLimits;
+  readonly timers: Timers;
+  readonly clock: Clock;
   readonly #topics = new Map<string, Topic>();
   readonly #names = new SortedNames();
   #memoryUsed = 0;
   #compactedAt = Number.NEGATIVE_INFINITY;
-  readonly #largest = new LargestTopics(this.#topics);
+  /** Some of those that held most when all were looked at last, the largest last. */
+  #largest: Topic[] = [];
   #closed = false;
 
-  constructor(parts: BrokerParts) {
+  constructor({ limits, clock, publisher }: BrokerParts) {
+    this.limits = limits;
+    this.clock = clock;
+    this.publisher = publisher;
+    this.timers = new Timers(clock);
     this.shared = {
-      limits: parts.limits,
-      timers: new Timers(parts.clock),
-      pool: new SlabPool(Math.min(MAX_SPARE_BYTES, parts.limits.maxMemory * SPARE_SHARE)),
+      limits,
+      timers: this.timers,
+      pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
     };
-    this.publisher = parts.publisher;
-  }
-
-  get limits(): BrokerLimits {
-    return this.shared.limits;
-  }
-
-  get timers(): Timers {
-    return this.shared.timers;
-  }
-
-  get clock(): Clock {
-    return this.shared.timers.clock;
   }
 
   get memoryUsed(): number {
@@ -158,10 +154,6 @@ export class Broker implements TopicHost<Topic> {
     this.#memoryUsed += bytes;
   }
 
-  newEpoch(): string {
-    return randomName().slice(0, 16);
-  }
-
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void {
     if (this.hasRoom(topic, log.growth(batch), freed)) return;
     const fits = () => this.hasRoom(topic, log.growth(batch), freed);
@@ -211,14 +203,12 @@ export class Broker implements TopicHost<Topic> {
   #throwIfTooLarge(topic: Topic, batch: Uint8Array): void {
     const { maxMemory, maxTopicMemory } = this.limits;
     const growth = new Log(this.shared.pool).growth(batch);
-    const needs = `too large: this takes ${formatSize(growth)} in memory`;
-    if (TOPIC_BYTES + growth > maxMemory) {
-      throw new QueueFull(`${needs}, and the server may hold ${formatSize(maxMemory)} in all (max-memory)`);
-    }
-    if (maxTopicMemory > 0 && growth > maxTopicMemory) {
-      const most = formatSize(maxTopicMemory);
-      throw new QueueFull(`${needs}, and topic "${topic.name}" may hold ${most} (max-topic-memory)`);
-    }
+    const isOver = TOPIC_BYTES + growth > maxMemory;
+    if (!isOver && (maxTopicMemory === 0 || growth <= maxTopicMemory)) return;
+    const limit = isOver
+      ? `the server may hold ${formatSize(maxMemory)} in all (max-memory)`
+      : `topic "${topic.name}" may hold ${formatSize(maxTopicMemory)} (max-topic-memory)`;
+    throw new QueueFull(`too large: this takes ${formatSize(growth)} in memory, and ${limit}`);
   }
 
   #compactAll(): void {
@@ -252,11 +242,21 @@ export class Broker implements TopicHost<Topic> {
     return true;
   }
 
+  /**
+   * A topic that holds more than its share, or else the one that holds most, of those that have something to drop. Among
+   * very many topics one look finds several: where all hold about as much, there would be a look for each drop.
+   */
   #nextVictim(): Topic | null {
-    return this.#largest.next(this.limits.maxMemory / Math.max(1, this.#topics.size));
+    const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
+    for (let topic = this.#largest.at(-1); topic !== undefined; topic = this.#largest.at(-1)) {
+      const next = this.#largest.at(-2);
+      const isLargest = next !== undefined && this.#topics.size > FEW_TOPICS && topic.memory >= next.memory;
+      if (!topic.isDrained && (topic.memory > share || isLargest)) return topic;
+      this.#largest.pop();
+    }
+    const found = [...this.#topics.values()].filter(({ isDrained }) => !isDrained);
+    found.sort((one, other) => one.memory - other.memory);
+    this.#largest = found.slice(-Math.max(2, Math.ceil(found.length / 16)));
+    return this.#largest.at(-1) ?? null;
   }
-}
-
-function randomName(): string {
-  return crypto.randomUUID().replaceAll("-", "");
 }

@@ -61,11 +61,6 @@ export class DueHeap<T extends Due> {
     return first;
   }
 
-  /** Takes the first entry if it is due at `now`. */
-  shiftDue(now: number): T | undefined {
-    return this.nextDue <= now ? this.shift() : undefined;
-  }
-
   /** Does nothing to an entry that is not in the heap. */
   remove(entry: T): void {
     if (entry.slot < 0) return;

@@ -4,8 +4,7 @@
  * Always holds: the broker calls a port synchronously, never after `close` was called on it, and expects no
  * answer; a port that cannot send ends its own stream.
  */
-import type { TinyMQError } from "../errors.ts";
-import type { Refusal } from "./refusal.ts";
+import type { Code, TinyMQError } from "../errors.ts";
 
 /** Delivered messages with consecutive offsets. */
 export interface DeliveredRun {
@@ -22,6 +21,20 @@ export interface Delivery {
   readonly parts: readonly Uint8Array[];
   readonly count: number;
   readonly byteLength: number;
+}
+
+/** The messages [first, first + count) of a batch. */
+export interface MessageRange {
+  first: number;
+  count: number;
+}
+
+/** Why a batch, or a part of it, was not stored. Not an error object: it is kept for long, and stacks are large. */
+export interface Refusal {
+  readonly code: Code;
+  readonly message: string;
+  /** The messages that were not stored; empty: none was stored. */
+  readonly messages: readonly MessageRange[];
 }
 
 export interface ProducerPort {

@@ -8,12 +8,10 @@ export async function purge(topic: Topic): Promise<number> {
   // No more than there are now: a producer that goes on could keep it from ending.
   const most = topic.queued;
   let purged = 0;
-  while (purged < most) {
-    const some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
-    if (some === 0) break;
-    purged += some;
+  for (let some = most; some > 0 && purged < most; purged += some) {
     // Others are served between two turns.
-    if (purged < most) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (purged > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
   }
   return purged;
 }

@@ -25,12 +25,12 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
     const topic = broker.openTopic(name);
     const dead = broker.topics.get(deadName);
     if (dead === undefined) break;
-    const taken = dead.takeUncounted(Math.min(left, MESSAGES_AT_A_TIME), MiB);
+    const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB, true);
     if (taken === null && !dead.isSweeping) break;
     if (taken !== null) {
       // No room is asked for: the messages were charged where they were.
       topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
-      for (const run of taken.runs) dead.moved(run.firstOffset, run.count);
+      for (const run of taken.runs) dead.done(run.firstOffset, run.count, null);
       moved += taken.count;
       left -= taken.count;
     }

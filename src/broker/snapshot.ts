@@ -19,7 +19,7 @@ import { MiB } from "../wire/limits.ts";
 import { skipEntries } from "../wire/scan.ts";
 import type { Broker } from "./broker.ts";
 import type { TopicProducer } from "./inbound/topic-producer.ts";
-import type { MessageRange } from "./refusal.ts";
+import type { MessageRange } from "./ports.ts";
 import type { Topic } from "./topic.ts";
 
 const CHUNK_MESSAGES = 8_192;
@@ -250,7 +250,7 @@ function restoreProducer(topic: Topic, { id, lastSeq, rejections }: SnapshotProd
     const messages: MessageRange[] = [];
     for (let at = 0; at < ranges.length; at += 2)
       messages.push({ first: ranges[at]!, count: ranges[at + 1]! });
-    producer.restoreRejection(seq, { code: codeFromNumber(code), message, messages });
+    producer.remember(seq, { code: codeFromNumber(code), message, messages });
   }
 }
 

@@ -1,12 +1,24 @@
+/** What topics need of their broker, and what they share. */
+import type { Counters } from "../gen/tinymq/v1/admin.ts";
 import type { Log } from "../log/log.ts";
+import type { SlabPool } from "../log/slab-pool.ts";
+import type { BrokerLimits } from "./broker-limits.ts";
 import type { Publisher } from "./ports.ts";
-import type { Shared } from "./shared.ts";
+import type { Timers } from "./timers.ts";
 
-/** What a topic needs of its broker. */
+export interface Shared {
+  readonly limits: BrokerLimits;
+  readonly timers: Timers;
+  readonly pool: SlabPool;
+  /** Sums over all topics, since the server started. */
+  readonly counters: Counters;
+  /** How many producers and ids all topics remember; each topic adds and subtracts its own. */
+  readonly remembered: { producers: number; uniqueIds: number };
+}
+
 export interface TopicHost<Topic> {
   readonly shared: Shared;
   readonly publisher: Publisher;
-  newEpoch(): string;
   /** A topic's memory changed by so many bytes. */
   charge(bytes: number): void;
   /**

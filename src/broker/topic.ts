@@ -8,18 +8,17 @@
  */
 import { toTinyMQError } from "../errors.ts";
 import type { Log } from "../log/log.ts";
+import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
-import { Tally } from "./counters.ts";
+import { type CounterName, Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import { type ReturningTopic, Returns } from "./outbound/returns.ts";
-import type { BatchOptions, Delivery } from "./ports.ts";
-import type { Refusal } from "./refusal.ts";
-import type { Shared } from "./shared.ts";
+import type { BatchOptions, Delivery, Refusal } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-import type { TopicHost } from "./topic-host.ts";
+import type { Shared, TopicHost } from "./topic-host.ts";
 
 export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, ReturningTopic {
   readonly name: string;
@@ -48,7 +47,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     const { shared } = host;
     this.#host = host;
     this.#shared = shared;
-    this.epoch = host.newEpoch();
+    this.epoch = toHex(crypto.getRandomValues(new Uint8Array(8)));
     this.tally = new Tally(shared.counters);
     this.backlog = new Backlog(shared.pool, this.tally);
     this.acceptor = new Acceptor(this, shared);
@@ -161,45 +160,27 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.dispatcher.pump();
   }
 
-  /** Takes ready messages for a consumer: see `Backlog.take`. */
-  take(maxMessages: number, maxBytes: number): Delivery | null {
-    const delivery = this.takeUncounted(maxMessages, maxBytes);
-    if (delivery === null) return null;
-    this.tally.count("delivered", delivery.count);
-    for (const { redelivered, count } of delivery.runs)
-      if (redelivered) this.tally.count("redelivered", count);
-    return delivery;
-  }
-
-  /** Takes ready messages that are to be moved to another topic, and not delivered. */
-  takeUncounted(maxMessages: number, maxBytes: number): Delivery | null {
+  /** See `Backlog.take`; `isMove`: to another topic and not to a consumer. */
+  take(maxMessages: number, maxBytes: number, isMove = false): Delivery | null {
     // A timer may be late, and what has expired is never delivered.
     const now = this.now();
     const delivery = this.backlog.dropExpired(now) ? this.backlog.take(maxMessages, maxBytes, now) : null;
     this.changed();
+    if (delivery === null || isMove) return delivery;
+    this.tally.count("delivered", delivery.count);
+    for (const run of delivery.runs) if (run.redelivered) this.tally.count("redelivered", run.count);
     return delivery;
   }
 
-  /** Removes leased messages: their consumer is done with them. */
-  done(firstOffset: number, count: number): void {
-    this.tally.count("acked", count);
+  /** Removes leased messages: they are consumed, or as `counter` says; null: they are in another topic. */
+  done(firstOffset: number, count: number, counter: CounterName | null = "acked"): void {
+    if (counter !== null) this.tally.count(counter, count);
     this.backlog.done(firstOffset, count);
     this.changed();
   }
 
   openDeadLetters(): Topic {
     return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
-  }
-
-  buried(firstOffset: number, count: number): void {
-    this.tally.count("deadLettered", count);
-    this.moved(firstOffset, count);
-  }
-
-  /** Removes leased messages: they are in another topic now. */
-  moved(firstOffset: number, count: number): void {
-    this.backlog.done(firstOffset, count);
-    this.changed();
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */

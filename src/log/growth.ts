@@ -1,22 +1,12 @@
-/**
- * How large the slabs of a log are made, and by how much an append makes it grow.
- *
- * Always holds: `growthBy` says exactly what `Log.append` does (tested).
- */
+/** How large the slabs of a log are made. Always holds: a log grows by exactly what `growthBy` says (tested). */
 import { FRAME_HEADROOM } from "../wire/frames.ts";
 import { entryEnd } from "../wire/scan.ts";
 import { LEAST_INDEX_BYTES, Slab } from "./slab.ts";
-import { largeSlab, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
+import { STANDARD_SLAB, slabSize } from "./slab-pool.ts";
 
 /** Whether a tail is made larger by copying, so that a batch fits; standard slabs are left as they are. */
 export function canGrow(tail: Slab, byteLength: number): boolean {
   return tail.capacity < STANDARD_SLAB && tail.used + byteLength <= STANDARD_SLAB;
-}
-
-/** The size of a slab for `needed` bytes behind one of `previous`; `tight`: no larger than it must be. */
-export function sizeFor(needed: number, previous: number, tight: boolean): number {
-  if (!tight) return slabSize(needed, previous);
-  return needed > STANDARD_SLAB ? largeSlab(needed + FRAME_HEADROOM) : needed;
 }
 
 /**
@@ -28,12 +18,7 @@ export function neededFor(batch: Uint8Array, start: number, tight: boolean): num
   return Math.max(entryEnd(batch, start) - start, Math.min(batch.length - start, most));
 }
 
-/** Where the first message goes in a slab of `size`: a large one is sent in place, with its frame's head before it. */
-export function headroom(size: number): number {
-  return size > STANDARD_SLAB ? FRAME_HEADROOM : 0;
-}
-
-/** By how much a log grows, in bytes, if a checked batch is appended at `offset`; `previous`: see `sizeFor`. */
+/** By how much a log grows, in bytes, if a checked batch is appended at `offset`; `previousSize`: see `slabSize`. */
 export function growthBy(
   batch: Uint8Array,
   offset: number,
@@ -54,7 +39,7 @@ export function growthBy(
   for (let previous = previousSize; start < batch.length; ) {
     const size = slabSize(neededFor(batch, start, false), previous);
     growth += size + LEAST_INDEX_BYTES;
-    start = fitting(batch, start, size - headroom(size));
+    start = fitting(batch, start, size > STANDARD_SLAB ? size - FRAME_HEADROOM : size);
     previous = size;
   }
   return growth;

@@ -5,12 +5,13 @@
  * Always holds: slabs are in order of offset and disjoint; something lives in each of them; `memory` is
  * the capacity of all slabs and their indexes; offsets increase, are below 2^53 and are never used again.
  */
+import { FRAME_HEADROOM } from "../wire/frames.ts";
 import { spanWithin } from "../wire/scan.ts";
 import { type Chunk, ChunkBuilder } from "./chunk.ts";
 import { mergeSlabs, SPARSE, sparseNeighbours } from "./compaction.ts";
-import { canGrow, growthBy, headroom, neededFor, sizeFor } from "./growth.ts";
+import { canGrow, growthBy, neededFor } from "./growth.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
-import type { SlabPool } from "./slab-pool.ts";
+import { type SlabPool, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
 
 export class Log {
   readonly #pool: SlabPool;
@@ -171,7 +172,7 @@ export class Log {
     const tail = this.#slabs.at(-1);
     if (tail === undefined) return this.#addSlabFor(batch, 0, tight);
     if (batch.length > tail.capacity - tail.used && canGrow(tail, batch.length)) {
-      const grown = this.#pool.take(sizeFor(tail.used + batch.length, tail.capacity, tight));
+      const grown = this.#pool.take(slabSize(tail.used + batch.length, tail.capacity, tight));
       grown.set(tail.bytes.subarray(0, tail.used));
       this.#memory += grown.length - tail.capacity;
       this.#pool.give(tail.bytes);
@@ -182,8 +183,8 @@ export class Log {
 
   /** A new tail for what follows `start` in `batch`: at least its next entry. */
   #addSlabFor(batch: Uint8Array, start: number, tight: boolean): Slab {
-    const size = sizeFor(neededFor(batch, start, tight), this.#previousSize(), tight);
-    const slab = new Slab(this.#pool.take(size), headroom(size));
+    const size = slabSize(neededFor(batch, start, tight), this.#previousSize(), tight);
+    const slab = new Slab(this.#pool.take(size), size > STANDARD_SLAB ? FRAME_HEADROOM : 0);
     this.#slabs.push(slab);
     this.#memory += slab.memory;
     return slab;

@@ -2,7 +2,7 @@
  * Buffers for slabs. Owns those that are spare: freed by one slab, and kept for the next.
  *
  * A queue that is drained as fast as it fills needs a new slab every few milliseconds, and the garbage collector
- * gives memory back seconds late. So buffers of the usual sizes are kept, and the others are freed by hand.
+ * gives memory back seconds late. So buffers of the usual sizes are kept, the others are freed by hand.
  * Always holds: spare buffers take at most `maxSpareBytes`.
  */
 
@@ -84,9 +84,10 @@ export function largeSlab(byteLength: number): number {
 
 /**
  * The size of a slab that must hold `needed` bytes, behind one of `previous` bytes: twice that, up to the standard
- * size; more if it must be.
+ * size, and more if it must be; `tight`: no more than it must be.
  */
-export function slabSize(needed: number, previous: number): number {
+export function slabSize(needed: number, previous: number, tight = false): number {
+  if (tight && needed <= STANDARD_SLAB) return needed;
   const wanted = Math.min(STANDARD_SLAB, Math.max(SMALLEST_SLAB, previous * 2));
   if (needed <= wanted) return wanted;
   if (needed > STANDARD_SLAB) return largeSlab(needed + FRAME_HEADROOM);

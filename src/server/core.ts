@@ -75,9 +75,7 @@ export class Core {
   }
 
   /** Logs an unexpected error, with its stack. */
-  failed(what: string, error: unknown): void {
-    this.#parts.logger.error(`${what}: ${stackOf(error)}`);
-  }
+  readonly failed = (what: string, error: unknown) => this.#parts.logger.error(`${what}: ${stackOf(error)}`);
 
   /** Answers one unary call. */
   unary(principal: Principal, request: Request, path: string): Promise<Response> {
@@ -128,7 +126,7 @@ export class Core {
         deadAfterMs,
       },
       authenticate: this.#parts.authenticate,
-      failed: (what, error) => this.failed(what, error),
+      failed: this.failed,
       misbehaved: (what) => limiter.log(what),
     };
   }

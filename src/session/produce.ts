@@ -1,8 +1,7 @@
 /** The server's side of `TinyMQ.Produce`. */
 
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
-import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { BatchOptions, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Topic } from "../broker/topic.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {

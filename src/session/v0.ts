@@ -8,8 +8,7 @@
 import { NO_OPTIONS } from "../broker/inbound/accept.ts";
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
-import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { ConsumerPort, Delivery, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";

@@ -34,9 +34,8 @@ const IN_PLACE_BYTES = 16 * 1024;
 /** What the head of a delivery in one run takes at most, in bytes: room for it before a large message. */
 export const FRAME_HEADROOM = 64;
 
-/** The buffer of a writer, in bytes, where no larger frame came lately. */
+/** The buffer of a writer, in bytes; a larger one is given up after so many frames that did not need it. */
 const USUAL_BUFFER = 64 * 1024;
-/** A larger buffer is given up after so many frames that did not need it. */
 const UNNEEDED = 256;
 
 /** Writes into one buffer that is used for every frame: a frame is valid until the next one is written. */

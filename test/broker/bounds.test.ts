@@ -169,6 +169,41 @@ test("QueueFull says whether there is no room now, or would not be in an empty s
   expect(said(3_000)).toContain('topic "t" is full: its messages hold');
 });
 
+/** How many topics were looked at while `act` ran: each that is looked at is asked whether it is drained. */
+function countLooks(world: World, act: () => void): number {
+  const topic = Object.getPrototypeOf([...world.broker.topics.values()][0]);
+  const original = Object.getOwnPropertyDescriptor(topic, "isDrained")!;
+  let looks = 0;
+  const get = function (this: unknown) {
+    looks += 1;
+    return original.get!.call(this);
+  };
+  Object.defineProperty(topic, "isDrained", { configurable: true, get });
+  try {
+    act();
+  } finally {
+    Object.defineProperty(topic, "isDrained", original);
+  }
+  return looks;
+}
+
+test("with 2,000 topics of one size at the cap a drop looks at a few of them, and the largest lose first", () => {
+  const topics = 2_000;
+  // A topic, a message of a kilobyte, and its index.
+  const maxMemory = topics * (2_048 + 1_024 + 24);
+  const world = new World({ maxMemory, overflow: "drop-oldest" });
+  const producers = Array.from({ length: topics }, (_, index) => new TestProducer(world, `t${index}`));
+  for (const producer of producers) producer.send([sized(1, 1_000)]);
+  expect(world.broker.memoryUsed).toBe(maxMemory);
+  const looks = countLooks(world, () => {
+    for (let index = 0; index < 600; index++) producers[index]!.send([sized(2, 1_000)]);
+  });
+  const { dropped, rejected } = world.broker.shared.counters;
+  expect([rejected, dropped >= 300]).toEqual([0, true]);
+  expect(looks / dropped).toBeLessThan(60);
+  expect(world.broker.memoryUsed).toBeLessThanOrEqual(maxMemory);
+});
+
 test("redriven messages count as produced in their topic, and not as delivered or acknowledged dead letters", async () => {
   const world = new World();
   new TestProducer(world, "t").send([message(1, "a"), message(2, "b"), message(3, "c")]);

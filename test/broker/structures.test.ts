@@ -2,7 +2,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Due, DueHeap } from "../../src/broker/due-heap.ts";
-import { type Holding, LargestTopics } from "../../src/broker/largest-topics.ts";
 import { Lease } from "../../src/broker/outbound/lease.ts";
 import { RangeSet } from "../../src/broker/range-set.ts";
 import { SortedList } from "../../src/broker/sorted-list.ts";
@@ -299,36 +298,4 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
     }),
     runs(1_000),
   );
-});
-
-/** Topics of which the largest gives up some memory in each step, and others take it; how many were looked at. */
-function dropSteps(count: number, steps: number, check: (victim: Holding, all: Holding[]) => void): number {
-  const random = new Random(count);
-  let looks = 0;
-  const all = Array.from({ length: count }, () => ({
-    memory: 10_000,
-    get isDrained() {
-      looks += 1;
-      return this.memory < 1_000;
-    },
-  }));
-  const largest = new LargestTopics(new Map(all.map((topic, index) => [index, topic])));
-  for (let step = 0; step < steps; step++) {
-    const victim = largest.next(12_000)!;
-    check(victim, all);
-    const dropped = Math.min(victim.memory, 1_500);
-    victim.memory -= dropped;
-    random.pick(all).memory += dropped;
-  }
-  return looks;
-}
-
-test("what is dropped next is of one above its share, or of the largest; of very many a look finds some", () => {
-  dropSteps(50, 5_000, (victim, all) => {
-    if (victim.memory <= 12_000) expect(victim.memory).toBe(Math.max(...all.map(({ memory }) => memory)));
-  });
-  const looks = dropSteps(10_000, 10_000, (victim) => expect(victim.memory).toBeGreaterThanOrEqual(8_500));
-  expect(looks / 10_000).toBeLessThan(50);
-  const drained = new LargestTopics(new Map([["t", { memory: 5, isDrained: true }]]));
-  expect([drained.next(0), new LargestTopics(new Map()).next(0)]).toEqual([null, null]);
 });

@@ -2,8 +2,7 @@
 import { expect, test } from "bun:test";
 import { NO_OPTIONS } from "../../src/broker/inbound/accept.ts";
 import { type ProducedTopic, TopicProducer } from "../../src/broker/inbound/topic-producer.ts";
-import type { ProducerPort } from "../../src/broker/ports.ts";
-import type { Refusal } from "../../src/broker/refusal.ts";
+import type { ProducerPort, Refusal } from "../../src/broker/ports.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
 
 /** A topic that settles a batch when the test says so. */

@@ -5,9 +5,8 @@ import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
-import type { BatchOptions } from "../ports.ts";
-import type { MessageRange, Refusal } from "../refusal.ts";
-import type { Shared } from "../shared.ts";
+import type { BatchOptions, MessageRange, Refusal } from "../ports.ts";
+import type { Shared } from "../topic-host.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
 import { UniqueIds } from "./unique.ts";
 

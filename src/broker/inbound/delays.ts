@@ -50,7 +50,7 @@ export class Delays {
 
   /** Takes out the next batch that is due at `now`; undefined: none is. */
   takeDue(now: number): DelayedBatch | undefined {
-    const entry = this.#heap.shiftDue(now);
+    const entry = this.#heap.nextDue <= now ? this.#heap.shift() : undefined;
     if (entry === undefined) return undefined;
     const batch = this.#read(entry);
     this.log.release(entry.first, entry.count);

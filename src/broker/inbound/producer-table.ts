@@ -1,11 +1,8 @@
-/**
- * The producers of one topic: those that are connected, and those that are remembered after their connection was
- * cut, so that they can send again.
- */
+/** The producers of one topic: those connected, and those remembered after a cut, so that they can send again. */
 import { TinyMQError } from "../../errors.ts";
 import type { ProducerPort } from "../ports.ts";
-import type { Shared } from "../shared.ts";
 import type { Timer } from "../timers.ts";
+import type { Shared } from "../topic-host.ts";
 import { type ProducedTopic, TopicProducer } from "./topic-producer.ts";
 
 /** What the table needs of its topic. */
@@ -71,7 +68,7 @@ export class ProducerTable {
   restore(id: string, lastSeq: number): TopicProducer {
     const producer = new TopicProducer(this.#topic, id, lastSeq, false, null);
     producer.known = true;
-    this.#add(producer);
+    this.#remember(producer, Number.POSITIVE_INFINITY);
     this.#forgetLater(producer);
     return producer;
   }
@@ -91,21 +88,17 @@ export class ProducerTable {
     existing.reopen(firstSeq, broadcast, port);
   }
 
-  #remember(producer: TopicProducer): void {
-    const { remembered, limits } = this.#shared;
-    if (remembered.producers >= limits.maxProducers) {
+  #remember(producer: TopicProducer, most = this.#shared.limits.maxProducers): void {
+    const { remembered } = this.#shared;
+    if (remembered.producers >= most) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
-        `the server remembers ${limits.maxProducers} producers and has no room for more: close some, or try later`,
+        `the server remembers ${most} producers and has no room for more: close some, or try later`,
       );
     }
-    this.#add(producer);
-  }
-
-  #add(producer: TopicProducer): void {
     this.#byId ??= new Map();
     this.#byId.set(producer.id, producer);
-    this.#shared.remembered.producers += 1;
+    remembered.producers += 1;
   }
 
   #detach(producer: TopicProducer): void {

@@ -8,8 +8,7 @@ import { TinyMQError, toTinyMQError } from "../../errors.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
 import { checkBatch } from "../../wire/scan.ts";
-import type { BatchOptions, ProducerPort } from "../ports.ts";
-import { type Refusal, refusalBytes } from "../refusal.ts";
+import type { BatchOptions, ProducerPort, Refusal } from "../ports.ts";
 
 /** What a producer needs of its topic. */
 export interface ProducedTopic {
@@ -107,10 +106,6 @@ export class TopicProducer {
     }
   }
 
-  restoreRejection(seq: number, refusal: Refusal): void {
-    this.#remember(seq, refusal);
-  }
-
   /**
    * Takes one batch; the port hears the answer. Throws where the stream must end: a gap in the numbers, a
    * batch that is malformed, more in flight than allowed.
@@ -132,7 +127,7 @@ export class TopicProducer {
     this.known = true;
     const pending: Pending = { seq, settled: false, refusal: null };
     this.#pending.push(pending);
-    if (typeof checked !== "number") this.#refuse(pending, checked);
+    if (typeof checked !== "number") this.#settle(pending, 1, checked);
     else if (checked === 0) this.#settle(pending, 0, null);
     else {
       this.#topic.accept(messages, checked, options, this.#broadcast, (refusal) =>
@@ -142,13 +137,13 @@ export class TopicProducer {
   }
 
   /** How many messages a batch has, or why it is refused. Throws if it is no batch, which ends the stream. */
-  #check(messages: Uint8Array): number | TinyMQError {
+  #check(messages: Uint8Array): number | Refusal {
     try {
       return checkBatch(messages, 0, messages.length, this.#topic.maxMessageBytes, MAX_BATCH_MESSAGES);
     } catch (thrown) {
-      const error = toTinyMQError(thrown);
-      if (error.code === "OUT_OF_RANGE") return error;
-      throw error;
+      const { code, message } = toTinyMQError(thrown);
+      if (code === "OUT_OF_RANGE") return { code, message, messages: [] };
+      throw thrown;
     }
   }
 
@@ -174,15 +169,12 @@ export class TopicProducer {
       port?.acked(seq);
       return;
     }
-    this.#remember(seq, refusal);
+    this.remember(seq, refusal);
     port?.rejected(seq, refusal);
   }
 
-  #refuse(pending: Pending, { code, message }: TinyMQError): void {
-    this.#settle(pending, 1, { code, message, messages: [] });
-  }
-
-  #remember(seq: number, refusal: Refusal): void {
+  /** Remembers how a batch was answered, the last of those so far. */
+  remember(seq: number, refusal: Refusal): void {
     const before = this.memory;
     let first = this.#rejected.first();
     for (; first !== undefined && first.last <= seq - MAX_BATCHES_IN_FLIGHT; first = this.#rejected.first()) {
@@ -198,11 +190,6 @@ export class TopicProducer {
     if (this.memory !== before) this.#topic.remembers(this.memory - before);
   }
 
-  #rejectionOf(seq: number): Refusal | undefined {
-    for (const { first, last, refusal } of this.#rejected) if (first <= seq && seq <= last) return refusal;
-    return undefined;
-  }
-
   /** Answers a batch that was sent again as it was answered the first time. */
   #repeat(seq: number): void {
     if (seq > this.lastSeq || seq < 1) {
@@ -216,9 +203,9 @@ export class TopicProducer {
     }
     this.#seenSeq = Math.max(this.#seenSeq, seq);
     if (seq > this.answeredSeq) return; // Its answer is on its way.
-    const rejected = this.#rejectionOf(seq);
+    const rejected = [...this.#rejected].find(({ first, last }) => first <= seq && seq <= last);
     if (rejected === undefined) this.port?.acked(seq);
-    else this.port?.rejected(seq, rejected);
+    else this.port?.rejected(seq, rejected.refusal);
   }
 }
 
@@ -228,4 +215,9 @@ function isAlike(one: Refusal, other: Refusal): boolean {
     one.message === other.message &&
     one.messages.length + other.messages.length === 0
   );
+}
+
+/** Bytes of a refusal that is remembered, measured roughly. */
+function refusalBytes({ message, messages }: Refusal): number {
+  return 160 + message.length + 48 * messages.length;
 }

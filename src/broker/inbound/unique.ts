@@ -7,7 +7,7 @@
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
-import type { Shared } from "../shared.ts";
+import type { Shared } from "../topic-host.ts";
 import { IdHeap } from "./id-heap.ts";
 
 /** What one remembered id costs in the map, in bytes, measured roughly. */

@@ -28,8 +28,8 @@ export interface DyingTopic {
   hasRoom(byteLength: number): boolean;
   /** The topic of its dead letters, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openDeadLetters(): DeadLetterTopic;
-  /** They have moved. */
-  buried(firstOffset: number, count: number): void;
+  /** Removes messages that have moved. */
+  done(firstOffset: number, count: number, counter: "deadLettered"): void;
 }
 
 export interface DeadLetterTopic {
@@ -153,7 +153,7 @@ export class Deaths {
       if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
       return false;
     }
-    topic.buried(first, chunk.count);
+    topic.done(first, chunk.count, "deadLettered");
     return true;
   }
 }

@@ -5,7 +5,7 @@
 import { DEAD_LETTER_SUFFIX } from "../../wire/topic-name.ts";
 import type { Backlog } from "../backlog.ts";
 import type { Tally } from "../counters.ts";
-import type { Shared } from "../shared.ts";
+import type { Shared } from "../topic-host.ts";
 import { Deaths, type Dying, type DyingTopic } from "./deaths.ts";
 import type { Return } from "./topic-consumer.ts";
 
