@@ -2,8 +2,8 @@
  * The broker: all topics, the memory they use together, what happens when it is full, and what sessions call to
  * open a stream.
  *
- * Always holds: `memoryUsed` is the sum of all topics' memory, of what each topic costs by itself, and of what
- * sessions charged for buffers.
+ * Always holds: `memoryUsed` is the sum of all topics' memory, of what each topic costs by itself, of what is
+ * remembered of refusals, and of what sessions charged for buffers.
  */
 
 import { QueueFull, TinyMQError } from "../errors.ts";

@@ -126,7 +126,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   remembers(bytes: number): void {
     this.producers.memory += bytes;
-    this.changed();
+    this.#host.charge(bytes);
   }
 
   makeRoom(batch: Uint8Array, log: Log = this.log, freed = 0): void {
@@ -219,8 +219,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const used = this.acceptor.memory + this.returns.memory + this.dispatcher.memory + this.producers.memory;
-    const memory = this.backlog.memory + used;
+    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
+    const memory = this.backlog.memory + kept;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();

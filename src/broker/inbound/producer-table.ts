@@ -123,7 +123,7 @@ export class ProducerTable {
 
   #forget(producer: TopicProducer): void {
     this.#keep(producer);
-    this.memory -= producer.memory;
+    this.#topic.remembers(-producer.memory);
     if (this.#byId?.delete(producer.id)) this.#shared.remembered.producers -= 1;
   }
 }
