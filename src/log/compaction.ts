@@ -5,6 +5,8 @@ import { type SlabPool, STANDARD_SLAB } from "./slab-pool.ts";
 
 /** A slab is sparse where less than this share of its bytes lives. */
 export const SPARSE = 1 / 4;
+/** What the index of a merged slab takes for each gap between messages, in bytes: a row, and room for the next. */
+const GAP_BYTES = 48;
 
 /**
  * The slabs from `index` on, and below `end`, of which less than `share` lives: as many neighbours as fit into one
@@ -14,9 +16,11 @@ export function sparseNeighbours(slabs: readonly Slab[], index: number, end: num
   let bytes = 0;
   let next = index;
   for (; next < end; next++) {
-    const slab = slabs[next]!;
-    if (slab.live === slab.count || slab.liveBytes >= slab.used * share) break;
-    bytes += slab.liveBytes;
+    const { live, count, liveBytes, used, gaps, overhead } = slabs[next]!;
+    if (live === count || liveBytes >= used * share) break;
+    // Small messages of which many are left apart would take more in an index than their gaps do now.
+    if (used - liveBytes <= GAP_BYTES * gaps + overhead) break;
+    bytes += liveBytes;
     if (bytes > STANDARD_SLAB && next > index) break;
   }
   return slabs.slice(index, next);

@@ -131,9 +131,9 @@ export class Log {
     }
     this.#count -= released;
     // Slabs older than a freed one may hold few messages. Not all are looked at each time: two for each that is freed.
-    if (2 * this.#freed >= index) {
-      if (index > 0 && this.#freed > 0) this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE);
+    if (index > 0 && this.#freed > 0 && 2 * this.#freed >= index) {
       this.#freed = 0;
+      this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE);
     }
     return released;
   }
@@ -266,19 +266,13 @@ export class Log {
     return found;
   }
 
-  /** Copies what lives in sparse slabs among the first `end` into new, small ones, where that saves memory. */
+  /** Copies what lives in sparse slabs among the first `end` into new, small ones. */
   #compactBefore(end: number, share: number): void {
     let left = end;
     for (let index = 0; index < left; index++) {
       const old = sparseNeighbours(this.#slabs, index, left, share);
       if (old.length === 0) continue;
       const merged = mergeSlabs(old, this.#pool);
-      if (merged.memory >= old.reduce((sum, { memory }) => sum + memory, 0)) {
-        // Where many small messages have gaps between them, the index takes more than the gaps.
-        this.#pool.give(merged.bytes);
-        index += old.length - 1;
-        continue;
-      }
       this.#memory += merged.memory;
       for (const slab of old) this.#discard(slab);
       this.#slabs.splice(index, old.length, merged);

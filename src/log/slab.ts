@@ -84,6 +84,11 @@ export class Slab {
     return this.#walked.bytes;
   }
 
+  /** How many stretches of released messages there are, at most. */
+  get gaps(): number {
+    return this.#released === null ? 1 : Math.min(this.live, this.count - this.live) + 1;
+  }
+
   /** Copies checked entries behind the others. There must be room; `offset` is at least `endOffset`. */
   append(entries: Uint8Array, count: number, offset: number): void {
     if (this.count === 0) this.firstOffset = offset;

@@ -169,6 +169,26 @@ test("QueueFull says whether there is no room now, or would not be in an empty s
   expect(said(3_000)).toContain('topic "t" is full: its messages hold');
 });
 
+test("messages of any size take no more than the memory, whoever sends, also when others are dropped", () => {
+  for (const overflow of ["reject", "drop-oldest"] as const) {
+    const maxMemory = 3 * MiB;
+    const world = new World({ maxMemory, overflow });
+    const random = new Random(11);
+    const topics = ["a", "b", "c"];
+    const producers = topics.map((name) => new TestProducer(world, name));
+    for (let round = 0; round < 400; round++) {
+      const length = random.pick([10, 3_000, 70_000, 132_000, 150_000, 262_000, 270_000, 500_000]);
+      const count = 1 + random.below(length > 10_000 ? 3 : 100);
+      random.pick(producers).send(Array.from({ length: count }, () => sized(1, length - random.below(9))));
+      const remembered = topics.map((name) => world.broker.topics.get(name)?.producers.memory ?? 0);
+      const used = world.broker.memoryUsed - remembered.reduce((sum, bytes) => sum + bytes, 0);
+      expect(used).toBeLessThanOrEqual(maxMemory);
+    }
+    const { rejected, dropped } = world.broker.shared.counters;
+    expect(overflow === "reject" ? rejected : dropped).toBeGreaterThan(100);
+  }
+});
+
 /** How many topics were looked at while `act` ran: each that is looked at is asked whether it is drained. */
 function countLooks(world: World, act: () => void): number {
   const topic = Object.getPrototypeOf([...world.broker.topics.values()][0]);

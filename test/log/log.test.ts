@@ -251,6 +251,30 @@ function logSuite(name: string, makePool: () => SlabPool, workload: number): voi
       expect(log.memory).toBeLessThan(before / 4 + 262_144);
     });
 
+    test("compacting never takes more memory, and does nothing where it cannot save any", () => {
+      const pool = makePool();
+      const log = new Log(pool);
+      for (let round = 0; round < 20; round++) {
+        log.append(encode(Array.from({ length: 1_000 }, () => bodyOf(20))), 1_000);
+      }
+      let takes = 0;
+      const take = pool.take.bind(pool);
+      pool.take = (size) => {
+        takes += 1;
+        return take(size);
+      };
+      for (let message = 0; message < 20_000; message += 2) log.release(message, 1);
+      const before = log.memory;
+      for (let again = 0; again < 3; again++) log.compact(1);
+      expect([takes, log.memory]).toEqual([0, before]);
+      // Together they leave large gaps.
+      log.release(3_000, 10_000);
+      for (let again = 0; again < 3; again++) log.compact(1);
+      expect(takes).toBeGreaterThan(0);
+      expect(log.memory).toBeLessThan(before - 50_000);
+      expect(readAll(log).size).toBe(5_000);
+    });
+
     test("chunks give all of a range, from slab to slab", () => {
       const log = openLog();
       for (let id = 0; id < 40; id++) log.append(encode([bodyOf(20_000, id)]), 1);
