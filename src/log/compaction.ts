@@ -16,8 +16,10 @@ export function sparseNeighbours(slabs: readonly Slab[], index: number, end: num
   let bytes = 0;
   let next = index;
   for (; next < end; next++) {
-    const { live, count, liveBytes, used, gaps, overhead } = slabs[next]!;
-    if (live === count || liveBytes >= used * share) break;
+    const slab = slabs[next]!;
+    if (slab.live === slab.count) break;
+    const { liveBytes, used, gaps, overhead } = slab;
+    if (liveBytes >= used * share) break;
     // Small messages of which many are left apart would take more in an index than their gaps do now.
     if (used - liveBytes <= GAP_BYTES * gaps + overhead) break;
     bytes += liveBytes;

@@ -30,8 +30,7 @@ export function growthBy(
   if (tail !== undefined) {
     const room = tail.capacity - tail.used;
     if (batch.length > room && canGrow(tail, batch.length)) {
-      growth = slabSize(tail.used + batch.length, tail.capacity) - tail.capacity;
-      return growth + tail.indexGrowth(offset);
+      return slabSize(tail.used + batch.length, tail.capacity) - tail.capacity + tail.indexGrowth(offset);
     }
     start = fitting(batch, 0, room);
     if (start > 0) growth = tail.indexGrowth(offset);
