@@ -163,12 +163,12 @@ function logSuite(name: string, makePool: () => SlabPool, workload: number): voi
 
     test("memory grows by just what growth said, whatever the sizes, and what is there already", () => {
       const random = new Random(3);
-      for (let round = 0; round < 60; round++) expectGrowth(openLog(), random);
+      for (let round = 0; round < 25; round++) expectGrowth(openLog(), random);
     });
 
     test("a tight append takes the bytes of its messages and little else, behind whatever is there", () => {
       const random = new Random(4);
-      for (let round = 0; round < 100; round++) {
+      for (let round = 0; round < 30; round++) {
         const log = openLog();
         for (let step = 0; step < 20; step++) {
           const size = random.pick([3, 1_000, 40_000, 200_000]);
