@@ -57,6 +57,7 @@ export function makePlan(options: PlanOptions): Part[] {
     add("backlog", "produce pipelined, then consume, 128 B", backlog, runtime, [
       {},
       { consumeStyle: "poll" },
+      { produceStyle: "groups" },
       { produceStyle: "many" },
     ]);
     for (const size of options.sizes) {

@@ -13,7 +13,7 @@ import type {
   ToClientProcess,
   Verbs,
 } from "./client-protocol.ts";
-import { awaited, Lead, paced, pipelined } from "./drive.ts";
+import { awaited, grouped, Lead, paced, pipelined } from "./drive.ts";
 import { Sink } from "./sink.ts";
 import type { BenchConsumer, BenchProducer, Client, OpenOptions } from "./subject.ts";
 
@@ -80,8 +80,15 @@ async function pipelineAll({ size, count, style, ahead, first = 0 }: PipelinedTa
   lead = leads[0]!;
   const spans = await Promise.all(
     producers.map((producer, index) => {
-      const options = { count, first, style, lead: leads[index]!, sharedBy: producers.length };
-      return pipelined(producer, bodiesOf(index, size), options);
+      const bodies = bodiesOf(index, size);
+      if (style === "groups") return grouped(producer, bodies, first, count);
+      return pipelined(producer, bodies, {
+        count,
+        first,
+        style,
+        lead: leads[index]!,
+        sharedBy: producers.length,
+      });
     }),
   );
   return {

@@ -113,6 +113,26 @@ export function pipelined(producer: BenchProducer, bodies: Bodies, options: Pipe
   });
 }
 
+/** Messages of one group. */
+const GROUP = 5_000;
+
+/** As much code does it: sends a group, and awaits all of it before the next. */
+export async function grouped(
+  producer: BenchProducer,
+  bodies: Bodies,
+  first: number,
+  count: number,
+): Promise<Span> {
+  const startedAt = nowMicros();
+  for (let sent = 0; sent < count; sent += GROUP) {
+    const size = Math.min(GROUP, count - sent);
+    await Promise.all(
+      Array.from({ length: size }, (_, index) => producer.send(bodies, first + sent + index)),
+    );
+  }
+  return { startedAt, endedAt: nowMicros() };
+}
+
 export interface Paced extends Span {
   /** Of acknowledgements; null if there was none. */
   latency: LatencySummary | null;

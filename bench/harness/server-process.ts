@@ -63,7 +63,8 @@ export class ServerProcess {
         options.stdin === undefined ? "ignore" : new TextEncoder().encode(options.stdin),
         noise,
         noise,
-        "ignore",
+        // What is handed over on stdin is answered here, as `start` has it.
+        options.stdin === undefined ? "ignore" : "pipe",
       ],
       env: { ...process.env, ...options.env },
       cwd: options.cwd,

@@ -9,8 +9,8 @@ import type { Sink } from "./sink.ts";
 export type Runtime = "bun" | "node";
 export type Role = "control" | "tinymq" | "peer";
 
-/** How a producer sends: each message with its own promise, or many in one call. */
-export type ProduceStyle = "send" | "many";
+/** How a producer sends: each message with its own promise, groups of those awaited together, or many in one call. */
+export type ProduceStyle = "send" | "groups" | "many";
 /** How a consumer takes messages: in the fastest way of its client, or with `poll()` one by one. */
 export type ConsumeStyle = "stream" | "poll";
 

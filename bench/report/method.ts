@@ -31,7 +31,8 @@ function skippedList({ skipped }: Results): string {
 
 const METHOD = `\
 - Everything runs on one machine over its loopback address. The server, the producer and the consumer are a process
-  each; of "many", all connections of one side share a process. Servers keep nothing on disk.
+  each; of "many", all connections of one side share a process. Servers keep nothing on disk. Peers' servers are
+  those of the distribution named above, in the versions of the table; newer ones may do better.
 - Clients run in Bun, those of tinyMQ and of the control in Node too. Each peer is used with its best-known client,
   pipelined as its documentation advises; what that means is in the table above.
 - Every message carries its producer and its number. The receiver checks each number and body: a run in which a message is

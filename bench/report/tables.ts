@@ -50,6 +50,7 @@ export function backlogTable(results: Results): string {
   const styles: [string, Wanted["parameters"]][] = [
     ["", {}],
     [", poll() one by one", { consumeStyle: "poll" }],
+    [", groups of 5,000 with Promise.all", { produceStyle: "groups" }],
     [", many in one call", { produceStyle: "many" }],
   ];
   const rows: string[][] = [];
@@ -124,11 +125,13 @@ export function rateTable(results: Results, side: "ack" | "delivery"): string {
       const cell = findCell(results, { workload: "rate", subject, runtime, parameters: { rate } });
       if (cell === undefined) return undefined;
       if (cell.error !== undefined) return "failed";
-      const values = ["P50", "P99", "P999"].map((name) => micros(cell.figures[side + name]?.median ?? 0));
+      const figures = ["P50", "P99", "P999"].map((name) => cell.figures[side + name]);
+      // The control has no consumer.
+      if (figures.includes(undefined)) return undefined;
       const { saturated, achieved } = cell.figures;
       return saturated && saturated.median > 0
         ? `saturated at ${compact(achieved?.median ?? 0)}/s`
-        : values.join(" / ");
+        : figures.map((figure) => micros(figure!.median)).join(" / ");
     }),
   );
 }

@@ -1,8 +1,8 @@
 /** The targets, each with what was found in the same run. */
 import { type Figure, figure, ratio } from "../harness/statistics.ts";
+import { MANY } from "../plan.ts";
 import type { Results } from "../results.ts";
-import type { CellResult } from "../runner.ts";
-import { findCell, findCost, shareOfEcho, subjectsOf, type Wanted } from "./find.ts";
+import { findCell, findCost, findFigure, shareOfEcho, subjectsOf, type Wanted } from "./find.ts";
 import { bytes, compact, type Format, micros, milliseconds, percent, plain, times } from "./format.ts";
 
 export interface Target {
@@ -26,6 +26,7 @@ const MEGABYTES = 1e6;
 export function targetsOf(results: Results): Target[] {
   const both: Wanted = { workload: "both", subject: TINYMQ };
   const backlog: Wanted = { workload: "backlog", subject: TINYMQ, parameters: { produceStyle: "send" } };
+  const groups: Wanted = { ...backlog, parameters: { produceStyle: "groups" } };
   const polled: Wanted = { ...backlog, parameters: { consumeStyle: "poll" } };
   const fanOut: Wanted = { workload: "fan-out", subject: TINYMQ, parameters: { consumers: 100 } };
   const large: Wanted = { ...both, parameters: { size: 16_384 } };
@@ -34,11 +35,13 @@ export function targetsOf(results: Results): Target[] {
   return [
     share("both at once, 1:1, every message acknowledged both ways, Bun", 0.15, both),
     share("produce pipelined through `send()`, each with its own promise, Bun", 0.18, backlog, "produced"),
+    share("`send()` in groups of 5,000 with `await Promise.all`, Bun", 0.2, groups, "produced"),
     share("the same from Node", 0.11, { ...backlog, runtime: "node" }, "produced"),
     share("consume with `for await`, Bun", 0.22, backlog, "consumed"),
     share("`poll()` one by one after a backlog, Bun", 0.15, polled, "consumed"),
     share("fan-out to 100 subscribers, delivered bytes", 0.22, fanOut),
     share("both at once with bodies of 16 KiB", 0.4, large),
+    ...besideTargets(results),
     awaitedTarget(results),
     memoryTarget(results),
     flatTarget(results, "flat-queued-ratio", "cost per message, 1,000 to 10,000,000 queued"),
@@ -77,6 +80,65 @@ function shareTarget(results: Results, what: string, least: number, wanted: Want
     format: percent,
     absolute: rate === undefined ? "" : `${compact(rate.median)}/s`,
     reached: found && found.median >= least,
+  };
+}
+
+/** Figures beside those of another subject, or of tinyMQ otherwise, in the same run. */
+function besideTargets(results: Results): Target[] {
+  const both = (more: Partial<Wanted>): Wanted => ({ workload: "both", subject: TINYMQ, ...more });
+  const shared: Wanted = both({ parameters: { consumers: MANY } });
+  const large = { size: 256 * 1024 };
+  const rate: Wanted = { workload: "rate", subject: TINYMQ, parameters: { rate: 10_000 } };
+  const beside = (what: string, limit: string, format: Format, figures: (Figure | undefined)[], name = "") =>
+    besideTarget(what, limit, format, figures, name);
+  const speed = (wanted: Wanted): Figure | undefined => findFigure(results, wanted, "perSecond");
+  const p50 = (wanted: Wanted): Figure | undefined => findFigure(results, wanted, "ackP50");
+  const best = bestPeer(results, large);
+  return [
+    beside(`one to ${MANY} shared consumers, beside core NATS's queue group`, "≥ 1", compact, [
+      speed(shared),
+      speed({ ...shared, subject: "nats-core" }),
+    ]),
+    beside(`one to ${MANY} shared consumers, beside one exclusive consumer`, "≥ 0.8", compact, [
+      speed(shared),
+      speed(both({})),
+    ]),
+    beside(
+      "both at once, 256 KiB, beside the best peer",
+      "≥ 1",
+      compact,
+      [speed(both({ parameters: large })), best?.found],
+      best?.name,
+    ),
+    beside("10,000/s, p50 to the acknowledgement, beside the bare echo at that rate", "≤ 1.5", micros, [
+      p50(rate),
+      p50({ ...rate, subject: "control" }),
+    ]),
+    beside("the same, beside tinyMQ's Node client", "≤ 1", micros, [
+      p50(rate),
+      p50({ ...rate, runtime: "node" }),
+    ]),
+  ];
+}
+
+/** `limit` is "≥ N" or "≤ N", of the ratio of the first figure to the second, which may have a name. */
+function besideTarget(
+  what: string,
+  limit: string,
+  format: Format,
+  [own, other]: (Figure | undefined)[],
+  name: string,
+): Target {
+  const found = own && other && ratio(own, other);
+  const bound = Number(limit.slice(2));
+  return {
+    what,
+    wanted: `${limit} ×`,
+    found,
+    format: times,
+    absolute:
+      own && other ? `${format(own.median)} beside ${name} ${format(other.median)}`.replace("  ", " ") : "",
+    reached: found && (limit.startsWith("≥") ? found.median >= bound : found.median <= bound),
   };
 }
 
@@ -184,15 +246,21 @@ function firstVersionTarget(results: Results): Target {
 /** Its client comes with Bun, not from npm; its figure is shown beside the target. */
 const BUN_REDIS = "redis-streams-bun";
 
-/** The best peer that acknowledges, so without core NATS. */
-function peersTarget(results: Results): Target {
-  const own = findCell(results, { workload: "both", subject: TINYMQ })?.figures.perSecond;
+/** The peer that does most, both at once; without core NATS, which acknowledges nothing. */
+function bestPeer(
+  results: Results,
+  parameters: Wanted["parameters"],
+): { name: string; found: Figure } | undefined {
   const peers = subjectsOf(results, "peer").flatMap(({ key, name }) => {
-    const cell: CellResult | undefined = findCell(results, { workload: "both", subject: key });
-    const found = cell?.figures.perSecond;
+    const found = findFigure(results, { workload: "both", subject: key, parameters }, "perSecond");
     return found === undefined || key === "nats-core" || key === BUN_REDIS ? [] : [{ name, found }];
   });
-  const best = peers.toSorted((one, other) => other.found.median - one.found.median)[0];
+  return peers.toSorted((one, other) => other.found.median - one.found.median)[0];
+}
+
+function peersTarget(results: Results): Target {
+  const own = findCell(results, { workload: "both", subject: TINYMQ })?.figures.perSecond;
+  const best = bestPeer(results, {});
   const found = own && best && ratio(own, best.found);
   const other = findCell(results, { workload: "both", subject: BUN_REDIS })?.figures.perSecond;
   const through = other ? `; through Bun's built-in client ${compact(other.median)}/s` : "";

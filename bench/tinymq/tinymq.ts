@@ -40,7 +40,7 @@ function build(key: string, name: string, folder: () => string): Subject {
       shared: true,
       fanOut: true,
       lossy: false,
-      produceStyles: ["send", "many"],
+      produceStyles: ["send", "groups", "many"],
       consumeStyles: ["stream", "poll"],
     },
     runtimes: ["bun", "node"],

@@ -9,13 +9,14 @@ const BEHIND_MICROS = 20_000;
 export const fixedRate: Workload = {
   key: "rate",
   firstCount: 200,
-  suits: ({ abilities }) => abilities.queue === true || abilities.lossy === true,
+  suits: ({ role, abilities }) => role === "control" || abilities.queue === true || abilities.lossy === true,
   run,
   fixedCount: ({ rate }, seconds) => rate * seconds,
   seconds: (_sample, count) => count,
 };
 
 async function run(session: Session, { size, rate }: Parameters, count: number): Promise<Sample> {
+  if (session.subject.role === "control") return await echoed(session, size, rate, count);
   const { producer, consumer } = session;
   return await session.withTopic({ size }, async () => {
     const before = session.cpu();
@@ -48,5 +49,13 @@ async function run(session: Session, { size, rate }: Parameters, count: number):
       saturated: micros - planned > planned * BEHIND_PART + BEHIND_MICROS ? 1 : 0,
     };
     return withCpu(sample, before, after, count);
+  });
+}
+
+/** Of the control, whose acknowledgement is the frame that comes back. */
+async function echoed(session: Session, size: number, rate: number, count: number): Promise<Sample> {
+  return await session.withTopic({ size, consumers: 0 }, async () => {
+    const { latency } = await session.producer.ask("paced", { size, rate, count });
+    return { ackP50: latency!.p50, ackP99: latency!.p99, ackP999: latency!.p999, saturated: 0 };
   });
 }

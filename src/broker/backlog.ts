@@ -71,10 +71,7 @@ export class Backlog {
     return this.expiry !== null && this.expiry.nextDue <= now && this.ready > 0;
   }
 
-  /**
-   * Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never).
-   * `tight`: see `Log.append`.
-   */
+  /** Stores a checked batch until the clock shows `expires` (Infinity: for ever). `tight`: see `Log.append`. */
   append(batch: Uint8Array, count: number, expires: number, tight: boolean): void {
     const first = this.log.append(batch, count, this.log.nextOffset, tight);
     if (expires < Infinity) this.expire(first, count, expires);

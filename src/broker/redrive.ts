@@ -1,10 +1,7 @@
-/**
- * Moves dead letters back to the topic they came from. Its counters have them as produced; those of the dead letters
- * have them neither as delivered nor as acknowledged.
- */
+/** Moves dead letters back. They count as produced where they come to, and not as delivered where they were. */
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
-import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
+import { DEAD_LETTER_SUFFIX, withoutDeadLetterSuffix } from "../wire/topic-name.ts";
 import type { Broker } from "./broker.ts";
 import { withoutDeathHeaders } from "./dead-letters.ts";
 
@@ -15,7 +12,7 @@ const MESSAGES_AT_A_TIME = 1_024;
  * either of the two names. Throws NOT_FOUND if there is no dead-letter topic.
  */
 export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
-  const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
+  const name = withoutDeadLetterSuffix(given);
   const deadName = name + DEAD_LETTER_SUFFIX;
   // What is rejected while this runs stays, or it might never end.
   let left = Math.min(limit, broker.requireTopic(deadName).ready);

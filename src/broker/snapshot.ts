@@ -125,7 +125,7 @@ function* chunkRecords(log: Log, first: number, end: number, state: State): Gene
 /** Fills an empty broker from the records of a snapshot; returns how many messages it holds then. */
 export class SnapshotReader {
   readonly #broker: Broker;
-  /** Of the server that wrote it; "": not read yet. */
+  /** Of the server that wrote it. */
   version = "";
   #topic: Topic | null = null;
   /** Read before its topic's messages, and used after them. */

@@ -21,10 +21,7 @@ export interface TopicHost<Topic> {
   readonly publisher: Publisher;
   /** A topic's memory changed by so many bytes. */
   charge(bytes: number): void;
-  /**
-   * Makes room for an append to a log of the topic, or throws `QueueFull`. `freed`: bytes of another topic that the
-   * append makes free.
-   */
+  /** Makes room for an append that frees `freed` bytes of another topic. Throws `QueueFull`. */
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void;
   /** Whether the topic may hold so many bytes more as things are. */
   hasRoom(topic: Topic, byteLength: number): boolean;

@@ -18,13 +18,8 @@ export function neededFor(batch: Uint8Array, start: number, tight: boolean): num
   return Math.max(entryEnd(batch, start) - start, Math.min(batch.length - start, most));
 }
 
-/** By how much a log grows, in bytes, if a checked batch is appended at `offset`; `previousSize`: see `slabSize`. */
-export function growthBy(
-  batch: Uint8Array,
-  offset: number,
-  tail: Slab | undefined,
-  previousSize: number,
-): number {
+/** By how much a log grows, in bytes, if a checked batch is appended at `offset`; `before`: the `previous` of `slabSize`. */
+export function growthBy(batch: Uint8Array, offset: number, tail: Slab | undefined, before: number): number {
   let growth = 0;
   let start = 0;
   if (tail !== undefined) {
@@ -35,7 +30,7 @@ export function growthBy(
     start = fitting(batch, 0, room);
     if (start > 0) growth = tail.indexGrowth(offset);
   }
-  for (let previous = previousSize; start < batch.length; ) {
+  for (let previous = before; start < batch.length; ) {
     const size = slabSize(neededFor(batch, start, false), previous);
     growth += size + LEAST_INDEX_BYTES;
     start = fitting(batch, start, size > STANDARD_SLAB ? size - FRAME_HEADROOM : size);

@@ -15,7 +15,7 @@ import {
   type PurgeTopicRequest,
   type RedriveTopicRequest,
 } from "../gen/tinymq/v1/admin.ts";
-import type { Action, Principal } from "../session/principal.ts";
+import { type Action, type Principal, requireRight } from "../session/principal.ts";
 import { TWIRP_PREFIX, twirpError } from "./twirp-error.ts";
 import { VERSION } from "./version.ts";
 
@@ -28,17 +28,17 @@ export interface AdminHost {
   readonly uptimeMs: number;
   /** Logs an unexpected error, with its stack. */
   failed(what: string, error: unknown): void;
-  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and where it does not come. */
+  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and other codes if it does not arrive. */
   body(request: Request): Promise<Uint8Array>;
 }
 
 interface Method {
-  /** The right that a client needs, on the request's topic where it names one. */
+  /** The right that a client needs, on the request's topic if it names one. */
   readonly action: Action;
   readonly handle: (host: AdminHost, request: never) => object | Promise<object>;
 }
 
-/** One for each method of the service: the type makes a missing one an error. */
+/** One for each method of the service; a missing one is a type error. */
 const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   getStatus: { action: "observe", handle: getStatus },
   listTopics: { action: "observe", handle: listPage },
@@ -93,7 +93,7 @@ export async function handleTwirp(
   }
 }
 
-/** What the client is told. What nobody expected is told to the log. */
+/** The error for the client. Details of an unexpected one go to the log only. */
 function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
   const error = toTinyMQError(thrown);
   if (error.code !== "INTERNAL") return error;
@@ -114,14 +114,10 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
     return method.I.fromJson(text.trim() === "" ? {} : JSON.parse(text), { ignoreUnknownFields: false });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TinyMQError("INVALID_ARGUMENT", `the body is no ${method.I.typeName}: ${why}`, { cause });
+    throw new TinyMQError("INVALID_ARGUMENT", `the body is not a valid ${method.I.typeName}: ${why}`, {
+      cause,
+    });
   }
-}
-
-function requireRight(principal: Principal, action: Action, topic: string): void {
-  if (principal.may(action, topic)) return;
-  const what = topic === "" ? action : `${action} on topic "${topic}"`;
-  throw new TinyMQError("PERMISSION_DENIED", `this token has no right to ${what}`);
 }
 
 function getStatus(host: AdminHost): GetStatusResponse {

@@ -1,8 +1,8 @@
 /**
- * The file of a snapshot: written whole or not at all, checked before it is believed.
+ * Writes and reads the snapshot file. Always holds: it is written completely or not at all, and verified before use.
  *
- * Format: the eight bytes "tinymq-1", records (`SnapshotRecord`, each behind its length as four bytes,
- * little-endian), and the SHA-256 of all that stands before it.
+ * Format: the eight bytes "tinymq-1"; records (`SnapshotRecord`), each preceded by its length in four bytes,
+ * little-endian; the SHA-256 of everything before it.
  */
 import { closeSync, fstatSync, fsyncSync, readSync, rmSync, writeSync } from "node:fs";
 import type { Broker } from "../broker/broker.ts";
@@ -18,10 +18,10 @@ export { preparePath, retireSnapshot } from "./snapshot-path.ts";
 const DIGEST_BYTES = 32;
 const LENGTH_BYTES = 4;
 const READ_BYTES = MiB;
-/** Other work has its turn after so many bytes. */
+/** Reading yields to other work after this many bytes. */
 const YIELD_BYTES = 16 * MiB;
 
-/** Writes a snapshot of `broker` to `path`, mode 0600, and returns its bytes. `progress` is told of each record. */
+/** Writes a snapshot of `broker` to `path`, mode 0600; returns its size. `progress` is called after each record. */
 export function writeSnapshot(broker: Broker, path: string, progress: () => void): number {
   const { file, unfinished } = createUnfinished(path);
   let bytes: number;
@@ -39,9 +39,9 @@ export function writeSnapshot(broker: Broker, path: string, progress: () => void
 }
 
 /**
- * Fills an empty broker from the snapshot at `path` and returns how many messages it held; null if there is
- * no file. A damaged one is renamed to `<path>.damaged`, and DATA_LOSS is thrown; for anything else that
- * cannot be restored FAILED_PRECONDITION, and it is left as it is. `goOn` may throw to end the reading.
+ * Restores the snapshot at `path` into an empty broker and returns its number of messages; null if there is no file.
+ * Throws DATA_LOSS for a damaged file, which is renamed to `<path>.damaged`, and FAILED_PRECONDITION for any other
+ * that cannot be restored, which is left unchanged. `goOn` may throw to cancel the reading.
  */
 export async function readSnapshot(broker: Broker, path: string, goOn: () => void): Promise<number | null> {
   const file = openSnapshot(path);
@@ -66,7 +66,7 @@ function writeRecords(file: number, broker: Broker, progress: () => void): numbe
   return bytes + writeAll(file, null, hash.digest());
 }
 
-/** Where the records of a whole file end. Keeps a damaged one aside, and throws DATA_LOSS. */
+/** Verifies the file and returns where its records end. Renames a damaged one, and throws DATA_LOSS. */
 async function checkFile(file: number, path: string, goOn: () => void): Promise<number> {
   const end = fstatSync(file).size - DIGEST_BYTES;
   if (end < MAGIC.length) throw damaged(path, "it is cut off");
@@ -85,11 +85,11 @@ async function checkFile(file: number, path: string, goOn: () => void): Promise<
 function damaged(path: string, why: string): TinyMQError {
   return new TinyMQError(
     "DATA_LOSS",
-    `snapshot: ${path} is damaged (${why}). It was renamed to ${setAside(path)}; start again to begin empty`,
+    `snapshot: ${path} is damaged (${why}). It was renamed to ${setAside(path)}; the next start begins empty`,
   );
 }
 
-/** In one turn: nothing that is due may run while a topic is there in part. */
+/** Runs in one turn, so that no timer fires while a topic is only partly restored. */
 function restore(broker: Broker, file: number, path: string, end: number): number {
   const reader = new SnapshotReader(broker);
   try {
@@ -101,7 +101,7 @@ function restore(broker: Broker, file: number, path: string, end: number): numbe
       reader.version === "" ? "the version that wrote it" : `version ${reader.version}, which wrote it`;
     throw new TinyMQError(
       "FAILED_PRECONDITION",
-      `snapshot: ${path} is whole, but version ${VERSION} cannot restore it (${message}). It was left as it is: ` +
+      `snapshot: ${path} is intact, but version ${VERSION} cannot restore it (${message}). It was left unchanged: ` +
         `start ${writer}, or move the file elsewhere to begin empty`,
       { cause: thrown },
     );

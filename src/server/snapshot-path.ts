@@ -1,8 +1,8 @@
 /**
- * The path of a snapshot and the files beside it: FILE.writing-PID while it is written, FILE.restored once it
- * is used up, FILE.damaged.
+ * The path of a snapshot and the files beside it: FILE.writing-PID while it is written, FILE.written-PID if it could
+ * not replace FILE, FILE.restored once its messages are back in memory, FILE.damaged.
  *
- * Always holds: a file that does not begin as a snapshot is neither renamed nor written over.
+ * Always holds: if FILE does not begin like a snapshot, it is neither renamed nor overwritten.
  */
 import {
   closeSync,
@@ -20,10 +20,10 @@ import { TinyMQError } from "../errors.ts";
 import { openRegularFile } from "./files.ts";
 
 export const MAGIC = new TextEncoder().encode("tinymq-1");
-/** What snapshots of every version begin with. */
+/** What the snapshots of all versions begin with. */
 const FAMILY = /^tinymq-\d/;
 
-/** The snapshot at `path`, opened; null where nothing has that name. Throws FAILED_PRECONDITION for what is none. */
+/** Opens the snapshot at `path`; null if there is no file. Throws FAILED_PRECONDITION if it is not a snapshot. */
 export function openSnapshot(path: string): number | null {
   try {
     const file = openRegularFile(path);
@@ -40,14 +40,14 @@ function requireMagic(file: number, path: string): void {
   if (length === begin.length && begin.equals(MAGIC)) return;
   closeSync(file);
   const why = FAMILY.test(begin.toString("latin1"))
-    ? "was written by another version of tinyMQ: start that one"
-    : "is no snapshot of tinyMQ: name another file";
-  throw new TinyMQError("FAILED_PRECONDITION", `${path} ${why}. It was left as it is`);
+    ? "was written by another version of tinyMQ: start that version"
+    : "is not a tinyMQ snapshot: choose another file";
+  throw new TinyMQError("FAILED_PRECONDITION", `${path} ${why}. It was left unchanged`);
 }
 
 /**
- * Removes what dead processes left of snapshots that they did not finish. Throws FAILED_PRECONDITION if no
- * snapshot could be written to `path`: better now than at the stop.
+ * Removes unfinished snapshots of dead processes. Throws FAILED_PRECONDITION if no snapshot could be written to
+ * `path`: better to fail at the start than at the stop.
  */
 export function preparePath(path: string): void {
   try {
@@ -62,7 +62,7 @@ export function preparePath(path: string): void {
   }
 }
 
-/** A new, empty file beside `path`, mode 0600, opened for writing. */
+/** Creates an empty file beside `path`, mode 0600, opened for writing. */
 export function createUnfinished(path: string): { file: number; unfinished: string } {
   const unfinished = `${path}.writing-${process.pid}`;
   rmSync(unfinished, { force: true });
@@ -71,8 +71,8 @@ export function createUnfinished(path: string): { file: number; unfinished: stri
 }
 
 /**
- * Puts a whole snapshot in its place. Throws FAILED_PRECONDITION if something else lies there by now; the
- * error says where the snapshot is then.
+ * Moves a finished snapshot to `path`. Throws FAILED_PRECONDITION if that fails, as when a file there is not a
+ * snapshot; the error says where the new snapshot is.
  */
 export function placeSnapshot(unfinished: string, path: string): void {
   try {
@@ -80,7 +80,7 @@ export function placeSnapshot(unfinished: string, path: string): void {
     if (older !== null) closeSync(older);
     renameSync(unfinished, path);
   } catch (cause) {
-    // Another name, for the next start removes what is unfinished.
+    // Under another name, since the next start removes unfinished files.
     const kept = `${path}.written-${process.pid}`;
     renameSync(unfinished, kept);
     const what = `${messageOf(cause)}. The messages are in ${kept}: start with that file`;
@@ -90,8 +90,8 @@ export function placeSnapshot(unfinished: string, path: string): void {
 }
 
 /**
- * The snapshot was restored and the port is ours: a crash must not bring back what is consumed from now on.
- * Throws FAILED_PRECONDITION where that cannot be made sure; the snapshot is where it was then.
+ * Renames a restored snapshot, so that a crash does not bring back messages that were consumed since. Throws
+ * FAILED_PRECONDITION if that fails; the error says where the snapshot is.
  */
 export function retireSnapshot(path: string): void {
   const retired = `${path}.restored`;
@@ -107,7 +107,7 @@ export function retireSnapshot(path: string): void {
   }
 }
 
-/** Where the snapshot lies then. */
+/** Undoes the rename if possible; returns where the snapshot is. */
 function putBack(retired: string, path: string): string {
   try {
     renameSync(retired, path);
@@ -120,13 +120,13 @@ function putBack(retired: string, path: string): string {
 function notRetired(path: string, lies: string, cause: unknown): TinyMQError {
   return new TinyMQError(
     "FAILED_PRECONDITION",
-    `snapshot: ${path} could not be renamed for good (${messageOf(cause)}), so a crash could bring back what ` +
-      `is consumed. The messages are in ${lies}`,
+    `snapshot: ${path} could not be renamed durably (${messageOf(cause)}), so a crash could bring back consumed ` +
+      `messages. The messages are in ${lies}`,
     { cause },
   );
 }
 
-/** A damaged snapshot is kept aside; returns where. */
+/** Renames a damaged snapshot; returns its new path. */
 export function setAside(path: string): string {
   const aside = `${path}.damaged`;
   renameSync(path, aside);
@@ -150,7 +150,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: there is such a process, and it is somebody else's.
+    // EPERM: the process exists, but belongs to another user.
     return (error as { code?: string }).code !== "ESRCH";
   }
 }
@@ -159,7 +159,7 @@ function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** Makes a rename in the folder of `path` last. */
+/** Makes a rename in the folder of `path` durable. */
 function syncFolder(path: string): void {
   const folder = openSync(dirname(path), constants.O_RDONLY);
   try {

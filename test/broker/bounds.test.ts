@@ -171,12 +171,12 @@ test("QueueFull says whether there is no room now, or would not be in an empty s
 
 test("messages of any size take no more than the memory, whoever sends, also when others are dropped", () => {
   for (const overflow of ["reject", "drop-oldest"] as const) {
-    const maxMemory = 3 * MiB;
+    const maxMemory = 1.5 * MiB;
     const world = new World({ maxMemory, overflow });
     const random = new Random(11);
     const topics = ["a", "b", "c"];
     const producers = topics.map((name) => new TestProducer(world, name));
-    for (let round = 0; round < 400; round++) {
+    for (let round = 0; round < 150; round++) {
       const length = random.pick([10, 3_000, 70_000, 132_000, 150_000, 262_000, 270_000, 500_000]);
       const count = 1 + random.below(length > 10_000 ? 3 : 100);
       random.pick(producers).send(Array.from({ length: count }, () => sized(1, length - random.below(9))));
@@ -185,7 +185,7 @@ test("messages of any size take no more than the memory, whoever sends, also whe
       expect(used).toBeLessThanOrEqual(maxMemory);
     }
     const { rejected, dropped } = world.broker.shared.counters;
-    expect(overflow === "reject" ? rejected : dropped).toBeGreaterThan(100);
+    expect(overflow === "reject" ? rejected : dropped).toBeGreaterThan(50);
   }
 });
 

@@ -146,7 +146,7 @@ export class Observer {
     this.#sims.delete(sim.link.socket);
     // The socket tells its session that it is closed, as Bun does.
     this.#world.links.delete(sim.link);
-    sim.link.session.closed(code, reason);
+    sim.link.session.closed(code);
   }
 
   /** There was no room for its topic, so that nothing came of it. */

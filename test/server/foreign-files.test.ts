@@ -54,9 +54,9 @@ describe("a snapshot that is none", () => {
         writeFileSync(join(path, "thesis"), "years of work");
       },
     ],
-    ["text", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "years of work, of somebody else")],
-    ["an empty file", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "")],
-    ["the first bytes alone", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "tinymq-")],
+    ["text", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "years of work, of somebody else")],
+    ["an empty file", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "")],
+    ["the first bytes alone", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "tinymq-")],
     ["one of another version", "another version", (path) => writeFileSync(path, "tinymq-9 and what it has")],
     ["a FIFO", "is a FIFO", (path) => makeFifo(path)],
     ["a device", "is a device", (path) => symlinkSync("/dev/zero", path)],
@@ -154,7 +154,7 @@ describe("a token file, certificate or key", () => {
     ["a folder", "is a folder", (path) => mkdirSync(path)],
     ["nothing", "there is no file", () => {}],
     ["an empty file", "", (path) => writeFileSync(path, " \n")],
-    ["2 MiB", "at most", (path) => writeFileSync(path, "x".repeat(2 * 1024 * 1024))],
+    ["2 MiB", "the limit is", (path) => writeFileSync(path, "x".repeat(2 * 1024 * 1024))],
   ];
   for (const [what, why, make] of wrong) {
     test(`that is ${what}: refused at once, by the option's name`, async () => {

@@ -255,7 +255,7 @@ test("a whole snapshot that cannot be restored stays, and the error says what to
   const error = await server.start(HOST, 0).catch((thrown) => thrown);
   await server.stop();
   expect(error.code).toBe("FAILED_PRECONDITION");
-  expect(error.message).toContain(`snapshot: ${file} is whole, but version`);
+  expect(error.message).toContain(`snapshot: ${file} is intact, but version`);
   expect(error.message).toContain("its last record is missing");
   expect(error.message).toContain(
     "start version 99.0.0, which wrote it, or move the file elsewhere to begin empty",

@@ -8,7 +8,8 @@ import { SnapshotRecord } from "../../src/gen/tinymq/v1/snapshot.ts";
 import type { SessionContext } from "../../src/session/context.ts";
 import type { Session } from "../../src/session/frame-socket.ts";
 import { OutboundBuffers } from "../../src/session/outbound-buffers.ts";
-import { firstVersionSession, streamSession } from "../../src/session/sessions.ts";
+import { streamSession } from "../../src/session/sessions.ts";
+import { firstVersionSession } from "../../src/session/v0.ts";
 import { FrameWriter } from "../../src/wire/frames.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeSocket, type SocketEvent } from "./fake-socket.ts";
@@ -47,7 +48,7 @@ export class Link {
   /** The connection ends, with a close frame of the client's or (1006) without. */
   end(code: number): void {
     if (!this.#world.links.delete(this)) return;
-    this.session.closed(code, "");
+    this.session.closed(code);
     this.socket.closed ??= { code, reason: "" };
     this.socket.bufferedBytes = 0;
   }

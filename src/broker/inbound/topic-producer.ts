@@ -210,11 +210,8 @@ export class TopicProducer {
 }
 
 function isAlike(one: Refusal, other: Refusal): boolean {
-  return (
-    one.code === other.code &&
-    one.message === other.message &&
-    one.messages.length + other.messages.length === 0
-  );
+  const isWhole = one.messages.length + other.messages.length === 0;
+  return isWhole && one.code === other.code && one.message === other.message;
 }
 
 /** Bytes of a refusal that is remembered, measured roughly. */
