@@ -1,6 +1,7 @@
 /** The Admin service over Twirp: JSON or protobuf, `POST /twirp/tinymq.v1.Admin/<Method>`. */
 import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
+import { purge } from "../broker/purge.ts";
 import { redrive } from "../broker/redrive.ts";
 import { brokerStats, listTopics, topicInfo } from "../broker/stats.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -25,6 +26,8 @@ export interface AdminHost {
   readonly broker: Broker;
   readonly connections: number;
   readonly uptimeMs: number;
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
   /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and other codes if it does not arrive. */
   body(request: Request): Promise<Uint8Array>;
 }
@@ -45,7 +48,9 @@ const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   },
   purgeTopic: {
     action: "admin",
-    handle: ({ broker }, { topic }: PurgeTopicRequest) => ({ purged: broker.requireTopic(topic).purge() }),
+    handle: async ({ broker }, { topic }: PurgeTopicRequest) => ({
+      purged: await purge(broker.requireTopic(topic)),
+    }),
   },
   redriveTopic: {
     action: "admin",
@@ -92,7 +97,7 @@ export async function handleTwirp(
 function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
   const error = toTinyMQError(thrown);
   if (error.code !== "INTERNAL") return error;
-  host.broker.failed(`${path} failed`, thrown);
+  host.failed(`${path} failed`, thrown);
   return new TinyMQError("INTERNAL", "unexpected error; the server's log has the stack trace");
 }
 

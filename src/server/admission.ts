@@ -1,7 +1,8 @@
 /**
  * Bounds connections: how many there are, and how many of them have not opened a stream yet. While too many have
  * not, the next handshake waits, before its client can send us anything. To make room, the oldest unopened
- * connection is closed once it has had a second.
+ * connection is closed once it has had a second. So a handshake waits at most a second, and one more for each
+ * time that as many silent clients as there are places wait ahead of it.
  *
  * Always holds: handshakes wait only while every place is taken.
  */

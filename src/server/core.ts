@@ -43,12 +43,11 @@ export class Core {
 
   constructor(parts: CoreParts) {
     this.#parts = parts;
-    const { options, logger } = parts;
+    const { options } = parts;
     this.broker = new Broker({
       clock: parts.clock,
       limits: brokerLimits(options),
       publisher: this.#publisher(),
-      failed: (what, error) => logger.error(`${what}: ${stackOf(error)}`),
     });
     this.#outboundBuffers = new OutboundBuffers(
       options.maxMemory / 4,
@@ -77,6 +76,9 @@ export class Core {
   get uptimeMs(): number {
     return this.#parts.uptimeMs();
   }
+
+  /** Logs an unexpected error, with its stack. */
+  readonly failed = (what: string, error: unknown) => this.#parts.logger.error(`${what}: ${stackOf(error)}`);
 
   // The next two are loaded on demand, since most servers never need them.
 
@@ -136,6 +138,7 @@ export class Core {
         deadAfterMs,
       },
       authenticate: this.#parts.authenticate,
+      failed: this.failed,
       misbehaved: (what) => limiter.log(what),
     };
   }

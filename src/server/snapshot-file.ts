@@ -91,17 +91,20 @@ async function checkFile(file: number, goOn: () => void): Promise<number> {
 
 /** Runs in one turn, so that no timer fires while a topic is only partly restored. */
 function restore(broker: Broker, file: number, path: string, end: number): number {
+  const reader = new SnapshotReader(broker);
   try {
-    const reader = new SnapshotReader(broker);
     for (const record of records(file, end)) reader.take(record);
     return reader.finish();
   } catch (thrown) {
     // It was cut off since it was checked.
     if (thrown instanceof Damage) throw thrown;
     const { message } = toTinyMQError(thrown);
+    const writer =
+      reader.version === "" ? "the version that wrote it" : `version ${reader.version}, which wrote it`;
     throw new TinyMQError(
       "FAILED_PRECONDITION",
-      `snapshot: ${path} is intact, but this version cannot restore it (${message}). It was left unchanged`,
+      `snapshot: ${path} is intact, but version ${VERSION} cannot restore it (${message}). It was left unchanged: ` +
+        `start ${writer}, or move the file elsewhere to begin empty`,
       { cause: thrown },
     );
   }

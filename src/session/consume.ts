@@ -12,8 +12,6 @@ import {
   type Settle,
   Outcome as WireOutcome,
 } from "../gen/tinymq/v1/queue.ts";
-import { truncateUtf8 } from "../wire/close.ts";
-import { requireCount } from "../wire/frames.ts";
 import {
   KiB,
   LONGEST_HOLD_MS,
@@ -21,7 +19,8 @@ import {
   MAX_PULLS_IN_FLIGHT,
   MAX_REASON_BYTES,
 } from "../wire/limits.ts";
-import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
+import { truncateUtf8 } from "../wire/text.ts";
+import { authorize, decodeFrame, requireCount, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 /** Limits of a pull that names none. */

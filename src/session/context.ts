@@ -16,6 +16,8 @@ export interface SessionContext {
   readonly limits: Limits;
   /** The client that a token belongs to; null if the token is missing or wrong. */
   authenticate(token: string): Principal | null;
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
   /** Logs what a client did wrong, rate-limited. */
   misbehaved(what: string): void;
 }

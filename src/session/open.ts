@@ -1,4 +1,4 @@
-/** Decodes frames, and makes the checks that all open frames have in common. */
+/** Decodes frames, and makes the checks that several of them have in common. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
@@ -44,4 +44,10 @@ export function requireId(id: Uint8Array, what: string): Uint8Array {
     "INVALID_ARGUMENT",
     `${what} has ${id.length} bytes: send ${ID_BYTES} random bytes, or none`,
   );
+}
+
+/** Throws INVALID_ARGUMENT unless `value` is a whole number from 0 to 2^53-1. */
+export function requireCount(value: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TinyMQError("INVALID_ARGUMENT", `${what} is not an integer from 0 to 2^53-1`);
 }

@@ -1,8 +1,7 @@
 /** The server's side of `TinyMQ.Produce`: checks frames, passes batches to the broker, sends its answers. */
 
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
-import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { BatchOptions, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Topic } from "../broker/topic.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {
@@ -12,9 +11,9 @@ import {
   ProduceRequest,
   ProduceResponse,
 } from "../gen/tinymq/v1/queue.ts";
-import { readProduceBatch, requireCount } from "../wire/frames.ts";
+import { readProduceBatch } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
+import { authorize, decodeFrame, requireCount, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
@@ -89,10 +88,10 @@ class ProduceRpc implements Rpc, ProducerPort {
     this.#stream.send(this.#stream.context.frames.acked(seq));
   }
 
-  rejected(seq: number, { error, messages }: Refusal): void {
+  rejected(seq: number, { code, message, messages }: Refusal): void {
     this.#send({
       oneofKind: "rejected",
-      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message, messages: [...messages] },
+      rejected: { seq, code: CODE_NUMBERS[code], message, messages: [...messages] },
     });
   }
 

@@ -118,7 +118,7 @@ export class StreamSession implements Session {
   /** Ends the stream with an error, which goes into the close frame. */
   fail(error: TinyMQError): void {
     if (this.#ended) return;
-    if (error.code === "INTERNAL") this.context.broker.failed("a stream failed", error);
+    if (error.code === "INTERNAL") this.context.failed("a stream failed", error);
     else if (MISBEHAVIOUR.has(error.code)) this.context.misbehaved(error.message);
     this.#release("lost");
     this.socket.close(closeCodeOf(error.code), closeReason(error.message));

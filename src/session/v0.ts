@@ -8,8 +8,7 @@
 import { NO_OPTIONS } from "../broker/inbound/accept.ts";
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
-import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { ConsumerPort, Delivery, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -109,8 +108,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   /** Ends the connection with an error; all that first-version clients see of it is the close. */
   fail(error: TinyMQError): void {
     if (this.#state === "ended") return;
-    if (error.code === "INTERNAL")
-      this.#context.broker.failed("a connection of the first version failed", error);
+    if (error.code === "INTERNAL") this.#context.failed("a connection of the first version failed", error);
     else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
     this.#release(false);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
@@ -125,8 +123,8 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   }
 
   /** The first version has no frame for a rejection, so the connection ends. */
-  rejected(_seq: number, refusal: Refusal): void {
-    this.fail(refusal.error);
+  rejected(_seq: number, { code, message }: Refusal): void {
+    this.fail(new TinyMQError(code, message));
   }
 
   deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {

@@ -1,6 +1,7 @@
 /** The WebSocket close codes that streams end with, and the reasons that go with them. */
 import { CODE_NUMBERS, type Code, codeFromNumber } from "../errors.ts";
 import { MAX_CLOSE_REASON_BYTES } from "./limits.ts";
+import { truncateUtf8 } from "./text.ts";
 
 /** The stream ended normally. */
 export const CLOSE_NORMAL = 1000;
@@ -33,17 +34,6 @@ export function closeCodeOf(code: Code): number {
 export function codeOfClose(closeCode: number): Code | undefined {
   if (closeCode < CLOSE_ERROR_BASE || closeCode > CLOSE_ERROR_BASE + LARGEST_CODE) return undefined;
   return codeFromNumber(closeCode - CLOSE_ERROR_BASE);
-}
-
-const utf8 = new TextEncoder();
-const utf8Reader = new TextDecoder();
-
-/** Truncates `text` to at most `maxBytes` bytes of UTF-8, at a character boundary. */
-export function truncateUtf8(text: string, maxBytes: number): string {
-  if (text.length * 3 <= maxBytes) return text;
-  const target = new Uint8Array(maxBytes);
-  const { written } = utf8.encodeInto(text, target);
-  return utf8Reader.decode(target.subarray(0, written));
 }
 
 /** Truncates a reason to what fits into a close frame. */

@@ -3,7 +3,6 @@
  * code. Property tests prove that the two agree. Source of the encoding: protobuf.dev, "Encoding".
  */
 
-import { TinyMQError } from "../errors.ts";
 import type { ProduceBatch, ProduceResponse } from "../gen/tinymq/v1/queue.ts";
 import { readVarint, varintEnd, varintLength, writeVarint } from "./varint.ts";
 
@@ -35,10 +34,16 @@ const IN_PLACE_BYTES = 16 * 1024;
 /** Maximum bytes of the head of a delivery in one run; the log leaves this much room before a large message. */
 export const FRAME_HEADROOM = 64;
 
+/** The buffer of a writer, in bytes; a larger one is given up after so many frames that did not need it. */
+const USUAL_BUFFER = 64 * 1024;
+const UNNEEDED = 256;
+
 /** Writes every frame into the same buffer: a frame is valid until the next one is written. */
 export class FrameWriter {
-  #bytes = new Uint8Array(64 * 1024);
+  #bytes = new Uint8Array(USUAL_BUFFER);
   #at = 0;
+  /** Frames since the last one that needed a larger buffer than usual. */
+  #smaller = 0;
 
   /**
    * Sends a frame `ConsumeResponse { delivered }` with the concatenation of `parts`, and returns the socket's
@@ -153,8 +158,13 @@ export class FrameWriter {
     return this.#bytes.subarray(from, end);
   }
 
-  /** Ensures that `byteLength` bytes fit; true if a new, empty buffer replaced the old one. */
+  /** Ensures that `byteLength` bytes fit; true if a new, empty buffer replaced the old one, which may be too large, too. */
   #reserve(byteLength: number): boolean {
+    if (byteLength > USUAL_BUFFER) this.#smaller = 0;
+    else if (this.#bytes.length > USUAL_BUFFER && this.#smaller++ >= UNNEEDED) {
+      this.#bytes = new Uint8Array(USUAL_BUFFER);
+      return true;
+    }
     if (byteLength <= this.#bytes.length) return false;
     this.#bytes = new Uint8Array(2 ** Math.ceil(Math.log2(byteLength)));
     return true;
@@ -215,9 +225,3 @@ export function readAcked(frame: Uint8Array): ProduceResponse | null {
 }
 
 const NO_BYTES = new Uint8Array(0);
-
-/** Throws INVALID_ARGUMENT unless `value` is a whole number from 0 to 2^53-1. */
-export function requireCount(value: number, what: string): number {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  throw new TinyMQError("INVALID_ARGUMENT", `${what} is not an integer from 0 to 2^53-1`);
-}

@@ -76,6 +76,14 @@ export function bufferText(buffer: BufferMethods | undefined): TextCoder | undef
 /** The fastest coder of this runtime. */
 export const textCoder: TextCoder = bufferText((globalThis as { Buffer?: BufferMethods }).Buffer) ?? webText;
 
+/** `text`, cut at a character so that it has at most `maxBytes` bytes of UTF-8. */
+export function truncateUtf8(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text;
+  const target = new Uint8Array(maxBytes);
+  const { written } = encoder.encodeInto(text, target);
+  return decoder.decode(target.subarray(0, written));
+}
+
 function writeAscii(bytes: Uint8Array, at: number, text: string): void {
   for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
 }

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { SnapshotRecord } from "../../src/gen/tinymq/v1/snapshot.ts";
 import { Consumer, Producer } from "../../src/index.ts";
 import { type ServerOptions, TinyMQServer } from "../../src/server/index.ts";
 import { FaultProxy } from "../proof/proxy.ts";
@@ -297,6 +298,27 @@ describe("a damaged file", () => {
     expect(statSync(file).size).toBe(0);
     expect(existsSync(`${file}.damaged`)).toBe(false);
   });
+});
+
+test("a whole snapshot that cannot be restored stays, and the error says what to do", async () => {
+  const file = join(makeFolder(), "queue");
+  const head = { instance: "i", writtenAt: 1, version: "99.0.0" };
+  const record = SnapshotRecord.toBinary({ kind: { oneofKind: "head", head } });
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, record.length, true);
+  const records = Buffer.concat([Buffer.from("tinymq-1"), length, record]);
+  const bytes = Buffer.concat([records, new Bun.CryptoHasher("sha256").update(records).digest()]);
+  writeFileSync(file, bytes);
+  const server = new TinyMQServer({ snapshot: file });
+  const error = await server.start(HOST, 0).catch((thrown) => thrown);
+  await server.stop();
+  expect(error.code).toBe("FAILED_PRECONDITION");
+  expect(error.message).toContain(`snapshot: ${file} is intact, but version`);
+  expect(error.message).toContain("its last record is missing");
+  expect(error.message).toContain(
+    "start version 99.0.0, which wrote it, or move the file elsewhere to begin empty",
+  );
+  expect(readFileSync(file).equals(bytes)).toBe(true);
 });
 
 describe("a server process", () => {
