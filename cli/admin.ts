@@ -2,9 +2,11 @@
 import { ConnectionRefusedError, TinyMQError } from "../src/errors.ts";
 import { adminClient } from "../src/index.ts";
 import { serverUrl } from "./daemon/server-record.ts";
-import { clientOptions, type Target } from "./target.ts";
+import { clientOptions, findTarget, stateFolder, type Target } from "./target.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
+/** How long a server that nobody asked for may take to answer, in ms. */
+const LOOK_TIMEOUT_MS = 1_000;
 
 type Admin = ReturnType<typeof adminClient>;
 type CallOptions = Parameters<Admin["getStatus"]>[1];
@@ -33,6 +35,24 @@ export async function findTopic(target: Target, topic: string) {
     if (error instanceof TinyMQError && error.code === "NOT_FOUND") return null;
     throw error;
   }
+}
+
+/**
+ * The error where no server runs that was started from the state folder. It names one that answers all the same
+ * where other commands go; `then` says what to do about that one.
+ */
+export async function notRunning(then: string, note = ""): Promise<TinyMQError> {
+  // Whatever answers there is sent no token: a refusal says as much.
+  const target = findTarget({}, { ...process.env, TINYMQ_TOKEN: "", TINYMQ_TOKEN_FILE: "" });
+  const look = ask(target, (admin, options) => admin.getStatus({}, { ...options, timeout: LOOK_TIMEOUT_MS }));
+  const isThere = await look.then(
+    () => true,
+    (error) => error instanceof TinyMQError && error.code !== "UNAVAILABLE",
+  );
+  const found = isThere
+    ? `no server was started from the state folder ${stateFolder()}, but one answers at ${serverUrl(target)}: ${then}`
+    : "tinyMQ is not running";
+  return new TinyMQError("FAILED_PRECONDITION", `${found}${note}`);
 }
 
 function explain(error: unknown, target: Target): unknown {

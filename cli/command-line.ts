@@ -4,7 +4,7 @@
  * that names it, and citty is given one spelling only: `--name=value … -- arguments`.
  */
 import type { ArgDef } from "citty";
-import { didYouMean } from "../src/client/did-you-mean.ts";
+import { didYouMean } from "../src/did-you-mean.ts";
 import { type Command, optionName, UsageError } from "./command.ts";
 
 /** What a command line asks for. `path` is the command's name, as "topics purge"; "" is the program itself. */

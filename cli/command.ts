@@ -33,15 +33,12 @@ export const LARGEST_MESSAGE = OPTIONS.find(({ key }) => key === "maxMessageSize
 /** What an option's value must be: the part of a server option that is checked. */
 export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
 
-/**
- * A value of the command line, checked as `spec` says. Throws a UsageError that names the option, with `prefix`
- * in front.
- */
-export function parseValue(spec: ValueSpec, value: string, prefix = "--"): unknown {
+/** A value of the command line, checked as `spec` says. Throws a UsageError that calls it `name`. */
+export function parseValue(spec: ValueSpec, value: string, name = `--${spec.name}`): unknown {
   try {
-    return parseOption(spec as OptionSpec, value);
+    return parseOption({ ...spec, name } as OptionSpec, value);
   } catch (error) {
-    if (error instanceof TinyMQError) throw new UsageError(`${prefix}${error.message}`, { cause: error });
+    if (error instanceof TinyMQError) throw new UsageError(error.message, { cause: error });
     throw error;
   }
 }

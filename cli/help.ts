@@ -16,6 +16,7 @@ export async function helpText(
   const positionals = Object.entries(command.args).filter(
     ([, definition]) => definition.type === "positional",
   );
+  const names = positionals.map(([name]) => name.toUpperCase());
   const options = Object.entries(command.args).filter(([, definition]) => definition.type !== "positional");
   const commands = await Promise.all(
     Object.entries(command.subCommands ?? {}).map(async ([name, load]) => {
@@ -24,15 +25,7 @@ export async function helpText(
   );
   const sections = [
     `${path === "" ? "tinyMQ" : `${PROGRAM} ${path}`}: ${command.meta.description}`,
-    section(
-      "Usage",
-      usageLines(
-        path,
-        command,
-        positionals.map(([name]) => name.toUpperCase()),
-      ),
-      paint,
-    ),
+    section("Usage", usageLines(path, command, names), paint),
     section("Commands", columns(commands), paint),
     section(
       "Arguments",

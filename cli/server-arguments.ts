@@ -1,6 +1,7 @@
 /** The options of a server and of its log, from the command line or the environment. */
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
+import { didYouMean } from "../src/did-you-mean.ts";
 import {
   environmentName,
   formatDuration,
@@ -75,6 +76,15 @@ export function readLogOptions(
   return { logLevel: read(LOG_LEVEL) as LogLevel, logFormat: read(LOG_FORMAT) as LogFormat };
 }
 
+/** A warning for each variable of the environment that looks like an option, and that nobody reads. */
+export function unknownVariables(environment: Environment): string[] {
+  const known = [...OPTIONS, LOG_LEVEL, LOG_FORMAT].map((spec) => environmentName(spec as OptionSpec));
+  known.push("TINYMQ_HOME", "TINYMQ_TOKEN");
+  return Object.keys(environment)
+    .filter((name) => name.startsWith("TINYMQ_") && !known.includes(name))
+    .map((name) => `${name} in the environment is unknown, and ignored${didYouMean(name, known)}`);
+}
+
 /** The value of one option; undefined if it is not given. */
 function readOption(spec: Spec, args: Arguments, environment: Environment): unknown {
   const value = args[cittyKey(spec)];
@@ -83,7 +93,7 @@ function readOption(spec: Spec, args: Arguments, environment: Environment): unkn
   if (spec.kind === "flag" && value !== isNegated(spec)) return true;
   const variable = environmentName(spec as OptionSpec);
   const text = environment[variable];
-  return text ? parseValue(spec, text, `environment variable ${variable}: `) : undefined;
+  return text ? parseValue(spec, text, variable) : undefined;
 }
 
 function isNegated(spec: Spec): boolean {

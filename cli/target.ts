@@ -1,10 +1,10 @@
 /** Which server a command talks to, and how. */
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import type { ConnectionOptions } from "../src/index.ts";
+import { readToken, requireToken } from "../src/server/auth/token.ts";
 import { resolveOptions } from "../src/server/index.ts";
-import { parseCount } from "./command.ts";
+import { parseValue } from "./command.ts";
 import { PidFile } from "./daemon/pid-file.ts";
 import type { ServerRecord } from "./daemon/server-record.ts";
 import { checkStateFolder, PID_FILE } from "./daemon/state-folder.ts";
@@ -21,6 +21,7 @@ export interface Target {
 }
 
 const { host: DEFAULT_HOST, port: DEFAULT_PORT } = resolveOptions();
+const PORT = { name: "port", kind: "count", least: 1, most: 65_535 } as const;
 
 /** The options that every client command has. */
 export const TARGET_ARGUMENTS = {
@@ -55,7 +56,7 @@ export function findTarget(args: TargetArguments, environment = process.env): Ta
   const record = named === null ? runningServer() : null;
   if (record !== null) return targetOf(record, args["token-file"], environment);
   const address = named ?? { host: DEFAULT_HOST, port: DEFAULT_PORT, tls: args.tls ?? false };
-  return { ...address, token: readToken(args["token-file"], environment, ""), own: false };
+  return { ...address, token: findToken(args["token-file"], environment, ""), own: false };
 }
 
 /** The server that the command line or the environment names; null if they name none. */
@@ -65,10 +66,11 @@ export function namedTarget(
 ): Pick<Target, "host" | "port" | "tls"> | null {
   const host = args.host ?? (environment.TINYMQ_HOST || undefined);
   const port = args.port ?? (environment.TINYMQ_PORT || undefined);
+  const portName = args.port === undefined ? "TINYMQ_PORT" : "--port";
   if (host === undefined && port === undefined) return null;
   return {
     host: host ?? DEFAULT_HOST,
-    port: parseCount("port", port, DEFAULT_PORT, { least: 1, most: 65_535 }),
+    port: port === undefined ? DEFAULT_PORT : (parseValue(PORT, port, portName) as number),
     tls: args.tls ?? false,
   };
 }
@@ -79,7 +81,7 @@ export function targetOf(record: ServerRecord, tokenFile?: string, environment =
     host: reachableHost(record.host),
     port: record.port,
     tls: record.tls,
-    token: readToken(tokenFile, environment, record.tokenFile),
+    token: findToken(tokenFile, environment, record.tokenFile),
     own: true,
   };
 }
@@ -112,7 +114,7 @@ function reachableHost(host: string): string {
 }
 
 /** A file comes before TINYMQ_TOKEN, as for the server; `ofServer` is the file that the server itself names. */
-function readToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
+function findToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
   const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
-  return file === "" ? (environment.TINYMQ_TOKEN ?? "") : readFileSync(file, "utf8").split("\n")[0]!.trim();
+  return file === "" ? requireToken(environment.TINYMQ_TOKEN ?? "", "TINYMQ_TOKEN") : readToken(file);
 }

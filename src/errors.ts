@@ -1,8 +1,8 @@
 /**
- * The one closed set of error codes and the one family of error classes, for client and server.
+ * The closed set of error codes and the family of error classes, for client and server.
  *
- * Codes are gRPC's names; their numbers travel as WebSocket close code 4000 + number and in
- * `rejected` answers. Always holds: everything tinyMQ throws on purpose is a `TinyMQError`.
+ * Codes are gRPC's names. On the wire, a code's number appears in `rejected` answers, and as close code
+ * 4000 + number. Always holds: everything tinyMQ throws on purpose is a `TinyMQError`.
  */
 
 /** gRPC's status codes (source: the gRPC documentation, "Status codes and their use in gRPC"). */
@@ -31,14 +31,14 @@ const CODE_NAMES = new Map<number, Code>(
   Object.entries(CODE_NUMBERS).map(([name, number]) => [number, name as Code]),
 );
 
-/** The code of a gRPC status number; "UNKNOWN" for a number that gRPC does not have. */
+/** The code of a gRPC status number; "UNKNOWN" for a number that gRPC does not define. */
 export function codeFromNumber(number: number): Code {
   return CODE_NAMES.get(number) ?? "UNKNOWN";
 }
 
-/** Every error that tinyMQ throws on purpose. `code` says what kind of trouble, `message` what to do. */
+/** Every error that tinyMQ throws on purpose: `code` classifies it, `message` says what happened and what to do. */
 export class TinyMQError extends Error {
-  /** Not taken from the class: bundlers rename classes. */
+  /** Set explicitly, since bundlers rename classes. */
   override name = "TinyMQError";
   readonly code: Code;
 
@@ -48,7 +48,7 @@ export class TinyMQError extends Error {
   }
 }
 
-/** No connection could be made: nobody listens there, or the handshake was refused. UNAVAILABLE. */
+/** Could not connect: no server listens at that address, or it refused the handshake. UNAVAILABLE. */
 export class ConnectionRefusedError extends TinyMQError {
   override name = "ConnectionRefusedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -56,7 +56,7 @@ export class ConnectionRefusedError extends TinyMQError {
   }
 }
 
-/** The server refused to open the stream, for example because another consumer holds the topic. */
+/** The stream was not opened: refused (FAILED_PRECONDITION: the topic has a consumer), or late (UNAVAILABLE). */
 export class InitFailed extends TinyMQError {
   override name = "InitFailed";
   constructor(message: string, options?: ErrorOptions & { code?: Code }) {
@@ -64,7 +64,7 @@ export class InitFailed extends TinyMQError {
   }
 }
 
-/** The connection was used before `initConn()`, or after it was closed or lost. UNAVAILABLE. */
+/** The connection was used before `initConn()`, or after it was closed or lost; `cause` is why. UNAVAILABLE. */
 export class DeadConnectionUsed extends TinyMQError {
   override name = "DeadConnectionUsed";
   constructor(message: string, options?: ErrorOptions & { code?: Code }) {
@@ -72,7 +72,7 @@ export class DeadConnectionUsed extends TinyMQError {
   }
 }
 
-/** The server answered a batch that was not waiting for an answer. INTERNAL. */
+/** The server answered a batch that was not in flight, or out of order: a fault of the server. INTERNAL. */
 export class WrongAck extends TinyMQError {
   override name = "WrongAck";
   constructor(message: string, options?: ErrorOptions) {
@@ -80,7 +80,7 @@ export class WrongAck extends TinyMQError {
   }
 }
 
-/** The server has no room for the message: its memory, or the topic's, is full. RESOURCE_EXHAUSTED. */
+/** No room for the message: in memory, in the topic's share, or in the table of unique ids. RESOURCE_EXHAUSTED. */
 export class QueueFull extends TinyMQError {
   override name = "QueueFull";
   constructor(message: string, options?: ErrorOptions) {
@@ -88,7 +88,7 @@ export class QueueFull extends TinyMQError {
   }
 }
 
-/** The client holds as many unacknowledged bytes as it may: await earlier sends. RESOURCE_EXHAUSTED. */
+/** The producer holds `maxUnacknowledged` bytes: await earlier sends. RESOURCE_EXHAUSTED. */
 export class SendBufferFull extends TinyMQError {
   override name = "SendBufferFull";
   constructor(message: string, options?: ErrorOptions) {
@@ -96,7 +96,7 @@ export class SendBufferFull extends TinyMQError {
   }
 }
 
-/** One message is larger than the server takes. OUT_OF_RANGE. */
+/** The message, body and headers, is larger than the server's `max-message-size`. OUT_OF_RANGE. */
 export class MessageTooLarge extends TinyMQError {
   override name = "MessageTooLarge";
   constructor(message: string, options?: ErrorOptions) {
@@ -112,7 +112,7 @@ export class Unauthenticated extends TinyMQError {
   }
 }
 
-/** The topic's name is empty, too long, or holds a control character. INVALID_ARGUMENT. */
+/** The topic name is empty, too long, malformed Unicode, or has a control character. INVALID_ARGUMENT. */
 export class InvalidTopic extends TinyMQError {
   override name = "InvalidTopic";
   constructor(message: string, options?: ErrorOptions) {
@@ -120,7 +120,7 @@ export class InvalidTopic extends TinyMQError {
   }
 }
 
-/** The connection was lost and it cannot be known whether the message was stored. UNKNOWN. */
+/** The server did not confirm that a message was stored, or settled: it may or may not have been. UNKNOWN. */
 export class OutcomeUnknown extends TinyMQError {
   override name = "OutcomeUnknown";
   constructor(message: string, options?: ErrorOptions) {
@@ -128,7 +128,7 @@ export class OutcomeUnknown extends TinyMQError {
   }
 }
 
-/** The one normaliser: any thrown value as a `TinyMQError`, the original kept as `cause`. */
+/** Converts any thrown value to a `TinyMQError`; the original becomes its `cause`. */
 export function toTinyMQError(thrown: unknown): TinyMQError {
   if (thrown instanceof TinyMQError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);

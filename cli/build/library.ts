@@ -5,12 +5,17 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import * as server from "../../src/server/index.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
-/** What Node gets for "tmqserver/server": the reason, instead of a ReferenceError for `Bun`. */
-const SERVER_NEEDS_BUN =
-  'throw new Error("tmqserver/server needs Bun (https://bun.com). Node runs the client; the server runs with: bunx tmqserver start");\n';
+/**
+ * What Node gets for "tmqserver/server": the reason, instead of a ReferenceError for `Bun`. It has every name, for
+ * an import of a name that is missing is a SyntaxError before anything runs.
+ */
+const SERVER_NEEDS_BUN = `export let ${Object.keys(server).join(", ")};
+throw new Error("tmqserver/server needs Bun (https://bun.com). Node runs the client; the server runs with: bunx tmqserver start");
+`;
 
 /** The public entries of the declarations. */
 const TYPE_ENTRIES = ["index.d.ts", "server/index.d.ts"];

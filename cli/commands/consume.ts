@@ -8,6 +8,7 @@ import { bodyLine, jsonLine } from "../io/json-message.ts";
 import { printMessages } from "../io/print-messages.ts";
 import { MessageOutput } from "../io/standard-output.ts";
 import { clientOptions, findTarget, TARGET_ARGUMENTS, type Target } from "../target.ts";
+import { noteNewTopic } from "../topic-note.ts";
 
 /** Messages fetched ahead, in each mode. Where several consumers share, none may hold much of the backlog. */
 const PREFETCH = { exclusive: 2_048, standby: 2_048, shared: 64 };
@@ -25,7 +26,8 @@ export const consume = command({
     follow: {
       type: "boolean",
       default: false,
-      description: "wait for more, instead of ending when the topic is empty",
+      description:
+        "wait for more when the topic is empty; that the reader has gone shows with the next message",
     },
     limit: { type: "string", valueHint: "NUMBER", description: "end after so many messages" },
     mode: {
@@ -57,6 +59,7 @@ export const consume = command({
     const options = { ...clientOptions(target), codec: bytes, mode, prefetch, autoAck: false };
     const consumer = new Consumer(target.host, target.port, args.topic, options);
     await consumer.initConn();
+    await noteNewTopic(target, args.topic);
     const printing = printMessages<Message>({
       messages: consumer[Symbol.asyncIterator](),
       // Acknowledged in halves, so that more messages arrive while some are written.

@@ -1,6 +1,6 @@
 /** `produce`: sends every line of standard input as a message. */
-import { TinyMQError } from "../../src/errors.ts";
-import { bytes, type OutgoingMessage, Producer } from "../../src/index.ts";
+import { type Code, QueueFull, TinyMQError } from "../../src/errors.ts";
+import { bytes, Producer } from "../../src/index.ts";
 import { formatDuration } from "../../src/server/index.ts";
 import { command, LARGEST_MESSAGE, parseCount } from "../command.ts";
 import { PROGRAM } from "../help.ts";
@@ -12,8 +12,14 @@ import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
 
 /** Bytes that are sent but not yet stored, at most. */
 const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;
-/** Blocks of lines that are sent but not yet stored, at most. */
-const MAX_BLOCKS = 256;
+/** Messages that are sent but not yet stored, at most. */
+const MAX_UNSETTLED = 65_536;
+/** How often a message that waits for room is sent again, in ms. */
+const ROOM_MS = 100;
+/** Of a message that is not stored, for certain. After other errors it may be. */
+const REFUSALS: ReadonlySet<Code> = new Set(["INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED"]);
+
+type Send = (line: Uint8Array, index: number) => Promise<void>;
 
 export const produce = command({
   meta: { name: "produce", description: "sends every line of standard input as a message" },
@@ -29,6 +35,11 @@ export const produce = command({
       default: false,
       description: 'lines are objects: {"id": 1, "body": "…", "headers": {…}}, all but body optional',
     },
+    wait: {
+      type: "boolean",
+      default: false,
+      description: "wait for room where the server is full; slower, as messages go one by one",
+    },
     ...TARGET_ARGUMENTS,
   },
   examples: [
@@ -43,15 +54,21 @@ export const produce = command({
     const producer = new Producer(target.host, target.port, args.topic, options);
     await producer.initConn();
     const started = performance.now();
-    const toMessage = args.json
-      ? parseMessage
-      : (body: Uint8Array): OutgoingMessage<Uint8Array> => ({ body });
-    const sending = new Sending(producer, firstId, toMessage);
+    const send: Send = (line, index) => {
+      const message = args.json ? parseMessage(line) : { body: line };
+      const { id = firstId + index, body, headers } = message;
+      return producer.send(body, id, headers && { headers });
+    };
+    // A later message must not take the room that an earlier one waits for.
+    const most = args.wait ? 1 : MAX_UNSETTLED;
+    const sending = new Sending(args.wait ? whereThereIsRoom(send) : send, (unsettled) => {
+      return unsettled >= most || producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
+    });
     try {
       for await (const lines of readLines(Bun.stdin.stream(), LARGEST_MESSAGE)) await sending.add(lines);
       await sending.done();
     } catch (error) {
-      throw sending.explain(error);
+      throw await sending.explain(error);
     } finally {
       await producer.close();
     }
@@ -59,70 +76,98 @@ export const produce = command({
   },
 });
 
-/** Messages being sent, in blocks. Each block is added after the one before, which keeps them in order. */
+/** Messages being sent, in the order of their lines. */
 class Sending {
-  /** Messages of the blocks that are stored. */
   stored = 0;
   #line = 0;
-  readonly #producer: Producer<Uint8Array>;
-  readonly #firstId: number;
-  readonly #toMessage: (line: Uint8Array) => OutgoingMessage<Uint8Array>;
-  readonly #blocks: Promise<void>[] = [];
-  #failure: { error: unknown } | null = null;
+  #unsettled = 0;
+  /** Of the first line that is not stored. */
+  #failure: { error: unknown; line: number } | undefined;
+  #wake = (): void => {};
+  readonly #send: Send;
+  readonly #isFull: (unsettled: number) => boolean;
 
-  constructor(
-    producer: Producer<Uint8Array>,
-    firstId: number,
-    toMessage: (line: Uint8Array) => OutgoingMessage<Uint8Array>,
-  ) {
-    this.#producer = producer;
-    this.#firstId = firstId;
-    this.#toMessage = toMessage;
+  /** `isFull` says whether as much is on its way as may be. */
+  constructor(send: Send, isFull: (unsettled: number) => boolean) {
+    this.#send = send;
+    this.#isFull = isFull;
   }
 
-  /** Resolves when the block is sent; waits for room before that. Throws the first failure so far. */
+  /** Resolves when the lines are sent; waits for earlier ones before that. Throws the first failure so far. */
   async add(lines: Uint8Array[]): Promise<void> {
-    const added = Promise.withResolvers<void>();
-    const block = this.#producer.sendBatch(this.#messages(lines, added.resolve)).then(
-      () => {
-        this.stored += lines.length;
-      },
-      (error: unknown) => {
-        this.#failure ??= { error };
-        added.resolve();
-      },
-    );
-    this.#blocks.push(block);
-    await added.promise;
-    if (this.#blocks.length >= MAX_BLOCKS) await this.#blocks.shift();
-    if (this.#failure) throw this.#failure.error;
+    for (const line of lines) {
+      // No wait that need not be: what is sent in one turn travels together.
+      if (this.#isFull(this.#unsettled)) await this.#until(() => !this.#isFull(this.#unsettled));
+      if (this.#failure) throw this.#failure.error;
+      const number = ++this.#line;
+      const failed = (error: unknown) => this.#settled({ error, line: number });
+      this.#unsettled += 1;
+      try {
+        this.#send(line, number - 1).then(this.#wellSettled, failed);
+      } catch (error) {
+        failed(error);
+      }
+    }
   }
 
   /** Resolves when all is stored. */
   async done(): Promise<void> {
-    await Promise.all(this.#blocks);
+    await this.#until(() => this.#unsettled === 0);
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** The error with its line, if it is about one, and with how many messages are stored. */
-  explain(error: unknown): unknown {
+  /** The first failure with its line, and how many messages are stored, once that is known. */
+  async explain(thrown: unknown): Promise<unknown> {
+    await this.#until(() => this.#unsettled === 0);
+    const { error, line } = this.#failure ?? { error: thrown, line: 0 };
     if (!(error instanceof TinyMQError)) return error;
-    const ofLine = error.code === "INVALID_ARGUMENT" || error.code === "OUT_OF_RANGE";
-    const where = ofLine && this.#line > 0 ? `line ${this.#line}: ` : "";
-    const before = this.stored === 0 ? "" : `; stored before it: at least ${counted(this.stored, "message")}`;
-    return new TinyMQError(error.code, `${where}${error.message}${before}`, { cause: error });
+    const isRefusal = REFUSALS.has(error.code);
+    const ofLine = isRefusal && line > 0;
+    const behind = this.stored - line + 1;
+    const texts = [
+      ofLine ? `line ${formatCount(line)}: ` : "",
+      `${error.message}; ${isRefusal ? "" : "at least "}${counted(this.stored, "message")} stored`,
+      ofLine && behind > 0 ? `, ${formatCount(behind)} of them behind that line` : "",
+      error instanceof QueueFull ? "; --wait waits for room" : "",
+    ];
+    return new TinyMQError(error.code, texts.join(""), { cause: error });
   }
 
-  *#messages(lines: Uint8Array[], added: () => void): Generator<OutgoingMessage<Uint8Array>> {
-    try {
-      for (const line of lines) {
-        this.#line += 1;
-        yield { id: this.#firstId + this.#line - 1, ...this.#toMessage(line) };
-      }
-    } finally {
-      added();
+  readonly #wellSettled = (): void => {
+    this.stored += 1;
+    this.#settled();
+  };
+
+  #settled(failure?: { error: unknown; line: number }): void {
+    this.#unsettled -= 1;
+    if (failure && failure.line < (this.#failure?.line ?? Infinity)) this.#failure = failure;
+    this.#wake();
+  }
+
+  async #until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
   }
+}
+
+/** Sends again until the server has room. */
+function whereThereIsRoom(send: Send): Send {
+  let told = false;
+  return async (line, index) => {
+    while (true) {
+      try {
+        return await send(line, index);
+      } catch (error) {
+        if (!(error instanceof QueueFull)) throw error;
+        if (!told) talk.info(`Waiting for room: ${error.message}`);
+        told = true;
+        await Bun.sleep(ROOM_MS);
+      }
+    }
+  };
 }
 
 function report(count: number, elapsed: number): void {

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { TinyMQError } from "../../src/errors.ts";
+import { callName } from "../call-name.ts";
 import { command } from "../command.ts";
 import { daemonEntry, startInBackground } from "../daemon/background.ts";
 import type { Handover } from "../daemon/serve.ts";
@@ -11,7 +12,7 @@ import { LOG_FILE, makeStateFolder } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
 import { table } from "../io/table.ts";
 import { print, talk } from "../io/talk.ts";
-import { readLogOptions, readServerOptions, serverArguments } from "../server-arguments.ts";
+import { readLogOptions, readServerOptions, serverArguments, unknownVariables } from "../server-arguments.ts";
 import { runningServer, stateFolder, targetOf } from "../target.ts";
 
 /** If a start takes longer than this (ms), the user is told where the log is. */
@@ -46,6 +47,7 @@ export const start = command({
       ...readLogOptions(args, process.env),
       log: args.foreground ? "" : join(folder, LOG_FILE),
     };
+    for (const warning of unknownVariables(process.env)) talk.warn(warning);
     makeStateFolder(folder);
     const running = runningServer();
     if (running !== null) throw alreadyRunning(running);
@@ -107,14 +109,9 @@ function announce(record: ServerRecord): void {
     ["pid", String(record.pid)],
     ["log", record.log],
   ]);
+  const name = callName();
   const next = ["produce greetings", "consume greetings", "status", "stop"].map((words, index) => {
-    return `  ${index === 0 ? "echo hello | " : ""}${callName()} ${words}\n`;
+    return `  ${index === 0 ? "echo hello | " : ""}${name} ${words}\n`;
   });
   print(`tinyMQ ${record.version} is running.\n\n${rows}\nTry next:\n${next.join("")}`);
-}
-
-/** How this program is called again: what bunx and npx run is not on PATH. */
-function callName(): string {
-  if (/\/bunx-\d+-/.test(import.meta.path)) return `bunx ${PROGRAM}`;
-  return /\/_npx\//.test(import.meta.path) ? `npx ${PROGRAM}` : PROGRAM;
 }

@@ -1,21 +1,14 @@
 /** `status`: shows what a server holds, and what it uses. */
 import { TinyMQError } from "../../src/errors.ts";
 import { formatDuration, formatSize } from "../../src/server/index.ts";
-import { ask } from "../admin.ts";
+import { ask, notRunning } from "../admin.ts";
 import { command } from "../command.ts";
 import { describeServer, type ServerRecord, serverUrl } from "../daemon/server-record.ts";
 import { PROGRAM } from "../help.ts";
 import { formatCount } from "../io/count.ts";
 import { table } from "../io/table.ts";
 import { print } from "../io/talk.ts";
-import {
-  findTarget,
-  namedTarget,
-  runningServer,
-  TARGET_ARGUMENTS,
-  type Target,
-  targetOf,
-} from "../target.ts";
+import { findTarget, namedTarget, runningServer, TARGET_ARGUMENTS, type Target } from "../target.ts";
 
 type Status = Awaited<ReturnType<typeof getStatus>>;
 
@@ -33,8 +26,8 @@ export const status = command({
   async run({ args }) {
     const named = namedTarget(args) !== null;
     const record = named ? null : runningServer();
-    if (!named && record === null) throw new TinyMQError("FAILED_PRECONDITION", "tinyMQ is not running");
-    const target = record === null ? findTarget(args) : targetOf(record, args["token-file"]);
+    if (!named && record === null) throw await notRunning("name it with --host or --port to see its state");
+    const target = findTarget(args);
     const found = await getStatus(target, record);
     print(args.json ? `${JSON.stringify(asJson(found, target, record))}\n` : asText(found, target, record));
   },

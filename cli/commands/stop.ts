@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TinyMQError } from "../../src/errors.ts";
 import { formatDuration } from "../../src/server/index.ts";
+import { notRunning } from "../admin.ts";
 import { command, parseValue } from "../command.ts";
 import { PidFile } from "../daemon/pid-file.ts";
 import { isLive, type ServerRecord } from "../daemon/server-record.ts";
@@ -32,7 +33,11 @@ export const stop = command({
     const folder = stateFolder();
     const pidFile = new PidFile(join(folder, PID_FILE));
     const record = checkStateFolder(folder) ? pidFile.holder() : null;
-    if (record === null) throw notRunning(folder, pidFile);
+    if (record === null) {
+      const left = checkStateFolder(folder) && pidFile.removeStale();
+      const note = left ? " (removed the PID file of a server that had ended without removing it)" : "";
+      throw await notRunning("set TINYMQ_HOME to the folder that it was started with", note);
+    }
     await end(record, pidFile, timeout);
     pidFile.release(record);
     const trouble = takeStopError(join(folder, STOP_ERROR_FILE));
@@ -45,12 +50,6 @@ export const stop = command({
     print(`tinyMQ is stopped (pid ${record.pid}).\n`);
   },
 });
-
-function notRunning(folder: string, pidFile: PidFile): TinyMQError {
-  const left = checkStateFolder(folder) && pidFile.removeStale();
-  const note = left ? " (removed the PID file of a server that had ended without removing it)" : "";
-  return new TinyMQError("FAILED_PRECONDITION", `tinyMQ is not running${note}`);
-}
 
 /** The error with which the server stopped, which is removed; null if there was none. */
 function takeStopError(path: string): string | null {

@@ -9,6 +9,7 @@ import { printMessages } from "../io/print-messages.ts";
 import { MessageOutput } from "../io/standard-output.ts";
 import { talk } from "../io/talk.ts";
 import { clientOptions, findTarget, TARGET_ARGUMENTS } from "../target.ts";
+import { noteNewTopic } from "../topic-note.ts";
 
 /** Messages that are written together at most. */
 const BLOCK_MESSAGES = 1_024;
@@ -34,6 +35,7 @@ export const tail = command({
     const options = { ...clientOptions(target), codec: bytes };
     const subscriber = new Subscriber(target.host, target.port, args.topic, options);
     await subscriber.initConn();
+    await noteNewTopic(target, args.topic);
     const report = missedReporter(subscriber);
     const timer = setInterval(report, REPORT_MS);
     const printing = printMessages<PublishedMessage<Uint8Array>>({

@@ -1,5 +1,5 @@
 /** `topics`: lists topics, purges one, or moves its dead letters back. */
-import { formatSize } from "../../src/server/index.ts";
+import { formatDuration, formatSize, withoutDeadLetterSuffix } from "../../src/server/index.ts";
 import { ask } from "../admin.ts";
 import { command, parseCount } from "../command.ts";
 import { PROGRAM } from "../help.ts";
@@ -72,7 +72,7 @@ const redrive = command({
     const { topic } = args;
     const request = { topic, limit: parseCount("limit", args.limit, 0, { least: 1 }) };
     const { moved } = await ask(findTarget(args), (admin, options) => admin.redriveTopic(request, options));
-    print(`${counted(moved, "message")} moved back to ${topic.replace(/\.dead$/, "")}\n`);
+    print(`${counted(moved, "message")} moved back to ${withoutDeadLetterSuffix(topic)}\n`);
   },
 });
 
@@ -89,9 +89,12 @@ async function listTopics(target: Target, prefix: string) {
 
 function asText(found: readonly Topic[]): string {
   if (found.length === 0) return "There are no topics.\n";
+  // Few topics are ever held back: those of consumers that retry with a delay.
+  const held = found.some(({ heldMs }) => heldMs > 0) ? ["held for"] : [];
   const rows = found.map((topic) => [
     topic.name,
     ...COUNTS.map((name) => (name === "memory" ? formatSize : formatCount)(topic[name])),
+    ...held.map(() => (topic.heldMs > 0 ? formatDuration(topic.heldMs) : "")),
   ]);
-  return grid(["topic", ...COUNTS], rows, bold);
+  return grid(["topic", ...COUNTS, ...held], rows, bold);
 }

@@ -1,5 +1,5 @@
 /** Starts the server's process from the command line's, and reads how the start went. */
-import { closeSync, constants, existsSync, fchmodSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, fchmodSync, lstatSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { TinyMQError } from "../../src/errors.ts";
 import type { Report } from "./daemon.ts";
@@ -58,6 +58,10 @@ function readReport(report: Report, log: string): ServerRecord {
 }
 
 function openLog(path: string): number {
+  // Opening a FIFO would wait for a reader, and a link may lead anywhere.
+  if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === false) {
+    throw new TinyMQError("FAILED_PRECONDITION", `the log ${path} is not a regular file: move it away`);
+  }
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
   const descriptor = openSync(path, flags, 0o600);
   // Another program may have made it, with wider rights.

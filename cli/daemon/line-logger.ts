@@ -3,7 +3,7 @@
  * without end. Logging never stops a server: lines that cannot be written are counted, and the count is logged
  * with the next line that can.
  */
-import { copyFileSync, fstatSync, ftruncateSync, writeSync } from "node:fs";
+import { copyFileSync, fstatSync, ftruncateSync, rmSync, writeSync } from "node:fs";
 import type { Logger } from "../../src/server/logger.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -55,8 +55,9 @@ export function createLineLogger(options: LineLoggerOptions): Logger {
   };
 }
 
-/** Copied and truncated, not renamed: the file stays open, also for what Bun itself prints in a crash. */
+/** Copied (to a new file, never into a FIFO or a link) and truncated: Bun prints to the open file in a crash. */
 function rotate(file: string): void {
+  rmSync(`${file}.1`, { force: true });
   copyFileSync(file, `${file}.1`);
   ftruncateSync(STANDARD_ERROR, 0);
 }

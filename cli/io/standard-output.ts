@@ -1,12 +1,9 @@
 /** Writes messages to standard output: many with one write, and one write after the other. */
 import { write } from "node:fs";
-import { isReaderGone } from "./talk.ts";
+import { FULL_MS, isReaderGone, STANDARD_OUTPUT } from "./talk.ts";
 
 /** Once so many bytes wait, they are written. */
 const BLOCK_BYTES = 64 * 1024;
-const STANDARD_OUTPUT = 1;
-/** How long to wait before writing again to a non-blocking output that is full, in ms. */
-const FULL_MS = 5;
 
 /** Collects the bytes of messages, and reports which messages are written. */
 export class MessageOutput<Message> {

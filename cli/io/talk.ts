@@ -2,10 +2,10 @@
 import { writeSync } from "node:fs";
 import { createConsola } from "consola/core";
 
-const STANDARD_OUTPUT = 1;
+export const STANDARD_OUTPUT = 1;
 const STANDARD_ERROR = 2;
 /** How long to wait before writing again to a non-blocking output that is full, in ms. */
-const FULL_MS = 5;
+export const FULL_MS = 5;
 const MARKS: Readonly<Record<string, { text: string; color: number }>> = {
   error: { text: "error: ", color: 31 },
   warn: { text: "warning: ", color: 33 },

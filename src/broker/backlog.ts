@@ -3,12 +3,13 @@
  *
  * Every message of the log is in exactly one state:
  *   fresh     at or above `cursor`, never delivered
- *   leased    delivered to a consumer that has not settled it; only that consumer's lease names it
+ *   leased    delivered to a consumer that has not settled it, or on its way to the dead letters; only that
+ *             consumer's lease, or `Deaths`, names it
  *   returned  given back, to be delivered before anything fresh
  *   held back given back with a delay
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
-import type { Chunk, OffsetRun } from "../log/chunk.ts";
+import type { Chunk } from "../log/chunk.ts";
 import { Log } from "../log/log.ts";
 import type { SlabPool } from "../log/slab-pool.ts";
 import type { CounterName, Tally } from "./counters.ts";
@@ -17,19 +18,14 @@ import { HeldBack } from "./outbound/held-back.ts";
 import type { DeliveredRun, Delivery } from "./ports.ts";
 import { type OffsetRange, RangeSet } from "./range-set.ts";
 
-/** Of one delivery: where many messages were given back one by one, a pull must not take long. */
+/** Runs of one delivery, at most: where many messages were given back one by one, a pull must not take long. */
 const MOST_RUNS = 1_024;
 /** Entries that are carried out in one turn: nobody else is kept waiting by a million that are due together. */
 const DUE_AT_ONCE = 4_096;
-/** So many offsets are looked at for leased ones as quickly as one entry is carried out. */
+/** To look at so many offsets for leased ones takes as long as to carry out one entry. */
 const LOOKS = 64;
 
-interface Taken extends Delivery {
-  runs: DeliveredRun[];
-  parts: Uint8Array[];
-  count: number;
-  byteLength: number;
-}
+type Taken = { runs: DeliveredRun[]; parts: Uint8Array[]; count: number; byteLength: number };
 
 export class Backlog {
   readonly log: Log;
@@ -50,7 +46,7 @@ export class Backlog {
 
   /** Messages that a consumer could get now. */
   get ready(): number {
-    return Math.max(0, this.log.count - this.leased - (this.heldBack?.count ?? 0));
+    return this.log.count - this.leased - (this.heldBack?.count ?? 0);
   }
 
   /** Bytes that it holds. */
@@ -75,9 +71,9 @@ export class Backlog {
     return this.expiry !== null && this.expiry.nextDue <= now && this.ready > 0;
   }
 
-  /** Stores a checked batch behind the others; it expires when the clock shows `expires` (Infinity: never). */
-  append(batch: Uint8Array, count: number, expires: number): void {
-    const first = this.log.append(batch, count);
+  /** Stores a checked batch until the clock shows `expires` (Infinity: for ever). `tight`: see `Log.append`. */
+  append(batch: Uint8Array, count: number, expires: number, tight: boolean): void {
+    const first = this.log.append(batch, count, this.log.nextOffset, tight);
     if (expires < Infinity) this.expire(first, count, expires);
   }
 
@@ -186,34 +182,36 @@ export class Backlog {
     return given.length;
   }
 
-  /** The messages that no consumer holds, as encoded batches: views that are valid until the log is written. */
-  *unheld(): Generator<Uint8Array> {
-    const ranges = [...this.returned, ...(this.heldBack?.items() ?? [])];
-    for (const { first, end } of [...ranges, { first: this.cursor, end: this.log.nextOffset }]) {
-      for (const { parts } of this.log.chunks(first, end)) yield* parts;
+  /** Drops `most` of the oldest messages that no consumer holds; `dropping` sees each batch before it goes. */
+  purge(most: number, dropping: (batch: Uint8Array) => void): number {
+    let purged = 0;
+    while (purged < most) {
+      const oldest = this.#oldestUnheld(most - purged, Number.MAX_SAFE_INTEGER);
+      if (oldest === null) break;
+      for (const part of oldest.parts) dropping(part);
+      this.#dropChunk(oldest, "purged");
+      purged += oldest.count;
     }
-  }
-
-  /** Drops every message that no consumer holds; returns how many. */
-  purge(): number {
-    const kept = this.log.count - this.leased;
-    this.drop(0, this.log.nextOffset, "purged");
-    return kept;
+    return purged;
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
   dropOldest(maxMessages: number, maxBytes: number): boolean {
     const oldest = this.#oldestUnheld(maxMessages, maxBytes);
-    if (oldest === undefined) return false;
-    this.drop(oldest.firstOffset, oldest.firstOffset + oldest.count, "dropped");
-    return true;
+    if (oldest !== null) this.#dropChunk(oldest, "dropped");
+    return oldest !== null;
   }
 
-  #oldestUnheld(maxMessages: number, maxBytes: number): OffsetRun | undefined {
-    const back = Math.min(this.returned.first()?.first ?? Infinity, this.heldBack?.first() ?? Infinity);
-    if (back < Infinity) return { firstOffset: back, count: 1 };
-    if (this.ready - this.returned.count === 0) return undefined;
-    return this.log.read(this.cursor, maxMessages, maxBytes)?.runs[0];
+  /** Some of the oldest messages that no consumer holds. */
+  #oldestUnheld(maxMessages: number, maxBytes: number): Chunk | null {
+    const [returned, held] = [this.returned.first(), this.heldBack?.first()];
+    const first =
+      held === undefined || (returned !== undefined && returned.first < held.first) ? returned : held;
+    return this.log.read(first?.first ?? this.cursor, maxMessages, maxBytes, first?.end);
+  }
+
+  #dropChunk({ runs }: Chunk, counter: CounterName): void {
+    for (const { firstOffset, count } of runs) this.drop(firstOffset, firstOffset + count, counter);
   }
 
   /** Adds what was read, of `back` or fresh, to a delivery. */
@@ -226,13 +224,8 @@ export class Backlog {
     for (const part of chunk.parts) taken.parts.push(part);
     taken.count += chunk.count;
     taken.byteLength += chunk.byteLength;
-    if (redelivered) {
-      this.returned.remove(back.first, chunk.nextOffset);
-      this.#tally.count("redelivered", chunk.count);
-    } else {
-      this.cursor = chunk.nextOffset;
-    }
+    if (redelivered) this.returned.remove(back.first, chunk.nextOffset);
+    else this.cursor = chunk.nextOffset;
     this.leased += chunk.count;
-    this.#tally.count("delivered", chunk.count);
   }
 }

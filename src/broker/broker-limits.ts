@@ -1,6 +1,9 @@
+/**
+ * What a broker may use, and what it does when a limit is reached. Sizes are bytes, times are ms. 0 means no limit for
+ * `maxTopicMemory`, `maxDeliveries`, `defaultTtlMs` and `maxTtlMs`; for the others it is a limit like any other.
+ */
 import { MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
 
-/** What a broker may use, and what it does where that ends. Bytes and ms; 0 means: no such limit. */
 export interface BrokerLimits {
   maxMemory: number;
   maxTopicMemory: number;

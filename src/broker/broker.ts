@@ -1,12 +1,14 @@
 /**
- * The broker: the topics, what they may use together, and the doors through which sessions come.
+ * The broker: all topics, the memory they use together, what happens when it is full, and what sessions call to
+ * open a stream.
  *
- * Always holds: `memoryUsed` is the sum of all topics' memory and of what sessions charged for buffers.
+ * Always holds: `memoryUsed` is the sum of all topics' memory, of what each topic costs by itself, of what is
+ * remembered of refusals, and of what sessions charged for buffers.
  */
 
 import { QueueFull, TinyMQError } from "../errors.ts";
-import type { Log } from "../log/log.ts";
-import { SlabPool } from "../log/slab-pool.ts";
+import { Log } from "../log/log.ts";
+import { MAX_SPARE_BYTES, SlabPool } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
@@ -16,66 +18,62 @@ import { zeroCounters } from "./counters.ts";
 import type { OpenedProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
-import type { Shared } from "./shared.ts";
 import { SortedNames } from "./sorted-names.ts";
 import { Timers } from "./timers.ts";
-import { Topic, type TopicHost } from "./topic.ts";
+import { Topic } from "./topic.ts";
+import type { Shared, TopicHost } from "./topic-host.ts";
 
 export interface BrokerParts {
   readonly limits: BrokerLimits;
   readonly clock: Clock;
   readonly publisher: Publisher;
-  /** Told of what went wrong and concerns no client. */
-  readonly failed: (what: string, error: unknown) => void;
 }
 
-/** Compacting every topic is worth a try when memory is full, but not for each message. */
+/** When memory is full all topics are compacted, but not for each message. */
 const COMPACT_ALL_EVERY_MS = 1_000;
-/** Memory is freed a slab at a time, so messages are dropped some at a time, not one by one. */
+/** Memory is freed a slab at a time, so several messages are dropped at once. */
 const DROP_MESSAGES = 256;
 const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
 
+/** Up to so many topics, all are looked at for each drop. */
+const FEW_TOPICS = 64;
+
+/** Spare buffers are not charged: they take at most this share of the memory. */
+const SPARE_SHARE = 1 / 16;
+
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
 
-export class Broker implements TopicHost {
-  /** Names this memory: new whenever memory was lost. */
-  instance = randomName();
+export class Broker implements TopicHost<Topic> {
+  /** A name for what is in memory: a snapshot keeps it, and a server that starts without one has a new one. */
+  instance = toHex(crypto.getRandomValues(new Uint8Array(16)));
   readonly shared: Shared;
   readonly publisher: Publisher;
-  readonly failed: (what: string, error: unknown) => void;
+  readonly limits: BrokerLimits;
+  readonly timers: Timers;
+  readonly clock: Clock;
   readonly #topics = new Map<string, Topic>();
   readonly #names = new SortedNames();
   #memoryUsed = 0;
   #compactedAt = Number.NEGATIVE_INFINITY;
-  /** Drop from this one, as long as it holds more than its share: looking for it takes a look at every topic. */
-  #victim: Topic | null = null;
+  /** Some of those that held most when all were looked at last, the largest last. */
+  #largest: Topic[] = [];
   #closed = false;
 
-  constructor(parts: BrokerParts) {
+  constructor({ limits, clock, publisher }: BrokerParts) {
+    this.limits = limits;
+    this.clock = clock;
+    this.publisher = publisher;
+    this.timers = new Timers(clock);
     this.shared = {
-      limits: parts.limits,
-      timers: new Timers(parts.clock),
-      pool: new SlabPool(),
+      limits,
+      timers: this.timers,
+      pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
     };
-    this.publisher = parts.publisher;
-    this.failed = parts.failed;
-  }
-
-  get limits(): BrokerLimits {
-    return this.shared.limits;
-  }
-
-  get timers(): Timers {
-    return this.shared.timers;
-  }
-
-  get clock(): Clock {
-    return this.shared.timers.clock;
   }
 
   get memoryUsed(): number {
@@ -86,7 +84,7 @@ export class Broker implements TopicHost {
     return this.#topics;
   }
 
-  /** Their names, in order. */
+  /** The names of all topics, in order. */
   get names(): SortedNames {
     return this.#names;
   }
@@ -132,7 +130,7 @@ export class Broker implements TopicHost {
     return this.#makeTopic(name);
   }
 
-  /** The topic of that name, made if there is none, whatever the limits: of a snapshot. */
+  /** The topic of that name, made if there is none even above the limits: for what a snapshot holds. */
   restoreTopic(name: string): Topic {
     return this.#topics.get(name) ?? this.#makeTopic(name);
   }
@@ -156,26 +154,30 @@ export class Broker implements TopicHost {
     this.#memoryUsed += bytes;
   }
 
-  newEpoch(): string {
-    return randomName().slice(0, 16);
-  }
-
-  makeRoom(topic: Topic, log: Log, byteLength: number): void {
-    if (this.hasRoom(topic, log, byteLength)) return;
+  makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void {
+    if (this.hasRoom(topic, log.growth(batch), freed)) return;
+    const fits = () => this.hasRoom(topic, log.growth(batch), freed);
     topic.compact();
-    if (this.hasRoom(topic, log, byteLength)) return;
+    if (fits()) return;
     this.#compactAll();
-    if (this.hasRoom(topic, log, byteLength)) return;
-    if (this.limits.overflow === "drop-oldest" && this.#dropFor(topic, log, byteLength)) return;
-    const overTopic = this.#isOverTopicLimit(topic, log, byteLength);
+    if (fits()) return;
+    this.#throwIfTooLarge(topic, batch);
+    const isOverTopicLimit = () => this.#isOverTopicLimit(topic, log.growth(batch));
+    const nextVictim = () => (isOverTopicLimit() ? topic : this.#nextVictim());
+    if (this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, nextVictim)) return;
     throw new QueueFull(
-      overTopic
+      isOverTopicLimit()
         ? `topic "${topic.name}" is full: its messages hold ${formatSize(topic.memory)} of ${formatSize(this.limits.maxTopicMemory)}`
         : `the server is full: messages hold ${formatSize(this.#memoryUsed)} of ${formatSize(this.limits.maxMemory)}`,
     );
   }
 
-  /** Ends all streams' topics and frees everything. */
+  hasRoom(topic: Topic, byteLength: number, freed = 0): boolean {
+    const isOver = this.#memoryUsed + byteLength - freed > this.limits.maxMemory;
+    return !isOver && !this.#isOverTopicLimit(topic, byteLength);
+  }
+
+  /** Removes all topics and frees what they hold. Nothing is due any more. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -192,16 +194,21 @@ export class Broker implements TopicHost {
     return topic;
   }
 
-  hasRoom(topic: Topic, log: Log, byteLength: number): boolean {
-    const growth = log.growth(byteLength);
-    return (
-      this.#memoryUsed + growth <= this.limits.maxMemory && !this.#isOverTopicLimit(topic, log, byteLength)
-    );
+  #isOverTopicLimit(topic: Topic, byteLength: number): boolean {
+    const { maxTopicMemory } = this.limits;
+    return maxTopicMemory > 0 && topic.memory + byteLength > maxTopicMemory;
   }
 
-  #isOverTopicLimit(topic: Topic, log: Log, byteLength: number): boolean {
-    const { maxTopicMemory } = this.limits;
-    return maxTopicMemory > 0 && topic.memory + log.growth(byteLength) > maxTopicMemory;
+  /** Throws `QueueFull` for what finds no room in an empty server or topic either: nothing is dropped for that. */
+  #throwIfTooLarge(topic: Topic, batch: Uint8Array): void {
+    const { maxMemory, maxTopicMemory } = this.limits;
+    const growth = new Log(this.shared.pool).growth(batch);
+    const isOver = TOPIC_BYTES + growth > maxMemory;
+    if (!isOver && (maxTopicMemory === 0 || growth <= maxTopicMemory)) return;
+    const limit = isOver
+      ? `the server may hold ${formatSize(maxMemory)} in all (max-memory)`
+      : `topic "${topic.name}" may hold ${formatSize(maxTopicMemory)} (max-topic-memory)`;
+    throw new QueueFull(`too large: this takes ${formatSize(growth)} in memory, and ${limit}`);
   }
 
   #compactAll(): void {
@@ -217,18 +224,7 @@ export class Broker implements TopicHost {
     if (fits()) return true;
     this.#compactAll();
     if (fits()) return true;
-    return this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, () => this.#largest());
-  }
-
-  /** Drops messages for an append; false if there is no room all the same. */
-  #dropFor(topic: Topic, log: Log, byteLength: number): boolean {
-    // Nothing is dropped for a batch that would find no room in an empty server or topic either.
-    const { maxMemory, maxTopicMemory } = this.limits;
-    if (byteLength > maxMemory || (maxTopicMemory > 0 && byteLength > maxTopicMemory)) return false;
-    return this.#dropOldest(
-      () => this.hasRoom(topic, log, byteLength),
-      () => (this.#isOverTopicLimit(topic, log, byteLength) ? topic : this.#largest()),
-    );
+    return this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, () => this.#nextVictim());
   }
 
   /**
@@ -246,20 +242,21 @@ export class Broker implements TopicHost {
     return true;
   }
 
-  /** The topic that holds most, of those that have something to drop; null if there is none. */
-  #largest(): Topic | null {
+  /**
+   * A topic that holds more than its share, or else the one that holds most, of those that have something to drop. Among
+   * very many topics one look finds several: where all hold about as much, there would be a look for each drop.
+   */
+  #nextVictim(): Topic | null {
     const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
-    const last = this.#victim;
-    if (last !== null && !last.isDrained && last.memory > share) return last;
-    this.#victim = null;
-    for (const topic of this.#topics.values()) {
-      if (topic.isDrained) continue;
-      if (this.#victim === null || topic.memory > this.#victim.memory) this.#victim = topic;
+    for (let topic = this.#largest.at(-1); topic !== undefined; topic = this.#largest.at(-1)) {
+      const next = this.#largest.at(-2);
+      const isLargest = next !== undefined && this.#topics.size > FEW_TOPICS && topic.memory >= next.memory;
+      if (!topic.isDrained && (topic.memory > share || isLargest)) return topic;
+      this.#largest.pop();
     }
-    return this.#victim;
+    const found = [...this.#topics.values()].filter(({ isDrained }) => !isDrained);
+    found.sort((one, other) => one.memory - other.memory);
+    this.#largest = found.slice(-Math.max(2, Math.ceil(found.length / 16)));
+    return this.#largest.at(-1) ?? null;
   }
-}
-
-function randomName(): string {
-  return crypto.randomUUID().replaceAll("-", "");
 }

@@ -5,10 +5,10 @@
  */
 
 import { concatBytes } from "../wire/bytes.ts";
-import { truncateUtf8 } from "../wire/close.ts";
 import { encodeHeaders } from "../wire/headers.ts";
 import { MAX_REASON_BYTES } from "../wire/limits.ts";
 import { ENTRY_TAG, eachField, entryEnd, messageStart } from "../wire/scan.ts";
+import { truncateUtf8 } from "../wire/text.ts";
 import { varintLength, writeVarint } from "../wire/varint.ts";
 
 const TOPIC = "tinymq-dead-topic";
@@ -75,7 +75,7 @@ function entry(message: Uint8Array): Uint8Array {
 }
 
 function isDeadLetterHeader(batch: Uint8Array, valueStart: number, fieldEnd: number): boolean {
-  // valueStart is at the entry's length; its first field is the key with every encoder there is.
+  // valueStart is at the header's length. Every known encoder writes the key first.
   let at = valueStart;
   while (batch[at]! >= 0x80) at += 1;
   at += 1;

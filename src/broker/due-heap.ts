@@ -1,10 +1,10 @@
 /**
- * A heap of things that are due at some time: the earliest first, of those due together the first added.
+ * A heap of entries that are due at some time: the earliest first, and of those due together the first added.
  *
  * Always holds: `entries[e.slot] === e` for every entry in the heap, and none is due before its parent.
  */
 
-/** What stands in a heap. The heap alone writes `order` and `slot`. */
+/** An entry of a heap. Only the heap writes `order` and `slot`. */
 export interface Due {
   /** By the broker's clock, in ms. */
   readonly due: number;
@@ -14,12 +14,20 @@ export interface Due {
   slot: number;
 }
 
+/** What one entry costs, in bytes, measured roughly. */
+const ENTRY_BYTES = 96;
+
 export class DueHeap<T extends Due> {
   #entries: T[] = [];
   #order = 0;
 
   get length(): number {
     return this.#entries.length;
+  }
+
+  /** Bytes of its entries. */
+  get memory(): number {
+    return this.#entries.length * ENTRY_BYTES;
   }
 
   /** How many entries were added so far. */
@@ -51,11 +59,6 @@ export class DueHeap<T extends Due> {
     const first = this.#entries[0];
     if (first !== undefined) this.remove(first);
     return first;
-  }
-
-  /** Takes the first entry if it is due at `now`. */
-  shiftDue(now: number): T | undefined {
-    return this.nextDue <= now ? this.shift() : undefined;
   }
 
   /** Does nothing to an entry that is not in the heap. */

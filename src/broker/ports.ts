@@ -4,15 +4,14 @@
  * Always holds: the broker calls a port synchronously, never after `close` was called on it, and expects no
  * answer; a port that cannot send ends its own stream.
  */
-import type { TinyMQError } from "../errors.ts";
-import type { Refusal } from "./refusal.ts";
+import type { Code, TinyMQError } from "../errors.ts";
 
 /** Delivered messages with consecutive offsets. */
 export interface DeliveredRun {
   readonly firstOffset: number;
   readonly count: number;
   readonly redelivered: boolean;
-  /** How often they were delivered before, as far as it was counted. */
+  /** How many earlier deliveries count. */
   readonly deliveries: number;
 }
 
@@ -22,6 +21,20 @@ export interface Delivery {
   readonly parts: readonly Uint8Array[];
   readonly count: number;
   readonly byteLength: number;
+}
+
+/** The messages [first, first + count) of a batch. */
+export interface MessageRange {
+  first: number;
+  count: number;
+}
+
+/** Why a batch, or a part of it, was not stored. Not an error object: it is kept for long, and stacks are large. */
+export interface Refusal {
+  readonly code: Code;
+  readonly message: string;
+  /** The messages that were not stored; empty: none was stored. */
+  readonly messages: readonly MessageRange[];
 }
 
 export interface ProducerPort {
@@ -43,12 +56,12 @@ export interface ConsumerPort {
   close(error: TinyMQError): void;
 }
 
-/** Hands messages to all subscribers of a topic; whoever cannot keep up misses them. */
+/** Hands messages to all subscribers of a topic; those that cannot keep up miss some. */
 export interface Publisher {
   publish(topic: string, epoch: string, published: number, count: number, batch: Uint8Array): void;
 }
 
-/** What a batch asks for, in ms; 0: nothing. */
+/** The options of a batch, in ms; 0: not set. */
 export interface BatchOptions {
   readonly delayMs: number;
   readonly ttlMs: number;

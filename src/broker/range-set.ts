@@ -2,8 +2,8 @@
  * A set of offsets as ranges in order, each with how often its messages were delivered, and until when it is
  * held back.
  *
- * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in what is said of
- * them; `count` is the sum of their lengths.
+ * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in deliveries or in
+ * hold; `count` is the sum of their lengths.
  */
 import { SortedList } from "./sorted-list.ts";
 
@@ -12,12 +12,14 @@ export interface OffsetRange {
   /** Above the last. */
   end: number;
   deliveries: number;
-  /** By the broker's clock: nothing of it, and nothing behind it, is delivered before; 0: it is not held. */
+  /** Until then, by the broker's clock, nothing of it and nothing behind it is delivered; 0: it is not held. */
   heldUntil: number;
 }
 
 /** What one range costs, in bytes, measured roughly. */
 const RANGE_BYTES = 64;
+
+const endOf = ({ end }: OffsetRange): number => end;
 
 export class RangeSet {
   readonly #ranges = new SortedList<OffsetRange>((range) => range.first);
@@ -56,8 +58,7 @@ export class RangeSet {
   remove(first: number, end: number): OffsetRange[] {
     const removed: OffsetRange[] = [];
     if (this.#count === 0 || first >= end) return removed;
-    const before = this.#ranges.floor(first);
-    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    let range = this.#ranges.endingAbove(first, endOf);
     while (range !== undefined && range.first < end) {
       const next = range.end < end ? this.#ranges.above(range.first) : undefined;
       removed.push(this.#cut(range, Math.max(first, range.first), Math.min(end, range.end)));
@@ -69,16 +70,10 @@ export class RangeSet {
   /** The offsets of [first, end) that are in the set. */
   *within(first: number, end: number): Generator<OffsetRange> {
     if (first >= end) return;
-    const before = this.#ranges.floor(first);
-    let range = before !== undefined && before.end > first ? before : this.#ranges.above(first);
+    let range = this.#ranges.endingAbove(first, endOf);
     for (; range !== undefined && range.first < end; range = this.#ranges.above(range.first)) {
       yield { ...range, first: Math.max(first, range.first), end: Math.min(end, range.end) };
     }
-  }
-
-  clear(): void {
-    this.#ranges.clear();
-    this.#count = 0;
   }
 
   [Symbol.iterator](): IterableIterator<OffsetRange> {

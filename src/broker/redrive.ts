@@ -1,7 +1,7 @@
-/** Moves dead letters back to the topic they came from. */
+/** Moves dead letters back. They count as produced where they come to, and not as delivered where they were. */
 import { concatBytes } from "../wire/bytes.ts";
 import { MiB } from "../wire/limits.ts";
-import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
+import { DEAD_LETTER_SUFFIX, withoutDeadLetterSuffix } from "../wire/topic-name.ts";
 import type { Broker } from "./broker.ts";
 import { withoutDeathHeaders } from "./dead-letters.ts";
 
@@ -12,28 +12,27 @@ const MESSAGES_AT_A_TIME = 1_024;
  * either of the two names. Throws NOT_FOUND if there is no dead-letter topic.
  */
 export async function redrive(broker: Broker, given: string, limit: number): Promise<number> {
-  const name = given.endsWith(DEAD_LETTER_SUFFIX) ? given.slice(0, -DEAD_LETTER_SUFFIX.length) : given;
+  const name = withoutDeadLetterSuffix(given);
   const deadName = name + DEAD_LETTER_SUFFIX;
-  // What is rejected while this runs is for the next time, or it would never end.
+  // What is rejected while this runs stays, or it might never end.
   let left = Math.min(limit, broker.requireTopic(deadName).ready);
-  broker.openTopic(name);
   let moved = 0;
-  while (left > 0) {
+  do {
     // Found anew each time: between two chunks either may be emptied and removed.
+    const topic = broker.openTopic(name);
     const dead = broker.topics.get(deadName);
     if (dead === undefined) break;
-    const topic = broker.openTopic(name);
-    const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB);
+    const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB, true);
     if (taken === null && !dead.isSweeping) break;
     if (taken !== null) {
       // No room is asked for: the messages were charged where they were.
       topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
-      for (const run of taken.runs) dead.done(run.firstOffset, run.count);
+      for (const run of taken.runs) dead.done(run.firstOffset, run.count, null);
       moved += taken.count;
       left -= taken.count;
     }
     // Others are served between two chunks.
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, 0));
-  }
+  } while (left > 0);
   return moved;
 }

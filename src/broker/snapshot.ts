@@ -1,7 +1,8 @@
 /**
- * A broker's queued messages as records, and a broker filled from records. Files are the server's matter.
+ * A broker's queued messages as records, and a broker filled from records. Files are read and written in the
+ * server.
  *
- * Times are told as ms since 1970: they go on while no server runs.
+ * Times in records are ms since 1970, for time passes while no server runs.
  */
 import { CODE_NUMBERS, codeFromNumber, TinyMQError } from "../errors.ts";
 import type {
@@ -18,7 +19,7 @@ import { MiB } from "../wire/limits.ts";
 import { skipEntries } from "../wire/scan.ts";
 import type { Broker } from "./broker.ts";
 import type { TopicProducer } from "./inbound/topic-producer.ts";
-import type { MessageRange } from "./refusal.ts";
+import type { MessageRange } from "./ports.ts";
 import type { Topic } from "./topic.ts";
 
 const CHUNK_MESSAGES = 8_192;
@@ -61,7 +62,7 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
     yield record({ oneofKind: "delayed", delayed: { dueAt: at(due), expiresAt, count, batch } });
   }
   for (const producer of topic.producers.items()) {
-    // Restored it would be known: what it sent before it was forgotten would be stored a second time.
+    // Restored, it would count as known, and what it sent before it was forgotten would be stored a second time.
     if (!producer.known) continue;
     yield record({ oneofKind: "producer", producer: producerRecord(producer) });
   }
@@ -73,7 +74,7 @@ function* topicRecords(topic: Topic, clock: Clock): Generator<SnapshotRecord> {
   }
 }
 
-/** What a record of messages says of them beside their bytes. */
+/** The fields of a record of messages that tell their state. */
 type State = Omit<SnapshotMessages, "firstOffset" | "count" | "batch">;
 
 const FRESH: State = {
@@ -85,7 +86,7 @@ const FRESH: State = {
   reason: "",
 };
 
-/** The messages in order of offset, each stretch with what happened to it. */
+/** The messages in order of offset, a record for each stretch that is in one state. */
 function* messageRecords({ backlog, returns }: Topic, clock: Clock): Generator<SnapshotRecord> {
   const given: { first: number; end: number; state: State }[] = [];
   const until = (time: number) => (time === 0 ? 0 : wallTime(clock, time));
@@ -124,6 +125,8 @@ function* chunkRecords(log: Log, first: number, end: number, state: State): Gene
 /** Fills an empty broker from the records of a snapshot; returns how many messages it holds then. */
 export class SnapshotReader {
   readonly #broker: Broker;
+  /** Of the server that wrote it. */
+  version = "";
   #topic: Topic | null = null;
   /** Read before its topic's messages, and used after them. */
   #nextOffset = 0;
@@ -140,6 +143,7 @@ export class SnapshotReader {
     switch (kind.oneofKind) {
       case "head":
         this.#broker.instance = kind.head.instance;
+        this.version = kind.head.version;
         return;
       case "topic":
         this.#finishTopic();
@@ -203,7 +207,7 @@ export class SnapshotReader {
 
   #finishTopic(): void {
     if (this.#topic === null) return;
-    // Offsets go on where they were, though the last messages were consumed.
+    // Offsets continue where they were, even if the last messages are consumed.
     this.#topic.backlog.log.append(new Uint8Array(0), 0, this.#nextOffset);
     this.#topic.changed();
     this.#topic = null;
@@ -231,10 +235,10 @@ export class SnapshotReader {
 }
 
 function producerRecord(producer: TopicProducer): SnapshotProducer {
-  const rejections = [...producer.rejections()].map(([seq, { error, messages }]) => ({
+  const rejections = [...producer.rejections()].map(([seq, { code, message, messages }]) => ({
     seq,
-    code: CODE_NUMBERS[error.code],
-    message: error.message,
+    code: CODE_NUMBERS[code],
+    message,
     ranges: messages.flatMap(({ first, count }) => [first, count]),
   }));
   return { id: producer.id, lastSeq: producer.answeredSeq, rejections };
@@ -246,7 +250,7 @@ function restoreProducer(topic: Topic, { id, lastSeq, rejections }: SnapshotProd
     const messages: MessageRange[] = [];
     for (let at = 0; at < ranges.length; at += 2)
       messages.push({ first: ranges[at]!, count: ranges[at + 1]! });
-    producer.restoreRejection(seq, { error: new TinyMQError(codeFromNumber(code), message), messages });
+    producer.remember(seq, { code: codeFromNumber(code), message, messages });
   }
 }
 

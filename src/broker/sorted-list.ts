@@ -1,6 +1,6 @@
 /**
- * Items in the order of a number that each has. They lie in blocks, so that one that comes or goes in the
- * middle moves a block's worth of others and not all: there may be hundreds of thousands.
+ * Items in the order of their keys, which are numbers. They lie in blocks, so that adding or removing one in the
+ * middle moves at most a block of others: there may be hundreds of thousands.
  *
  * Always holds: no two items have the same key, and a key does not change while its item is here, unless it
  * stays between those of its neighbours; no block is empty.
@@ -45,6 +45,12 @@ export class SortedList<T> {
     if (items === undefined) return undefined;
     const index = this.#indexAbove(items, block, key);
     return index < items.length ? items[index] : this.#blocks[block + 1]?.[0];
+  }
+
+  /** The first item that ends above `key`, where items are disjoint ranges, and `endOf` tells where they end. */
+  endingAbove(key: number, endOf: (item: T) => number): T | undefined {
+    const before = this.floor(key);
+    return before !== undefined && endOf(before) > key ? before : this.above(key);
   }
 
   add(item: T): void {

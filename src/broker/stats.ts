@@ -1,19 +1,10 @@
-/** What a broker and its topics hold at one moment: the one snapshot for Admin and whoever else shows it. */
-import type { Counters, TopicInfo } from "../gen/tinymq/v1/admin.ts";
+/** What a broker and its topics hold at one moment, for Admin. */
+import type { TopicInfo } from "../gen/tinymq/v1/admin.ts";
 import type { Broker } from "./broker.ts";
 import type { Topic } from "./topic.ts";
 
-/** Of all topics. Bytes. */
-export interface BrokerStats {
-  readonly instance: string;
-  readonly topics: number;
-  readonly messages: number;
-  readonly memoryUsed: number;
-  readonly memoryLimit: number;
-  readonly counters: Counters;
-}
-
-export function brokerStats(broker: Broker): BrokerStats {
+/** Of all topics. Memory in bytes. */
+export function brokerStats(broker: Broker) {
   let messages = 0;
   for (const topic of broker.topics.values()) messages += topic.queued;
   return {

@@ -1,4 +1,4 @@
-/** Everything of the server that is due at some time, in one heap with one timer of the runtime behind it. */
+/** All timers of the server in one heap, behind one timer of the runtime. */
 import type { Clock } from "../wire/clock.ts";
 import { type Due, DueHeap } from "./due-heap.ts";
 
@@ -44,7 +44,7 @@ export class Timers {
   /** Runs what is due, in order, some at a time, and arms the runtime's timer for the next. */
   runDue(): void {
     const now = this.clock.now();
-    // What is set to be due at once runs the next time, so that this loop ends.
+    // Timers that are set meanwhile and are due at once run the next time, so that this loop ends.
     const before = this.#heap.added;
     try {
       for (let next = this.#heap.first(); next !== undefined && next.due <= now; next = this.#heap.first()) {
@@ -53,7 +53,7 @@ export class Timers {
         next.run();
       }
     } finally {
-      // Also where one of them throws: the others must not wait for ever.
+      // Also when one of them throws, or the others would wait for ever.
       this.#armedFor = Number.POSITIVE_INFINITY;
       this.#arm();
     }

@@ -1,39 +1,24 @@
 /**
  * A named FIFO queue of messages: what comes in (`acceptor`, `producers`), what is stored (`backlog`), and what
- * goes out (`dispatcher`). It has one timer for all that is due in it, and tells the broker what it holds.
+ * goes out (`dispatcher`, `returns`). It has one timer for what is due among its messages and ids, and for its own
+ * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
  * Always holds: after every change `memory` is what its parts hold, and that is charged; the timer is armed
  * for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
 import type { Log } from "../log/log.ts";
+import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
-import { Tally } from "./counters.ts";
+import { type CounterName, Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import { type ReturningTopic, Returns } from "./outbound/returns.ts";
-import type { BatchOptions, Delivery, Publisher } from "./ports.ts";
-import type { Refusal } from "./refusal.ts";
-import type { Shared } from "./shared.ts";
+import type { BatchOptions, Delivery, Refusal } from "./ports.ts";
 import type { Timer } from "./timers.ts";
-
-/** What a topic needs of its broker. */
-export interface TopicHost {
-  readonly shared: Shared;
-  readonly publisher: Publisher;
-  newEpoch(): string;
-  /** A topic's memory changed by so many bytes. */
-  charge(bytes: number): void;
-  /** Makes room for an append of so many bytes to a log of the topic, or throws `QueueFull`. */
-  makeRoom(topic: Topic, log: Log, byteLength: number): void;
-  /** Whether an append of so many bytes would fit as things are. */
-  hasRoom(topic: Topic, log: Log, byteLength: number): boolean;
-  /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
-  openTopic(name: string): Topic;
-  remove(topic: Topic): void;
-}
+import type { Shared, TopicHost } from "./topic-host.ts";
 
 export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, ReturningTopic {
   readonly name: string;
@@ -43,26 +28,26 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   readonly producers: ProducerTable;
   readonly returns: Returns;
   readonly tally: Tally;
-  /** Clients that see what is published. */
+  /** Streams that are sent what is published. */
   subscribers = 0;
-  /** New when the topic is made anew. */
+  /** A name for the life of this topic: one that is made again under its name has another. */
   readonly epoch: string;
   /** Messages published in this epoch. */
   published = 0;
   memory = 0;
-  readonly #host: TopicHost;
+  readonly #host: TopicHost<Topic>;
   readonly #shared: Shared;
   #gone = false;
   #timer: Timer | null = null;
-  /** When the topic goes; Infinity while somebody uses it or something is in it. */
+  /** When the topic is removed; Infinity while it is used or not empty. */
   #idleDue = Number.POSITIVE_INFINITY;
 
-  constructor(name: string, host: TopicHost) {
+  constructor(name: string, host: TopicHost<Topic>) {
     this.name = name;
     const { shared } = host;
     this.#host = host;
     this.#shared = shared;
-    this.epoch = host.newEpoch();
+    this.epoch = toHex(crypto.getRandomValues(new Uint8Array(8)));
     this.tally = new Tally(shared.counters);
     this.backlog = new Backlog(shared.pool, this.tally);
     this.acceptor = new Acceptor(this, shared);
@@ -86,7 +71,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.backlog.log.count === this.backlog.leased;
   }
 
-  /** Whether what is ready is not known yet: what has expired goes some at a time. */
+  /** Whether `ready` may still count expired messages: they are dropped some at a time. */
   get isSweeping(): boolean {
     return this.backlog.isSweeping(this.now());
   }
@@ -105,7 +90,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.backlog.log;
   }
 
-  /** ms by the clock of all topics. */
+  /** ms by the broker's clock. */
   now(): number {
     return this.#shared.timers.clock.now();
   }
@@ -127,7 +112,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
       if (broadcast) this.acceptor.broadcast(batch, count, options);
       else refusal = this.acceptor.queue(batch, count, options);
     } catch (thrown) {
-      refusal = { error: toTinyMQError(thrown), messages: [] };
+      const { code, message } = toTinyMQError(thrown);
+      refusal = { code, message, messages: [] };
     }
     this.changed();
     settled(refusal);
@@ -138,16 +124,21 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("rejected", count);
   }
 
-  makeRoom(byteLength: number, log: Log = this.backlog.log): void {
-    this.#host.makeRoom(this, log, byteLength);
+  remembers(bytes: number): void {
+    this.producers.memory += bytes;
+    this.#host.charge(bytes);
   }
 
-  hasRoom(byteLength: number, log: Log = this.backlog.log): boolean {
-    return this.#host.hasRoom(this, log, byteLength);
+  makeRoom(batch: Uint8Array, log: Log = this.log, freed = 0): void {
+    this.#host.makeRoom(this, log, batch, freed);
   }
 
-  store(batch: Uint8Array, count: number, expires: number): void {
-    this.backlog.append(batch, count, expires);
+  hasRoom(byteLength: number): boolean {
+    return this.#host.hasRoom(this, byteLength);
+  }
+
+  store(batch: Uint8Array, count: number, expires: number, tight = false): void {
+    this.backlog.append(batch, count, expires, tight);
   }
 
   /** Hands messages to those who are subscribed now. */
@@ -159,7 +150,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("published", count);
   }
 
-  /** Stores, publishes and delivers messages that were moved here: nothing was asked for them. */
+  /** Stores, publishes and delivers messages that come from another topic. No room is asked for them. */
   moveIn(batch: Uint8Array, count: number): void {
     const { maxTtlMs } = this.#shared.limits;
     this.store(batch, count, maxTtlMs > 0 ? this.now() + maxTtlMs : Number.POSITIVE_INFINITY);
@@ -169,30 +160,27 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.dispatcher.pump();
   }
 
-  /** See `Backlog.take`. */
-  take(maxMessages: number, maxBytes: number): Delivery | null {
-    // Now, for a timer may be late: what has expired is never delivered.
+  /** See `Backlog.take`; `isMove`: to another topic and not to a consumer. */
+  take(maxMessages: number, maxBytes: number, isMove = false): Delivery | null {
+    // A timer may be late, and what has expired is never delivered.
     const now = this.now();
     const delivery = this.backlog.dropExpired(now) ? this.backlog.take(maxMessages, maxBytes, now) : null;
     this.changed();
+    if (delivery === null || isMove) return delivery;
+    this.tally.count("delivered", delivery.count);
+    for (const run of delivery.runs) if (run.redelivered) this.tally.count("redelivered", run.count);
     return delivery;
   }
 
-  /** Removes leased messages: their consumer is done with them. */
-  done(firstOffset: number, count: number): void {
-    this.tally.count("acked", count);
+  /** Removes leased messages: they are consumed, or as `counter` says; null: they are in another topic. */
+  done(firstOffset: number, count: number, counter: CounterName | null = "acked"): void {
+    if (counter !== null) this.tally.count(counter, count);
     this.backlog.done(firstOffset, count);
     this.changed();
   }
 
   openDeadLetters(): Topic {
     return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
-  }
-
-  buried(firstOffset: number, count: number): void {
-    this.tally.count("deadLettered", count);
-    this.backlog.done(firstOffset, count);
-    this.changed();
   }
 
   /** Drops some of the oldest messages that no consumer holds; false if there are none. */
@@ -204,16 +192,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return dropped;
   }
 
-  /** Drops every message that no consumer holds; returns how many. */
-  purge(): number {
+  /** Drops about `most` messages that no consumer holds, or all that there are; returns how many. */
+  purge(most = Number.MAX_SAFE_INTEGER): number {
     this.returns.giveBackDying();
-    this.acceptor.forgetUnique(this.backlog.unheld());
-    const delayed = this.acceptor.delays?.clear() ?? 0;
-    this.tally.count("purged", delayed);
-    const purged = delayed + this.backlog.purge();
+    const delayed = this.acceptor.purge(most);
+    const purged = this.backlog.purge(most - delayed, (batch) => this.acceptor.forgetUnique(batch));
     this.changed();
     this.dispatcher.pump();
-    return purged;
+    return delayed + purged;
   }
 
   /** Frees what memory it can without losing a message that has not expired. */
@@ -225,12 +211,12 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.changed();
   }
 
-  /** What held all others back until `heldUntil` may be gone, and nothing else would tell the consumers. */
+  /** The message that held all others back until `heldUntil` may be gone: nothing else would wake consumers then. */
   #endedHold(heldUntil: number): void {
     if (this.backlog.heldUntil !== heldUntil) this.dispatcher.pumpLater();
   }
 
-  /** Something of its parts changed: what it holds, what is due, and whether it is in use. */
+  /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
     const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;

@@ -1,10 +1,10 @@
 /**
- * Listening to abort signals, with one listener a signal however many connections share it: Node warns at the
+ * Listens to abort signals, with one listener per signal however many connections share it: Node warns at the
  * eleventh.
  */
 const listeners = new WeakMap<AbortSignal, Set<() => void>>();
 
-/** Calls `run` when `signal` is aborted; the function it returns calls that off. */
+/** Calls `run` when `signal` is aborted; the returned function cancels that. */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   const runs = listeners.get(signal) ?? listen(signal);
   runs.add(run);

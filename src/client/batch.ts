@@ -1,4 +1,4 @@
-/** One batch of a producer: its options, its messages once it is sealed, and what becomes of them. */
+/** One batch of a producer: its options, its encoded messages once it is sealed, and their outcome. */
 import type { TinyMQError } from "../errors.ts";
 import type { MessageRange } from "../gen/tinymq/v1/queue.ts";
 import type { EncodedBatch } from "../wire/encoded-batch.ts";
@@ -7,33 +7,32 @@ const ALL: readonly MessageRange[] = [{ first: 0, count: Number.POSITIVE_INFINIT
 
 /** The messages of one `sendBatch`. */
 export interface Group {
-  /** What befell the first of them that was not stored. */
+  /** The error of the first of them that was not stored. */
   failure: TinyMQError | undefined;
 }
 
 /**
- * Always holds: of a batch without a group, `sent()` is called once for each message, in their order. The
- * reactions of one promise run in the order in which they were registered, so each finds its own message by
- * counting, and no message needs an object of its own.
+ * Always holds: `sent()` of a batch without a group is called once for each message, in order. A promise runs its
+ * reactions in the order of registration, so each finds its message by counting, and no message needs an object.
  */
 export class Batch {
-  /** Milliseconds; they hold for all of its messages. */
+  /** In ms, for all messages of the batch. */
   readonly delayMs: number;
   readonly ttlMs: number;
-  /** Whose messages it holds, all of them; undefined: sends, each with a fate of its own. */
+  /** The group that all its messages belong to; undefined: they were sent one by one. */
   readonly group: Group | undefined;
-  /** Undefined while messages are added. */
+  /** Undefined while the batch is open. */
   encoded: EncodedBatch | undefined;
   /** 0 until it is first sent. */
   seq = 0;
-  /** Resolves when it is known what became of every message, well or not. */
+  /** Resolves when the outcome of every message is known. */
   readonly settled: Promise<void>;
   #resolve!: () => void;
   #error: TinyMQError | undefined;
-  /** The messages that `#error` befell, ascending; and how many of these ranges are behind `#next`. */
+  /** The messages that `#error` applies to, ascending; and how many of these ranges end before `#next`. */
   #refused: readonly MessageRange[] = ALL;
   #passed = 0;
-  /** The message whose fate is asked for next. */
+  /** Index of the message whose outcome is asked for next. */
   #next = 0;
 
   constructor(delayMs: number, ttlMs: number, group: Group | undefined) {
@@ -45,14 +44,14 @@ export class Batch {
     });
   }
 
-  /** The fate of the message that was added last: a promise of its own. */
+  /** The outcome of the message that was added last. */
   sent(): Promise<void> {
     return this.settled.then(this.#fate);
   }
 
   /**
-   * The server answered, or never will: all is stored, or `error` befell the messages of `refused`; if that is
-   * empty, all of them. Its bytes are given back. MUST be called once.
+   * Settles the batch and gives its bytes back: all messages are stored, or `error` applies to those in `refused`,
+   * to all if that is empty. MUST be called once.
    */
   settle(error: TinyMQError | undefined, refused: readonly MessageRange[]): void {
     this.encoded!.release();

@@ -1,41 +1,42 @@
 /**
- * Checks of what a program passes. What is not understood is INVALID_ARGUMENT, and says what was wrong and what was
- * meant: an option that nobody reads is the worst answer to a misspelt one.
+ * Checks values that a program passes. Always holds: unknown options and wrong types throw INVALID_ARGUMENT, with
+ * what was expected. To ignore a misspelt option would be worse.
  */
-import { TinyMQError } from "../errors.ts";
-import { didYouMean } from "./did-you-mean.ts";
 
-/** What an option may be: whether a value is it, and its name for people. */
+import { didYouMean } from "../did-you-mean.ts";
+import { TinyMQError } from "../errors.ts";
+
+/** What an option may be: a check, and a description for people. */
 export interface Kind {
   readonly name: string;
   readonly is: (value: unknown) => boolean;
 }
 
-/** The options of something, by name. */
+/** The options that an object may have, by name. */
 export type Kinds = Readonly<Record<string, Kind>>;
 
-export const TEXT: Kind = { name: "text", is: (value) => typeof value === "string" };
+export const TEXT: Kind = { name: "a string", is: (value) => typeof value === "string" };
 export const FLAG: Kind = { name: "true or false", is: (value) => typeof value === "boolean" };
 export const FUNCTION: Kind = { name: "a function", is: (value) => typeof value === "function" };
-/** Checked where it is read. */
+/** Not checked here, but where the option is used. */
 export const ANY: Kind = { name: "anything", is: () => true };
 
-/** Throws INVALID_ARGUMENT unless `options` is undefined, or an object of what `kinds` has. */
+/** Throws INVALID_ARGUMENT unless `options` is undefined, or an object with no other options than `kinds`. */
 export function checkOptions(options: unknown, what: string, kinds: Kinds, example: string): void {
   if (options === undefined) return;
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalid(`${what} are an object such as ${example}, not ${describe(options)}`);
+    throw invalid(`${what} must be an object such as ${example}, not ${describe(options)}`);
   }
   for (const key of Object.keys(options)) {
     const value = (options as Record<string, unknown>)[key];
     if (!Object.hasOwn(kinds, key)) {
       const names = Object.keys(kinds);
       throw invalid(
-        `${what} have no ${JSON.stringify(key)}${didYouMean(key, names) || `; there are ${names.join(", ")}`}`,
+        `${what} have no ${JSON.stringify(key)}${didYouMean(key, names) || `; use one of ${names.join(", ")}`}`,
       );
     }
     if (value !== undefined && !kinds[key]!.is(value)) {
-      throw invalid(`${key} is ${kinds[key]!.name}, not ${describe(value)}`);
+      throw invalid(`${key} must be ${kinds[key]!.name}, not ${describe(value)}`);
     }
   }
 }
@@ -50,7 +51,7 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** INVALID_ARGUMENT. */
+/** An INVALID_ARGUMENT error. */
 export function invalid(message: string, cause?: unknown): TinyMQError {
   return new TinyMQError("INVALID_ARGUMENT", message, cause === undefined ? undefined : { cause });
 }

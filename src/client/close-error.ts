@@ -1,4 +1,4 @@
-/** How calls and connections end, as errors: close codes, statuses, refused handshakes, aborted signals. */
+/** Errors for how calls and connections end: close codes, statuses, refused handshakes, aborted signals. */
 import {
   CODE_NUMBERS,
   type Code,
@@ -35,15 +35,15 @@ const SOCKET_CODES: Record<number, [Code, string]> = {
   [CLOSE_RESTART]: ["UNAVAILABLE", "the server restarts"],
 };
 
-/** Codes after which trying again later may help. */
+/** Codes after which connecting again may help. */
 const PASSING: ReadonlySet<Code> = new Set<Code>(["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"]);
 /**
- * Errors after which coming back may help although their code does not say so: a fault of the server that it reported
- * itself, and a close code that this version does not know (source: docs/protocol.md, "Close codes").
+ * Errors after which connecting again may help although their code is not in PASSING: the server reported a fault of
+ * its own, or the close code is unknown (source: docs/protocol.md, "Close codes").
  */
 const comeBack = new WeakSet<TinyMQError>();
 
-/** The error of a stream that the server, or the network, ended. */
+/** The error of a stream that the server or the network ended. */
 export function closeError(closeCode: number, reason: string, detail: string): TinyMQError {
   const error = meaningOf(closeCode, reason, detail);
   const isUnknown = codeOfClose(closeCode) === undefined && SOCKET_CODES[closeCode] === undefined;
@@ -55,7 +55,7 @@ export function closeError(closeCode: number, reason: string, detail: string): T
 
 function meaningOf(closeCode: number, reason: string, detail: string): TinyMQError {
   const code = codeOfClose(closeCode);
-  // The whole stream was refused, not one message: RESOURCE_EXHAUSTED is no `QueueFull` here.
+  // The whole stream was refused, not a message: RESOURCE_EXHAUSTED is not `QueueFull` here.
   if (code === "UNAUTHENTICATED") return new Unauthenticated(reason || "the token is missing or wrong");
   if (code !== undefined) return new TinyMQError(code, reason || `the server closed with ${code}`);
   const [known, meaning] = SOCKET_CODES[closeCode] ?? ["UNKNOWN", "the connection was closed"];
@@ -63,13 +63,13 @@ function meaningOf(closeCode: number, reason: string, detail: string): TinyMQErr
   return new TinyMQError(known, `${meaning} (close code ${closeCode}${words === "" ? "" : `: ${words}`})`);
 }
 
-/** The error of a refused handshake; `detail` is the runtime's own word for it, or "". */
+/** The error of a refused handshake; `detail` is the runtime's error message, or "". */
 export function refusedError(host: string, address: string, detail: string): ConnectionRefusedError {
   const why = detail === "" ? "" : `: ${detail}`;
   return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host)}`);
 }
 
-/** What somebody can do whose connection was refused; `origin` is that of the page, where there is one. */
+/** Hints for a refused connection; `origin` is that of the page, if there is one. */
 export function whatToLookAt(host: string, origin = pageOrigin()): string {
   const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
   const running = local
@@ -87,10 +87,7 @@ function pageOrigin(): string | undefined {
   return isBrowser ? location?.origin : undefined;
 }
 
-/**
- * The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or
- * DEADLINE_EXCEEDED.
- */
+/** The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or DEADLINE_EXCEEDED. */
 export function abortError(signal: AbortSignal | undefined): TinyMQError {
   const reason: unknown = signal?.reason;
   if (reason instanceof TinyMQError) return reason;
@@ -100,10 +97,10 @@ export function abortError(signal: AbortSignal | undefined): TinyMQError {
   return new TinyMQError("CANCELLED", "aborted", { cause: reason });
 }
 
-/** What `initConn()` throws where `error` ended the stream before it was open. */
+/** What `initConn()` throws if `error` ended the stream before it was open. */
 export function initError(error: TinyMQError): TinyMQError {
   if (error instanceof ConnectionRefusedError || error instanceof Unauthenticated) return error;
-  // The topic is all that a program can get wrong in an open frame.
+  // The topic is the only part of an open frame that a program can get wrong.
   if (error.code === "INVALID_ARGUMENT") return new InvalidTopic(error.message, { cause: error });
   if (error.code === "CANCELLED") return error;
   return new InitFailed(error.message, { cause: error, code: error.code });
@@ -114,22 +111,22 @@ export function rejectionError(code: number, message: string): TinyMQError {
   return errorOfCode(codeFromNumber(code), message || `the server rejected it with status ${code}`);
 }
 
-/** INTERNAL: the server sent what the protocol does not allow here. */
+/** INTERNAL: the server broke the protocol. */
 export function protocolError(what: string): TinyMQError {
   return new TinyMQError("INTERNAL", `the server broke the protocol: ${what}`);
 }
 
-/** INTERNAL: the server sent a frame of a kind that has no place here. `kind` is its `oneofKind`. */
+/** INTERNAL: the server sent a frame of a kind that is not allowed here. `kind` is its `oneofKind`. */
 export function unexpectedAnswer(kind: string | undefined): TinyMQError {
-  return protocolError(kind ?? "an unknown kind of answer");
+  return protocolError(`a frame of kind ${kind ?? "unknown"}`);
 }
 
-/** Whether trying again later may help. */
+/** Whether connecting again may help. */
 export function isPassing(error: TinyMQError): boolean {
   return PASSING.has(error.code) || comeBack.has(error);
 }
 
-/** The error of a Twirp answer: its code is gRPC's name in lower case (source: Twirp's wire protocol). */
+/** The error of a Twirp response: its code is gRPC's name in lower case (source: Twirp's wire protocol). */
 export function twirpError(code: string, message: string): TinyMQError {
   const name = code.toUpperCase();
   if (name === "BAD_ROUTE") return new TinyMQError("UNIMPLEMENTED", message);
@@ -137,7 +134,7 @@ export function twirpError(code: string, message: string): TinyMQError {
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
 }
 
-/** What calls on a dead connection throw, with why it died as cause. CANCELLED is thrown as it is. */
+/** What calls on a dead connection throw; the cause is why it died. CANCELLED is thrown as it is. */
 export function deadConnection(error: TinyMQError | undefined): TinyMQError {
   if (error === undefined) return new DeadConnectionUsed("the connection is closed");
   if (error.code === "CANCELLED") return error;
@@ -151,12 +148,10 @@ function errorOfCode(code: Code, message: string): TinyMQError {
   return new TinyMQError(code, message);
 }
 
-/** DEADLINE_EXCEEDED: a poll that does not wait got no answer; `isOpen`: of a server that is connected. */
+/** DEADLINE_EXCEEDED: a poll that does not wait got no answer; `isOpen` says whether the connection is up. */
 export function noAnswer(isOpen: boolean): TinyMQError {
-  const why = isOpen
-    ? "the server does not answer"
-    : "the connection is lost, and trying again takes its time";
-  return new TinyMQError("DEADLINE_EXCEEDED", `nobody can tell now whether there is a message: ${why}`);
+  const why = isOpen ? "the server does not answer" : "the connection is lost and was not restored in time";
+  return new TinyMQError("DEADLINE_EXCEEDED", `cannot tell whether there is a message: ${why}`);
 }
 
 /** DATA_LOSS: the codec refused the body of message `id`. */

@@ -12,14 +12,14 @@ export interface EncodedBody {
   text(): string;
 }
 
-/** Turns bodies of one type into text or bytes. Throws INVALID_ARGUMENT for a body of another type. */
+/** Turns bodies of one type into text or bytes. May throw: `send()` then rejects with INVALID_ARGUMENT. */
 export interface Encoder<In> {
   encode(body: In): string | Uint8Array;
 }
 
 /**
- * Turns received bodies into values of one type. May throw: a consumed message then goes to the dead-letter
- * topic.
+ * Turns received bodies into values of one type. May throw: a consumed message then goes to the dead-letter topic, a
+ * subscriber's counts as missed, and `onInvalid` is called.
  */
 export interface Decoder<Out> {
   decode(body: EncodedBody): Out;
@@ -70,8 +70,9 @@ interface SchemaIssue {
 }
 
 /**
- * Bodies are JSON. With a Standard Schema (Zod, Valibot, ArkType …) both ends check them: the producer sends
- * the value as it is given, the consumer gets the schema's output. Validators must be synchronous.
+ * Bodies are JSON. With a Standard Schema (Zod, Valibot, ArkType …) both ends check them: the producer sends the value
+ * as it is given, the consumer gets the schema's output. Validators must be synchronous. Without one the type is
+ * believed, not checked: `json<Order>()`.
  */
 export function json<In = unknown, Out = In>(schema?: StandardSchema<In, Out>): Codec<In, Out> {
   return {

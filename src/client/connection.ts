@@ -1,5 +1,5 @@
 /**
- * A connection over all of its streams: opening, reconnecting, closing.
+ * A connection across all of its streams: opening, reconnecting, closing.
  *
  * Always holds: at most one stream at a time; `owner.ended` is called at most once, and last.
  */
@@ -12,14 +12,11 @@ import { delayBefore } from "./reconnect.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { Stream } from "./stream.ts";
 
-/**
- * What a connection needs of its user. `opened` and `receive` may throw: the stream then ends with that
- * error.
- */
+/** The user of a connection. `opened` and `receive` may throw: the stream then ends with that error. */
 export interface ConnectionOwner {
   readonly method: "Produce" | "Consume" | "Subscribe";
   readonly heartbeat: Uint8Array<ArrayBuffer>;
-  /** The last frame of a stream that ends well. */
+  /** The last frame of a stream that is closed cleanly. */
   readonly finish: Uint8Array<ArrayBuffer>;
   /** The open frame of the next stream. */
   openFrame(): Uint8Array<ArrayBuffer>;
@@ -63,7 +60,7 @@ export class Connection {
     return this.#state === "open" || this.#state === "standby";
   }
 
-  /** Whether `close()` closed it, and no error did. */
+  /** Whether it was closed by `close()` and not by an error. */
   get isClosedWell(): boolean {
     return this.#state === "closed" && this.#error === undefined;
   }
@@ -76,7 +73,7 @@ export class Connection {
   }
 
   /**
-   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated`, `InvalidTopic`, and may
+   * Connects. Throws `ConnectionRefusedError`, `InitFailed`, `Unauthenticated` or `InvalidTopic`, and may
    * then be called again.
    */
   async init(): Promise<void> {
@@ -94,7 +91,7 @@ export class Connection {
       if (this.#is("connecting")) this.#setState("idle", error);
       throw initError(error);
     }
-    // It may have been opened, lost, and be reconnecting already: that is no failure.
+    // It may have opened, been lost, and be reconnecting already: that is not a failure.
     if (this.#is("closed")) throw deadConnection(this.#error);
   }
 
@@ -108,12 +105,12 @@ export class Connection {
     if (this.#state === "standby") this.#setState("open");
   }
 
-  /** Ends the connection for good, with `error`, which the server is told in the background. */
+  /** Ends the connection for good with `error`; the close frame is sent in the background. */
   fail(error: TinyMQError): void {
     this.#end(error, error);
   }
 
-  /** Ends the connection well. Can be called twice; always finishes, within the stream's time limit. */
+  /** Closes the connection cleanly. Can be called twice; always finishes, within the stream's time limit. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -127,12 +124,12 @@ export class Connection {
     await stream?.close();
   }
 
-  /** `told`: what the server is told; undefined: the stream ended well, whatever the program is told. */
+  /** `error` is for the program, `told` for the server; undefined: the server sees a clean end. */
   #end(error: TinyMQError, told: TinyMQError | undefined): void {
     if (this.#state === "closed") return;
     const stream = this.#leave();
     this.#die(error);
-    // With a closing handshake, so that the server takes what was sent before.
+    // With a closing handshake, so that the server receives what was sent before.
     if (stream !== undefined) void stream.close(told);
   }
 
@@ -186,7 +183,7 @@ export class Connection {
   #opened(frame: Uint8Array): Limits | undefined {
     this.#openedAt = this.#settings.clock.now();
     const before = this.#state;
-    // First, so that the owner may send what waits.
+    // Set first, so that the owner may send what is waiting.
     this.#state = "open";
     try {
       const { limits, state } = this.#owner.opened(frame);
@@ -201,7 +198,7 @@ export class Connection {
   #lost(error: TinyMQError): void {
     const { reconnect, clock } = this.#settings;
     if (reconnect === undefined || reconnect.attempts === 0 || !isPassing(error)) return this.#die(error);
-    // Streams that the server opens and ends again at once do not count as success.
+    // A stream that the server ends soon after it opened does not count as a success.
     if (clock.now() - this.#openedAt >= reconnect.maxDelay) this.#failures = 0;
     this.#owner.interrupted?.();
     this.#setState("reconnecting", error);
@@ -245,7 +242,7 @@ export class Connection {
     this.#wait.done();
   }
 
-  /** A method, because the compiler believes that a field stays as it was compared. */
+  /** A method, since the compiler assumes that a field keeps the value it was compared with. */
   #is(state: ConnectionState): boolean {
     return this.#state === state;
   }
@@ -253,8 +250,7 @@ export class Connection {
   #setState(state: ConnectionState, error?: TinyMQError): void {
     this.#state = state;
     const listener = this.#settings.onStateChange;
-    // In a microtask, so that what a listener throws is the program's uncaught error and changes nothing
-    // here.
+    // In a microtask: what a listener throws is then an uncaught error of the program, and changes nothing here.
     if (listener !== undefined) queueMicrotask(() => listener(state, error));
   }
 }

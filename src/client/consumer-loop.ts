@@ -1,4 +1,4 @@
-/** `for await` over a consumer. */
+/** The iterator behind `for await` over a consumer. */
 import type { ConsumedMessage } from "./message.ts";
 import type { Positions } from "./positions.ts";
 import type { Receiver } from "./receiver.ts";
@@ -10,22 +10,22 @@ type Step<T> = IteratorResult<ConsumedMessage<T>>;
 export interface LoopOwner<T> {
   readonly receiver: Receiver;
   readonly autoAck: boolean;
-  /** Loops that run. */
+  /** The running loops. */
   readonly loops: Set<ConsumerLoop<T>>;
-  /** Loops end at their next step. */
+  /** Whether the consumer is stopping: loops then end at their next step. */
   stopping: boolean;
-  /** The message that the inbox stands on. */
+  /** The inbox's current message. */
   message(): ConsumedMessage<T>;
 }
 
-/** One loop. Always holds: it is one of `owner.loops` from its first step until it ended. */
+/** One loop. Always holds: it is in `owner.loops` from its first step until it ends. */
 export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>> {
   readonly #owner: LoopOwner<T>;
   #state: "new" | "running" | "ended" = "new";
-  /** The message that the program has, and of which stream. */
+  /** Position and stream of the message that the program is working on. */
   #position = -1;
   #positions: Positions | undefined;
-  /** The step that waits for a message. */
+  /** The pending step, which waits for a message. */
   #step: Promise<Step<T>> | undefined;
   #waiter: Waiter | undefined;
 
@@ -33,15 +33,15 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     this.#owner = owner;
   }
 
-  /** Whether the program has a message that is not settled. */
+  /** Whether the program is working on an unsettled message. */
   get isWorking(): boolean {
     const positions = this.#positions;
     return positions !== undefined && !positions.ended && !positions.isSettled(this.#position);
   }
 
   /**
-   * Acknowledges the last message of this loop, and gives the next. While one step waits, another is the same: who
-   * gives up waiting (in a race with a timer, say) and asks again misses nothing.
+   * Acknowledges this loop's last message, with `autoAck`, and returns the next. While a step is pending, further
+   * calls return it: a caller that stops waiting (in a race with a timer, say) and calls again misses nothing.
    */
   next(): Promise<Step<T>> {
     if (this.#step !== undefined) return this.#step;
@@ -61,7 +61,7 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
 
   #wait(): Promise<Step<T>> {
     const { receiver } = this.#owner;
-    // Nothing comes any more: it would wait for ever.
+    // No message will arrive any more, so the step would wait for ever.
     const { trouble } = receiver.connection;
     if (trouble !== undefined) return this.#fail(trouble);
     this.#step = new Promise((resolve) => {
@@ -86,7 +86,7 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     return step;
   }
 
-  /** The loop was left: sends what is acknowledged; the last message is not. */
+  /** Ends the loop and sends pending acknowledgements; the last message stays unacknowledged. */
   return(): Promise<Step<T>> {
     const waiter = this.#waiter;
     if (waiter !== undefined) {
@@ -116,7 +116,7 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     return { value: this.#owner.message(), done: false };
   }
 
-  /** Ends the loop with what was thrown, or quietly if the consumer was closed. */
+  /** Ends the loop with the thrown error, or normally if the consumer was closed. */
   #fail(thrown: unknown): Promise<Step<T>> {
     this.#end();
     if (this.#owner.receiver.connection.isClosedWell) return Promise.resolve(DONE);

@@ -28,7 +28,17 @@ const DEFAULT_PREFETCH = 2_048;
 const DEFAULT_PREFETCH_BYTES = 16 * MiB;
 const DEFAULT_STOP_TIMEOUT_MS = 30_000;
 
-/** Takes messages from one topic of one server. `initConn()` first, `stop()` or `close()` last. */
+/**
+ * Takes messages from one topic of one server. `initConn()` first, `stop()` or `close()` last. `T` is what the codec
+ * gives.
+ *
+ * @example
+ * const consumer = new Consumer("localhost", 9800, "orders");
+ * await consumer.initConn();
+ * process.once("SIGTERM", () => consumer.stop());
+ * for await (const message of consumer) console.log(message.id, message.body);
+ * await consumer.stop();
+ */
 export class Consumer<T = string> {
   readonly #codec: Decoder<T>;
   readonly #onInvalid: ConsumerOptions<T>["onInvalid"];
@@ -44,10 +54,7 @@ export class Consumer<T = string> {
   #polledOf: Positions | undefined;
   #stopping: Promise<void> | undefined;
 
-  /**
-   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
-   * characters.
-   */
+  /** Does not connect. Throws INVALID_ARGUMENT, and `InvalidTopic` for a name that no topic can have. */
   constructor(host: string, port: number, topic: string, options: ConsumerOptions<T> = {}) {
     const settings = connectionSettings("consumer", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
@@ -78,19 +85,20 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Connects; a standby is connected once it stands in line. Throws `ConnectionRefusedError`,
-   * `Unauthenticated`, `InvalidTopic`, or `InitFailed`, for example because another consumer holds the topic.
+   * Connects; a standby is connected once it stands in line. Throws `ConnectionRefusedError`, `Unauthenticated`,
+   * `InvalidTopic`, or `InitFailed`, for example because another consumer holds the topic; may then be called again.
+   * Even with `reconnect` it fails at the first refusal, unless `reconnect.initial` is set; then `stop()` ends it.
    */
   initConn(): Promise<void> {
     return this.#connection.init();
   }
 
   /**
-   * The next message as `[id, body]`, or null if there is none, or if this consumer holds `prefetch` unsettled
-   * ones. Acknowledges what polls returned before. With `wait` it is null when that time is over, whatever the
-   * connection does; without, it rejects with DEADLINE_EXCEEDED if the server does not answer for 5 s, but a
-   * standby waits for the lock. Polls at once are answered in their order. Rejects with `DeadConnectionUsed`
-   * or CANCELLED.
+   * The next message as `[id, body]`, or null if there is none, or if this consumer holds `prefetch` unsettled ones.
+   * Acknowledges what polls returned before, unless `autoAck` is false. With `wait` it resolves with null when that
+   * time is over, whatever the connection does. Without, it rejects with DEADLINE_EXCEEDED if the server does not
+   * answer for 5 s; in line for the lock it waits. Several polls at once are answered in their order. Rejects with
+   * INVALID_ARGUMENT, `DeadConnectionUsed`, CANCELLED, or DATA_LOSS for a delivery that cannot be read.
    */
   poll(options?: PollOptions): Promise<null | [id: number, body: T]> {
     const receiver = this.#receiver;
@@ -113,7 +121,7 @@ export class Consumer<T = string> {
     }
   }
 
-  /** Acknowledges every message that polls and loops have returned. Throws `DeadConnectionUsed`. */
+  /** Acknowledges every message that polls and loops have returned. Sent within 50 ms. Throws `DeadConnectionUsed`. */
   ack(): void {
     const { trouble } = this.#connection;
     if (trouble !== undefined) throw trouble;
@@ -122,27 +130,28 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown` where a
-   * connection was lost before the server said so: those messages may be delivered again.
+   * Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown` if a connection
+   * was lost before the server said so: those messages may be delivered again. Each loss is reported once.
    */
   flush(): Promise<void> {
     return this.#receiver.flush();
   }
 
   /**
-   * Loops over the messages, without end. The next step of the loop acknowledges the message before; leaving
-   * the loop does not. A loop is for one worker; loops that run at once share the messages. Ends when the consumer
-   * is stopped or closed; throws `DeadConnectionUsed` or CANCELLED.
+   * Loops over the messages, without end. The next step of the loop acknowledges the message before (not with
+   * `autoAck: false`); leaving the loop does not. A loop is for one worker; loops that run at once share the messages.
+   * Ends when the consumer is stopped or closed; throws `DeadConnectionUsed` or CANCELLED.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ConsumedMessage<T>> {
     return new ConsumerLoop<T>(this.#loopOwner);
   }
 
   /**
-   * Ends loops: those that wait at once, the others when they come back with the message in hand. With `autoAck:
-   * false` it waits until all that was handed out is settled. Waits until the server has settled what was
-   * acknowledged, and closes. Rejects, closed all the same, with `OutcomeUnknown` as `flush()` does, and with
-   * DEADLINE_EXCEEDED if that takes longer than `timeout`. Within a loop, leave it or do not await this.
+   * Ends loops: those that wait at once, the others when they come back with the message in hand. With `autoAck: false`
+   * it waits until all that was handed out is settled. Then waits until the server has settled what was acknowledged,
+   * and closes. Rejects, closed all the same: with DEADLINE_EXCEEDED if messages are in hand after `timeout`, with
+   * `OutcomeUnknown` if a connection was lost, or `timeout` is over, before the server confirmed. Within a loop, leave
+   * it or do not await this. Can be called twice.
    */
   stop(options?: StopOptions): Promise<void> {
     try {

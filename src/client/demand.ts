@@ -1,9 +1,9 @@
 /**
- * What a consumer asks the server for: who waits for a message, which pulls have no answer yet, and what may be
- * asked for now. Every pull is made by `ask()`, which is called after every change.
+ * Decides when a consumer pulls, and how much: has the waiters, the unanswered pulls, and the limits of prefetching.
+ * Only `ask()` sends pulls; it is called after every change.
  *
- * Always holds: waiters stand in the order of waiting; `#asked` is the sum over `#pulls`; what is unsettled and what
- * is asked for are together at most `prefetch` messages.
+ * Always holds: waiters are in the order of waiting; `#asked` is the sum over `#pulls`; unsettled messages and those
+ * asked for are together at most `prefetch` messages.
  */
 import { ConsumeRequest } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
@@ -16,29 +16,29 @@ import type { Settlements } from "./settlements.ts";
 import { type Waiter, Waiters } from "./waiters.ts";
 import { Window } from "./window.ts";
 
-/** How long a pull waits at the server at most before it is sent again, in ms. */
+/** The longest that a pull waits at the server, in ms; if it is answered empty, another one is sent. */
 const PULL_WAIT_MS = 60_000;
-/** While much may wait here: an idle consumer asks for less soon. */
+/** The same while the window is large, so that an idle consumer soon asks for less. */
 const LARGE_PULL_WAIT_MS = 1_000;
 /** Maximum bytes of one pull, so that large messages do not multiply with `prefetch`. */
 const PULL_BYTES = MiB;
-/** A delivery of fewer messages shows no backlog: asking ahead of need would only be answered with nothing. */
+/** A delivery of fewer messages shows no backlog, and a pull ahead of need would be answered empty. */
 const BACKLOG = 16;
 
-/** However many a server allows. */
+/** Upper bound of unanswered pulls, whatever the server allows. */
 const MOST_PULLS = 1_024;
 
 /** What a consumer may hold unsettled. */
 export interface Prefetch {
   readonly messages: number;
-  /** Of message after message; one is always taken, however large it is. */
+  /** Maximum bytes; one message is always allowed, however large it is. */
   readonly bytes: number;
-  /** Whether fewer are asked for while others could take them. */
+  /** Whether to ask for fewer while other consumers could take them. */
   readonly adaptive: boolean;
 }
 
 export class Demand {
-  /** Loops that run: while there are any, pulls wait at the server for messages. */
+  /** Running loops; while there are any, pulls wait at the server for messages. */
   loops = 0;
   readonly window: Window | undefined;
   readonly #connection: Connection;
@@ -51,14 +51,14 @@ export class Demand {
   readonly #pulls = new Map<number, number>();
   #asked = 0;
   #stopped = false;
-  /** Ids are not used again, not even on another stream. */
+  /** Ids are never reused, not even on another stream. */
   #lastPullId = 0;
   #maxPulls = MAX_PULLS_IN_FLIGHT;
-  /** Bytes of the largest message that came alone; a pull may be answered with one. */
+  /** Bytes of the largest message that was delivered alone; any pull may be answered with another one. */
   #largest = 0;
-  /** Below so many messages in the inbox polls ask for more, ahead of need. */
+  /** When the inbox has fewer messages than this, a pull is sent ahead of the next poll. */
   #refillBelow = 0;
-  /** The pull that does so, 0 for none. */
+  /** The pull that was sent ahead, 0 for none. */
   #refillId = 0;
 
   constructor(
@@ -77,34 +77,34 @@ export class Demand {
     this.window = prefetch.adaptive ? new Window(clock) : undefined;
   }
 
-  /** Whether anybody waits for a message. */
+  /** Whether there are waiters. */
   get waiting(): boolean {
     return this.#waiters.length > 0;
   }
 
-  /** Waits for a message. */
+  /** Adds a waiter. */
   wait(waiter: Waiter): void {
     this.#waiters.push(waiter);
     this.ask();
   }
 
-  /** Whose turn it is: the oldest waiter waits no more. */
+  /** Removes and returns the oldest waiter, whose turn it is. */
   next(): Waiter | undefined {
     return this.#waiters.shift();
   }
 
-  /** Waits no more, without a message. */
+  /** Removes a waiter that gave up. */
   leave(waiter: Waiter): void {
     this.#waiters.leave(waiter);
   }
 
-  /** Nothing is asked for any more, and nobody waits: polls have null, loops end. */
+  /** Stops pulling, and ends all waits: polls resolve with null, loops end. */
   stop(): void {
     this.#stopped = true;
     for (const waiter of this.#waiters.drain()) waiter.empty();
   }
 
-  /** Sends the pulls that are due: of waiting polls, of loops, and ahead of need. */
+  /** Sends the pulls that are due: for waiting polls, for loops, and ahead of polls. */
   ask(): void {
     if (this.#stopped || !this.#connection.isOpen) return;
     if (this.#waiters.length > 0) this.#askForPolls();
@@ -112,7 +112,7 @@ export class Demand {
     else if (this.#inbox.length < this.#refillBelow && this.#refillId === 0) this.#refill();
   }
 
-  /** A pull was answered with `count` messages in so many bytes. During a rewind they are discarded. */
+  /** A pull was answered with `count` messages, of `bytes` in all. During a rewind they are discarded. */
   delivered(pullId: number, count: number, bytes: number, rewinding: boolean): void {
     const asked = this.#answered(pullId);
     if (count === 1) this.#largest = Math.max(this.#largest, bytes);
@@ -120,13 +120,13 @@ export class Demand {
     if (!rewinding) this.#refillBelow = count < BACKLOG ? 0 : Math.min(count, this.#prefetch.messages) >>> 1;
   }
 
-  /** What came has been handed out. A poll that got nothing of its own pull's answer asks again. */
+  /** The answer to a pull was handed out. If its poll still waits, it will pull again. */
   handedOut(pullId: number): void {
     const waiter = this.#waiters.ofPull(pullId);
     if (waiter !== undefined) waiter.pullId = 0;
   }
 
-  /** A pull was answered with nothing: a poll resolves with null. During a rewind it asks again. */
+  /** A pull was answered empty. Its poll gets null; during a rewind, or if it may wait longer, it pulls again. */
   empty(pullId: number, rewinding: boolean): void {
     if (pullId === this.#refillId) this.#refillBelow = 0;
     this.#answered(pullId);
@@ -145,7 +145,7 @@ export class Demand {
     this.ask();
   }
 
-  /** The stream is gone, and nothing will be answered on it. Waiters go on waiting. */
+  /** The stream is gone: forgets its pulls. Waiters keep waiting. */
   reset(): void {
     this.#pulls.clear();
     this.#asked = 0;
@@ -154,17 +154,17 @@ export class Demand {
     this.#waiters.forgetPulls();
   }
 
-  /** The end: waiters fail with `error`. */
+  /** Fails all waiters with `error`. */
   fail(error: unknown): void {
     this.#waiters.fail(error);
   }
 
-  /** What one pull asks for: half of what may be here, so that one is under way while another is used up. */
+  /** Messages per pull: half of the limit, so that one pull is in flight while another is worked off. */
   get #batch(): number {
     return this.window?.batch ?? Math.max(1, this.#prefetch.messages >>> 1);
   }
 
-  /** How many messages may be asked for now, beside those that were. */
+  /** How many more messages may be asked for now. */
   get #room(): number {
     const { positions } = this.#settlements;
     const room = this.#messageRoom;
@@ -173,7 +173,7 @@ export class Demand {
     const bytes = positions.heldBytes + this.#pulls.size * pull;
     if (bytes > 0 && bytes + pull > this.#prefetch.bytes) return 0;
     if (this.window === undefined) return room;
-    // Who waits is asked for, however long the program takes.
+    // Waiters are always pulled for, however slow the program is.
     const here = Math.max(this.window.size - this.#inbox.length, this.#waiters.length);
     return Math.max(0, Math.min(room, here - this.#asked));
   }
@@ -187,12 +187,12 @@ export class Demand {
   }
 
   /**
-   * As many pulls of a whole batch as there may be: small ones would be split again and again. One of less where
-   * nothing is here and nothing under way: what the program works on may never leave room for more.
+   * Sends as many pulls of a whole batch as possible; partial ones would become smaller and smaller. One partial pull
+   * is sent if nothing is here or on its way, since unsettled messages may never leave room for a whole batch.
    */
   #askForLoops(): void {
     const batch = this.#batch;
-    // At each message: most find that there is no room.
+    // Fast path: this runs for every message, and mostly there is no room.
     if (this.#messageRoom < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
     for (let room = this.#room; room > 0 && this.#pulls.size < this.#maxPulls; room = this.#room) {
       if (room < batch && (this.#asked > 0 || this.#inbox.length > 0)) return;
@@ -200,7 +200,7 @@ export class Demand {
     }
   }
 
-  /** Each poll has a pull of its own, sent after it began: what that is answered with is news. */
+  /** Each poll sends its own pull, so that the answer is not older than the poll. */
   #askForPolls(): void {
     for (let index = 0; index < this.#waiters.length; index++) {
       const waiter = this.#waiters.at(index)!;
@@ -211,7 +211,7 @@ export class Demand {
       if (room > 0) {
         this.#askFor(waiter, index === 0 ? Math.min(room, this.#batch) : 1);
       } else if (!waiter.isPatient && this.#asked === 0) {
-        // The program holds as many as it may, and nothing is on its way.
+        // The program holds as many messages as it may, and none is on its way.
         this.#waiters.leave(waiter);
         index -= 1;
         waiter.empty();
@@ -234,7 +234,7 @@ export class Demand {
     return this.window?.isLarge ? LARGE_PULL_WAIT_MS : PULL_WAIT_MS;
   }
 
-  /** Sends a pull, and what is acknowledged with it; returns its id. */
+  /** Sends a pull that carries pending acknowledgements; returns its id. */
   #pull(maxMessages: number, wantedMs: number): number {
     const pullId = ++this.#lastPullId;
     this.#pulls.set(pullId, maxMessages);
@@ -245,10 +245,10 @@ export class Demand {
     return pullId;
   }
 
-  /** Takes out the pull that was answered; returns what it asked for. Throws INTERNAL if there is none of that id. */
+  /** Removes an answered pull, and returns how many messages it asked for. Throws INTERNAL for an unknown id. */
   #answered(pullId: number): number {
     const asked = this.#pulls.get(pullId);
-    if (asked === undefined) throw protocolError(`pull ${pullId} was answered and not asked`);
+    if (asked === undefined) throw protocolError(`pull ${pullId} was answered but not pending`);
     this.#pulls.delete(pullId);
     this.#asked -= asked;
     if (pullId === this.#refillId) this.#refillId = 0;

@@ -1,4 +1,4 @@
-/** A streaming call of a generated client, on a frame stream. */
+/** Streaming calls of generated clients, on frame streams. */
 import {
   DuplexStreamingCall,
   type MethodInfo,
@@ -14,8 +14,8 @@ import { FrameStream, type ServerAddress } from "./frame-stream.ts";
 import { Responses } from "./responses.ts";
 
 /**
- * Calls `method` of the server. `requests.send()` resolves when the frame is handed to the socket,
- * `requests.complete()` closes the stream (there is no half-closing) and resolves when the server agreed.
+ * Calls `method` of the server. `requests.send()` resolves when the frame was handed to the socket,
+ * `requests.complete()` closes the stream (there is no half-closing) and resolves when it has ended.
  * `headers` resolve when the handshake is done; `status` and `trailers` resolve at a close with 1000 and reject
  * at any other end. `signal` aborts the call.
  */
@@ -82,7 +82,7 @@ function deferred<T>(): Deferred<T> {
   return made;
 }
 
-/** A rejection does not count as unhandled: whoever reads only `responses` learns of the end there. */
+/** Marks a rejection as handled: a program that reads only `responses` gets the error there. */
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(nothing);
   return promise;

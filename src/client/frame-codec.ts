@@ -1,7 +1,4 @@
-/**
- * Messages to frames and back, by the generated code. Those of the hot path are in wire/encode.ts and
- * frames.ts.
- */
+/** Encodes and decodes frames with the generated code. The hot path has wire/encode.ts and wire/frames.ts. */
 import {
   BinaryReader,
   type BinaryReadOptions,
@@ -16,10 +13,7 @@ const utf8Writer = new TextEncoder();
 
 type BinaryOptions = BinaryReadOptions & BinaryWriteOptions;
 
-/**
- * protobuf-ts would make a new text coder for every frame. Fields that this version does not know are
- * dropped.
- */
+/** Unknown fields are dropped. Text coders are shared: protobuf-ts would create one for every frame. */
 export const FRAME_OPTIONS: BinaryOptions = {
   readUnknownField: false,
   writeUnknownFields: false,
@@ -27,7 +21,7 @@ export const FRAME_OPTIONS: BinaryOptions = {
   writerFactory: () => new BinaryWriter(utf8Writer),
 };
 
-/** The frame that holds one message. */
+/** Encodes one message as a frame. */
 export function encodeFrame<T extends object>(
   type: IMessageType<T>,
   message: T,
@@ -36,7 +30,7 @@ export function encodeFrame<T extends object>(
   return type.toBinary(message, options) as Uint8Array<ArrayBuffer>;
 }
 
-/** The message that a frame holds. Throws DATA_LOSS for a malformed one. */
+/** Decodes the message of a frame. Throws DATA_LOSS if it is malformed. */
 export function decodeFrame<T extends object>(
   type: IMessageType<T>,
   frame: Uint8Array,

@@ -1,7 +1,6 @@
 /**
- * One WebSocket as frames: bytes out, bytes in, and how it ended. What the frames say is none of its
- * business: `Stream` (the streams of producers, consumers and subscribers) and `DuplexCall` (the calls of
- * generated clients) both stand on it.
+ * One WebSocket as a stream of frames, which it does not decode. `Stream` (for producers, consumers and subscribers)
+ * and `duplexCall` (for generated clients) are built on it.
  *
  * Always holds: `ended` is called exactly once, and nothing is called after it.
  */
@@ -16,9 +15,9 @@ import type { ClientSocket, OpenSocket, TlsOptions } from "./sockets/socket.ts";
 export interface ServerAddress {
   host: string;
   port: number;
-  /** wss instead of ws, https instead of http; an object says which certificates count (not in browsers). */
+  /** wss instead of ws, https instead of http; an object sets the certificates (not in browsers). */
   tls?: boolean | TlsOptions;
-  /** Instead of the runtime's own sockets. */
+  /** Replaces the runtime's own sockets. */
   openSocket?: OpenSocket;
 }
 
@@ -28,18 +27,18 @@ export function hostAndPort({ host, port }: ServerAddress): string {
   return `${bare ? `[${host}]` : host}:${port}`;
 }
 
-/** The certificates of an address, where it names any. */
+/** The TLS options of an address, if it has any. */
 export function tlsOptions({ tls }: ServerAddress): TlsOptions | undefined {
   return typeof tls === "object" ? tls : undefined;
 }
 
-/** What a frame stream tells its user. */
+/** Events of a frame stream. */
 export interface FrameEvents {
   /** The handshake is done: frames can be sent. */
   opened(): void;
-  /** A frame came. May throw: the stream is then aborted with that error. */
+  /** A frame arrived. May throw: the stream is then aborted with that error. */
   frame(bytes: Uint8Array): void;
-  /** The end: why, or undefined after a close with 1000. A refused handshake is `ConnectionRefusedError`. */
+  /** The stream ended; undefined: with close code 1000. A refused handshake is `ConnectionRefusedError`. */
   ended(error: TinyMQError | undefined): void;
 }
 
@@ -48,7 +47,7 @@ export class FrameStream {
   readonly #socket: ClientSocket;
   #state: "connecting" | "open" | "ended" = "connecting";
 
-  /** Opens a WebSocket to `path` of the server. Throws where the address is malformed. */
+  /** Opens a WebSocket to `path` of the server. Throws if the address is malformed. */
   constructor(server: ServerAddress, path: string, events: FrameEvents) {
     this.#events = events;
     const address = hostAndPort(server);
@@ -72,12 +71,12 @@ export class FrameStream {
     return this.#state === "open";
   }
 
-  /** Sends one frame, which MUST stay as it is until the server answered; does nothing unless `isOpen`. */
+  /** Sends one frame, which MUST NOT change until the server has answered; does nothing unless `isOpen`. */
   send(frame: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "open") this.#socket.send(frame);
   }
 
-  /** Begins the closing handshake, with 1000 or what tells `error`; `ended` follows when the server agreed. */
+  /** Begins the closing handshake, with 1000 or the close code of `error`; `ended` follows the server's answer. */
   close(error?: TinyMQError): void {
     if (this.#state === "ended") return;
     if (error === undefined) this.#socket.close(CLOSE_NORMAL, "");

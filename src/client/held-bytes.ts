@@ -1,14 +1,14 @@
 /**
- * How many bytes of the messages that were delivered are not settled. A delivery's bytes count in equal shares for
- * its messages: nobody measures each of them, and when all are settled nothing is left.
+ * The bytes of unsettled messages. The bytes of a delivery are shared equally among its messages, which saves
+ * measuring each of them; once all are settled, nothing is left.
  */
 import { Fifo } from "../wire/fifo.ts";
 
-/** What is left of one delivery: of the positions from `from` on and below `to`. */
+/** What is left of one delivery, which had the positions [from, to). */
 interface Share {
   readonly from: number;
   readonly to: number;
-  /** Of each message; what that leaves over goes with the last. */
+  /** Bytes of each message; `rest` is released with the last one. */
   readonly each: number;
   readonly rest: number;
   messages: number;
@@ -19,7 +19,7 @@ export class HeldBytes {
   bytes = 0;
   readonly #shares = new Fifo<Share>();
 
-  /** The positions from `from` on and below `to` came, in so many bytes. MUST be above all that came before. */
+  /** Adds the positions [from, to), of `bytes` in all. They MUST be above all that were added before. */
   add(from: number, to: number, bytes: number): void {
     const messages = to - from;
     const each = Math.floor(bytes / messages);
@@ -27,7 +27,7 @@ export class HeldBytes {
     this.bytes += bytes;
   }
 
-  /** The positions from `from` on and below `to` are settled. MUST be called once for each. */
+  /** The positions [from, to) are settled. MUST be called once for each. */
   release(from: number, to: number): void {
     const first = this.#shares.first();
     if (first !== undefined && to <= first.to) this.#take(first, to - from);

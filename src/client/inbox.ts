@@ -1,4 +1,4 @@
-/** Messages that were delivered and wait for the program, still encoded. */
+/** Messages that were delivered and not yet handed to the program, still encoded. */
 import { TinyMQError } from "../errors.ts";
 import type { Delivered } from "../gen/tinymq/v1/queue.ts";
 import { BatchReader } from "../wire/decode.ts";
@@ -9,21 +9,21 @@ type Delivery = Pick<Delivered, "firstPosition" | "runs" | "messages">;
 const NOTHING: Delivery = { firstPosition: 0, runs: [], messages: new Uint8Array(0) };
 
 export class Inbox {
-  /** Messages that wait. */
+  /** Messages not yet handed out. */
   length = 0;
   /** Bytes of the deliveries that they are in. */
   bytes = 0;
-  /** Of the message that `next()` stepped to. */
+  /** The current message, which `next()` moved to. */
   reader = new BatchReader(NOTHING.messages);
   position = -1;
   offset = 0;
   redelivered = false;
-  /** How many of its earlier deliveries count. */
+  /** Its earlier deliveries that count. */
   deliveries = 0;
   readonly #waiting = new Fifo<Delivery>();
-  /** The one that is being read. */
+  /** The delivery that is being read. */
   #current = NOTHING;
-  /** Its next run, and how many messages of the one before are left. */
+  /** The index of its next run, and how many messages of the run before are left. */
   #nextRun = 0;
   #left = 0;
 
@@ -34,7 +34,7 @@ export class Inbox {
     this.bytes += delivery.messages.length;
   }
 
-  /** Steps to the next message; false if none waits. Throws DATA_LOSS where a delivery is malformed. */
+  /** Moves to the next message; false if there is none. Throws DATA_LOSS if a delivery is malformed. */
   next(): boolean {
     if (this.length === 0) return false;
     while (this.#left === 0) this.#advance();
@@ -46,7 +46,7 @@ export class Inbox {
     return true;
   }
 
-  /** Drops what waits. */
+  /** Drops all messages. */
   clear(): void {
     this.#waiting.drain();
     this.length = 0;
@@ -57,7 +57,7 @@ export class Inbox {
     this.#left = 0;
   }
 
-  /** To the next run, in this delivery or the next. */
+  /** Moves to the next run, in this delivery or the next. */
   #advance(): void {
     if (this.#nextRun === this.#current.runs.length) {
       if (!this.reader.done) throw mismatch();

@@ -10,23 +10,23 @@ import { checkRetryOptions, milliseconds } from "./settings.ts";
 export const NO_HEADERS: Headers = Object.freeze(Object.create(null));
 
 /**
- * One message that a loop returned. It is settled once, by `ack`, `retry` or `reject`; after that the three do
- * nothing. On a closed consumer they throw `DeadConnectionUsed`. Where the connection that delivered it was lost and
- * came back they have no effect, for the message is delivered again; `consumer.flush()` tells.
+ * One message that a loop returned; `T` is its body's type. It is settled once, by `ack`, `retry` or `reject`; after
+ * that the three do nothing. On a closed consumer they throw `DeadConnectionUsed`. If the connection that delivered it
+ * was lost and came back they have no effect: the message is delivered again, and the next `consumer.flush()` rejects.
  */
 export class ConsumedMessage<T> {
   /** The producer's id: 0 to 2^53-1, not necessarily unique. */
   readonly id: number;
   readonly body: T;
-  /** An object without a prototype. */
+  /** Text to text: an object without a prototype. */
   readonly headers: Headers;
-  /** The message's number in its topic: strictly increasing, not dense. */
+  /** The message's number in its topic: strictly increasing, not dense. The same when it is delivered again. */
   readonly offset: number;
   /** Whether it was delivered before, to any consumer. */
   readonly redelivered: boolean;
   /**
-   * The number of this delivery: 1 at first. Earlier ones count if the message was retried, or if a program had it
-   * that did not end well.
+   * 1, and one more for each earlier delivery after which the message was retried, or after which the program had it and
+   * its connection ended without `close()`. A message that was only fetched behind another keeps its number.
    */
   readonly attempt: number;
   readonly #receiver: Receiver;
@@ -54,9 +54,10 @@ export class ConsumedMessage<T> {
   }
 
   /**
-   * Gives it back, to be delivered again. In exclusive and standby mode the messages behind it are delivered
-   * again too, after it, so that order is kept; but if the program holds a later message, and in shared mode,
-   * it alone is given back. Throws `DeadConnectionUsed` and INVALID_ARGUMENT.
+   * Gives it back, to be delivered again. In exclusive and standby mode it holds the topic: it comes again first, after
+   * the delay, and what is behind it after that, so that order is kept. In shared mode, and if the program holds a later
+   * message, it alone is given back, and what is behind it does not wait. Throws `DeadConnectionUsed` and
+   * INVALID_ARGUMENT.
    */
   retry(options?: RetryOptions): void {
     this.#check();
@@ -66,8 +67,8 @@ export class ConsumedMessage<T> {
   }
 
   /**
-   * Moves it to the dead-letter topic, with the reason; at most 1,024 bytes of it are kept. Throws
-   * `DeadConnectionUsed` and INVALID_ARGUMENT.
+   * Moves it to the topic `<topic>.dead`, with the reason as the header `tinymq-dead-reason`; at most 1,024 bytes of it
+   * are kept. In a dead-letter topic it is dropped. Throws `DeadConnectionUsed` and INVALID_ARGUMENT.
    */
   reject(reason: string): void {
     this.#check();

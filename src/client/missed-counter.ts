@@ -1,31 +1,31 @@
-/** How many messages a subscriber did not see. */
+/** Counts the messages that a subscriber missed. */
 
 /**
- * How many messages a subscriber missed, told by the running counts that the server sends.
+ * Works out from the server's running counts how many messages were missed.
  *
- * Always holds: `#expected` is the running count after all that was seen or counted as missed, in `#epoch`.
+ * Always holds: `#expected` is the running count in `#epoch` after everything seen or counted as missed.
  */
 export class MissedCounter {
-  /** Published on the topic while we were subscribed, and not seen. */
+  /** Messages published since the first stream opened that the subscriber did not see. */
   missed = 0;
   #epoch: string | undefined;
   #expected = 0;
 
-  /** A stream is open. What was published between two streams was missed; before the first it was not. */
+  /** A stream has opened. What was published between two streams counts as missed; before the first it does not. */
   opened(epoch: string, published: number): void {
     if (this.#epoch !== undefined) return this.seen(epoch, published, 0);
     this.#epoch = epoch;
     this.#expected = published;
   }
 
-  /** `count` messages came, `published` ones were published before them in this epoch. */
+  /** `count` messages arrived; `published` were published before them in this epoch. */
   seen(epoch: string, published: number, count: number): void {
     if (epoch !== this.#epoch) {
-      // The topic was made anew. What the old one published last nobody can tell any more.
+      // The topic was recreated; how much the old one published in the end is unknown.
       this.#epoch = epoch;
       this.#expected = 0;
     }
-    // A count from before a frame that was seen already tells nothing new.
+    // A count that is older than a frame already seen says nothing new.
     if (published > this.#expected) this.missed += published - this.#expected;
     this.#expected = Math.max(this.#expected, published + count);
   }

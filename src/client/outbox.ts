@@ -1,9 +1,9 @@
 /**
- * A producer's side of the Produce protocol: the batch that is being filled, the batches that wait for room
- * in flight, those in flight, and what the server answers. It knows nothing of codecs.
+ * The producer's side of the Produce protocol: the open batch, the batches waiting to be sent, those in flight, and
+ * the server's answers. It knows nothing of codecs.
  *
- * Always holds: order is the order of `add`; a batch has a seq from the moment it is first sent, seqs in
- * flight are without gaps; each batch settles exactly once; `held` is the bytes of all batches not settled.
+ * Always holds: messages are sent in the order of `add`; a batch gets its seq when it is first sent, and seqs in
+ * flight have no gaps; each batch settles exactly once; `held` is the bytes of all unsettled messages.
  */
 import { OutcomeUnknown, SendBufferFull, TinyMQError, WrongAck } from "../errors.ts";
 import {
@@ -29,10 +29,10 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { decodeFrame, encodeFrame } from "./frame-codec.ts";
 import { type ConnectionSettings, randomId } from "./settings.ts";
 
-/** A batch of this many bytes is sent at once. The server's frames have so much room beside a message. */
+/** A batch of this many bytes is sent at once. A frame has this much room besides the largest message. */
 const FLUSH_BYTES = 64 * KiB;
 
-/** However many a server allows. */
+/** Upper bound of batches in flight, whatever the server allows. */
 const MOST_IN_FLIGHT = 65_536;
 
 const NO_MESSAGES: readonly MessageRange[] = [];
@@ -42,7 +42,7 @@ export class Outbox implements ConnectionOwner {
   readonly heartbeat = encodeFrame(ProduceRequest, { kind: { oneofKind: "heartbeat", heartbeat: {} } });
   readonly finish = encodeFrame(ProduceRequest, { kind: { oneofKind: "finish", finish: {} } });
   readonly connection: Connection;
-  /** Bytes that `add` takes before it throws. */
+  /** Maximum unacknowledged bytes: `add` throws once so many are held. */
   readonly maxHeld: number;
   readonly #settings: ConnectionSettings;
   readonly #delivery: Delivery;
@@ -54,7 +54,7 @@ export class Outbox implements ConnectionOwner {
   #open: Batch | undefined;
   #held = 0;
   #nextSeq = 1;
-  /** Of the server that the last stream was opened with; "" before the first. */
+  /** The server's instance when the last stream opened; "" before the first. */
   #instance = "";
   #flushBytes = FLUSH_BYTES;
   #maxBatchMessages = MAX_BATCH_MESSAGES;
@@ -62,7 +62,7 @@ export class Outbox implements ConnectionOwner {
   #flushScheduled = false;
   #onSettled: (() => void)[] = [];
 
-  /** `uniqueMs` holds for every batch; above `maxHeld` bytes `add` throws. */
+  /** `uniqueMs` applies to every batch; `maxHeld` is in bytes. */
   constructor(settings: ConnectionSettings, delivery: Delivery, uniqueMs: number, maxHeld: number) {
     this.#settings = settings;
     this.#delivery = delivery;
@@ -71,14 +71,14 @@ export class Outbox implements ConnectionOwner {
     this.connection = new Connection(settings, this);
   }
 
-  /** Bytes that are not answered yet. */
+  /** Bytes of all unsettled messages. */
   get held(): number {
     return this.#held;
   }
 
   /**
-   * Adds one message, and returns the batch that it goes in. Messages of a `group` travel with none but their
-   * own. Throws what `BatchWriter.add` throws, and `SendBufferFull`.
+   * Adds one message and returns its batch. Messages of a `group` never share a batch with others. Throws what
+   * `BatchWriter.add` throws, and `SendBufferFull`.
    */
   add(
     id: number,
@@ -118,14 +118,14 @@ export class Outbox implements ConnectionOwner {
     return batch;
   }
 
-  /** Nothing more will be answered: everything rejects with `error`. */
+  /** Rejects everything unsettled with `error`, since no more answers will come. */
   fail(error: TinyMQError): void {
     if (this.#open !== undefined) this.#seal(this.#open);
     for (const batch of this.#inFlight.drain()) this.#settle(batch, error);
     for (const batch of this.#waiting.drain()) this.#settle(batch, error);
   }
 
-  /** Resolves when one more batch settled. */
+  /** Resolves when the next batch settles. */
   nextSettled(): Promise<void> {
     return new Promise((resolve) => this.#onSettled.push(resolve));
   }
@@ -143,13 +143,13 @@ export class Outbox implements ConnectionOwner {
     return encodeFrame(ProduceRequest, { kind: { oneofKind: "open", open } });
   }
 
-  /** Sends again what was in flight, unless its outcome cannot be known, and then what waits. */
+  /** Sends again what was in flight, unless its outcome cannot be known; then sends what is waiting. */
   opened(frame: Uint8Array): { limits: Limits | undefined; state: "open" } {
     const { kind } = decodeFrame(ProduceResponse, frame);
     if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
     const { instance, known, lastSeq, limits } = kind.opened;
     if (known && lastSeq >= this.#nextSeq) throw sharedProducerId(lastSeq, this.#nextSeq);
-    // Only a server that kept its memory can have stored what it does not remember being sent.
+    // Still the same memory, but without this producer: batches in flight may have been stored or not.
     if (this.#instance !== "" && !known && instance === this.#instance) this.#giveUp();
     this.#instance = instance;
     if (limits !== undefined) this.#limit(limits);
@@ -178,19 +178,19 @@ export class Outbox implements ConnectionOwner {
     this.fail(error instanceof WrongAck ? error : deadConnection(error));
   }
 
-  /** What was in flight may be stored or not. What was never sent takes its seqs. */
+  /** Fails the batches in flight, which may be stored or not. Batches not sent yet take over their seqs. */
   #giveUp(): void {
     const error = new OutcomeUnknown("the server forgot this producer: the message may be stored or not");
     this.#nextSeq -= this.#inFlight.length;
     for (const batch of this.#inFlight.drain()) this.#settle(batch, error);
   }
 
-  /** What the server allows from now on; 0 stands for the default. */
+  /** Applies the server's limits; 0 stands for the default. */
   #limit({ maxMessageBytes, maxFrameBytes, maxBatchMessages, maxInFlight }: Limits): void {
     this.#writer.maxMessageBytes = maxMessageBytes || MAX_MESSAGE_BYTES;
     this.#maxBatchMessages = maxBatchMessages || MAX_BATCH_MESSAGES;
     this.#maxInFlight = Math.min(maxInFlight || MAX_BATCHES_IN_FLIGHT, MOST_IN_FLIGHT);
-    // What is below this and one more message must fit into a frame.
+    // A batch just below this size and one more message must fit into a frame.
     const room =
       maxFrameBytes === 0 ? FLUSH_BYTES : maxFrameBytes - this.#writer.maxMessageBytes - FRAME_SLACK_BYTES;
     this.#flushBytes = Math.max(1, Math.min(FLUSH_BYTES, room));
@@ -205,7 +205,7 @@ export class Outbox implements ConnectionOwner {
     this.#pump();
   }
 
-  /** These messages of batch `seq` were refused. Throws `WrongAck` if it is not the oldest in flight. */
+  /** These messages of batch `seq` were not stored. Throws `WrongAck` if it is not the oldest in flight. */
   #rejected(seq: number, error: TinyMQError, messages: readonly MessageRange[]): void {
     this.#expect(seq);
     const first = this.#inFlight.first()!.seq;
@@ -214,7 +214,7 @@ export class Outbox implements ConnectionOwner {
     this.#pump();
   }
 
-  /** Sends what there is room for; the rest of the open batch may still grow. */
+  /** Runs at the end of a tick: sends as much as may be in flight. The rest waits, and the open batch may grow. */
   readonly #flush = (): void => {
     this.#flushScheduled = false;
     this.#pump();
@@ -225,7 +225,7 @@ export class Outbox implements ConnectionOwner {
     while (this.#inFlight.length < this.#maxInFlight) {
       let batch = this.#waiting.shift();
       if (batch === undefined) {
-        // A tick that is not over yet may add to it; its microtask will come.
+        // The current tick may still add to the open batch; its microtask will send that.
         if (this.#open === undefined || this.#flushScheduled) return;
         this.#seal(this.#open);
         batch = this.#waiting.shift()!;
@@ -262,11 +262,11 @@ export class Outbox implements ConnectionOwner {
   }
 }
 
-/** Ids are random: only a program that was given this one can have sent with it. */
+/** Ids are random, so the other producer must have copied this one's. */
 function sharedProducerId(lastSeq: number, nextSeq: number): TinyMQError {
   return new TinyMQError(
     "ABORTED",
-    `another producer uses this producer_id: the server has its batch ${lastSeq}, this one has sent ${nextSeq - 1}; ` +
-      "give each producer an id of its own",
+    `another program uses this producer's id: the server has its batch ${lastSeq}, this one has sent ${nextSeq - 1}; ` +
+      "make a new producer, which draws an id of its own",
   );
 }

@@ -1,43 +1,40 @@
 /**
- * What one consume stream was delivered, by position, and what of it is settled.
+ * The positions of one consume stream: which were delivered, handed to the program, settled, and reported as such.
  *
- * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending
- * and neither touching each other nor the floor; `handed` and `#floor` are at most `end`; `answered` counts each
- * position at most once.
+ * Always holds: every position below `#floor` is settled; `#above` are the settled ranges above it, ascending and
+ * touching neither each other nor the floor; `handed` and `#floor` are at most `end`; `answered` counts each position
+ * at most once.
  */
 import { HeldBytes } from "./held-bytes.ts";
 
-/** The positions from `from` on and below `to`. */
+/** The positions [from, to). */
 export interface Range {
   from: number;
   to: number;
 }
 
 export class Positions {
-  /** Positions below were received. */
+  /** Positions below this were received. */
   end = 0;
-  /** Positions below were handed to the program, or discarded. */
+  /** Positions below this were handed to the program, or discarded. */
   handed = 0;
-  /** The stream is gone: settling its messages does nothing any more. */
+  /** The stream is gone: settling its messages has no effect any more. */
   ended = false;
-  /** Positions that the program settled, in any way; what a rewind gave back is not among them. */
+  /** How many positions the program settled in any way, without those that a rewind gave back. */
   answered = 0;
-  /** How many of those the server says it has settled. */
+  /** How many of those the server has confirmed. */
   confirmed = 0;
   readonly #held = new HeldBytes();
   #floor = 0;
-  /** Positions below have given their bytes back; those between it and the floor all have not. */
+  /** The bytes of positions below this are released; those of the positions from here to the floor are not yet. */
   #released = 0;
-  /** The floor that the server was told, and `handed`. */
+  /** `#floor` and `handed` as last sent to the server. */
   #told = 0;
   #toldHanded = 0;
   readonly #above: Range[] = [];
   /** Positions in `#above`. */
   #settledAbove = 0;
-  /**
-   * Ranges above the floor that are done and that the server was not told of. The floor may have passed
-   * them since.
-   */
+  /** Ranges that were acknowledged above the floor and are unsent; the floor may have passed them since. */
   #done: Range[] = [];
 
   /** Received and not settled. */
@@ -51,12 +48,12 @@ export class Positions {
     return this.#held.bytes;
   }
 
-  /** Whether something was handed out or is done that the server was not told. */
+  /** Whether an acknowledgement or `handed` is unsent. */
   get isDirty(): boolean {
     return this.#floor > this.#told || this.#done.length > 0 || this.handed > this.#toldHanded;
   }
 
-  /** The positions from `end` on and below `to` came, in so many bytes. */
+  /** The positions [end, to) arrived, of `bytes` in all. */
   received(to: number, bytes: number): void {
     this.#held.add(this.end, to, bytes);
     this.end = to;
@@ -77,10 +74,10 @@ export class Positions {
     return false;
   }
 
-  /** `position` is done; a second time changes nothing. */
+  /** Acknowledges `position`; a second call changes nothing. */
   done(position: number): void {
     if (position === this.#floor) {
-      // In order: the hot case. Its bytes are given back with those of others, when somebody asks.
+      // In order: the hot case. Its bytes are released later, together with others.
       this.answered += 1;
       this.#floor = position + 1;
       if (this.#above.length > 0) this.#raise();
@@ -94,7 +91,7 @@ export class Positions {
     else this.#done.push({ from: position, to: position + 1 });
   }
 
-  /** Everything unsettled below `count` is done. */
+  /** Acknowledges everything unsettled below `count`. */
   doneBelow(count: number): void {
     if (count <= this.#floor) return;
     for (const { from, to } of this.#unsettledIn(this.#floor, count)) this.#answer(from, to);
@@ -103,14 +100,14 @@ export class Positions {
     this.#raise();
   }
 
-  /** `position`, which is not settled, is retried or rejected: the server was told. */
+  /** `position`, which is not settled, was retried or rejected, and the server knows. */
   answer(position: number): void {
     this.#answer(position, position + 1);
     this.#insert(position, position + 1);
     this.#raise();
   }
 
-  /** The unsettled of [from, to) were given back by a rewind, or are discarded: the server knows. */
+  /** The unsettled positions in [from, to) were given back by a rewind, or discarded: the server knows. */
   gone(from: number, to: number): void {
     const start = Math.max(from, this.#floor);
     if (start >= to) return;
@@ -121,7 +118,7 @@ export class Positions {
   }
 
   /**
-   * What the server was not told yet, and then counts as told: all below `count` is done, so are the ranges, and all
+   * Returns what is unsent, which then counts as sent: everything below `count` and in `ranges` is done, everything
    * below `handed` was handed out.
    */
   take(): { count: number | undefined; ranges: Range[]; handed: number | undefined } {
@@ -140,29 +137,29 @@ export class Positions {
     return { count, ranges, handed: this.takeHanded() };
   }
 
-  /** All below it was handed out, and the server does not know; it then counts as told. */
+  /** Returns `handed` if the server does not know it yet; it then counts as sent. */
   takeHanded(): number | undefined {
     const { handed } = this;
-    // An acknowledgement says it, too.
+    // An acknowledgement implies it.
     const told = Math.max(this.#toldHanded, this.#told);
     this.#toldHanded = handed;
     return handed > told ? handed : undefined;
   }
 
-  /** The program settled [from, to), of which nothing was settled. */
+  /** The program settled [from, to), none of which was settled before. */
   #answer(from: number, to: number): void {
     this.#release();
     this.answered += to - from;
     this.#held.release(from, to);
   }
 
-  /** Gives back the bytes of what was settled in order since the last time. */
+  /** Releases the bytes of what was settled in order since the last call. */
   #release(): void {
     if (this.#released < this.#floor) this.#held.release(this.#released, this.#floor);
     this.#released = this.#floor;
   }
 
-  /** What is not settled of [from, to). */
+  /** The unsettled ranges in [from, to). */
   #unsettledIn(from: number, to: number): Range[] {
     const gaps: Range[] = [];
     let position = from;
@@ -180,7 +177,7 @@ export class Positions {
     const ranges = this.#above;
     let low = 0;
     let high = ranges.length;
-    // Most are asked for at the end.
+    // Most lookups are at the end.
     if (high === 0 || ranges[high - 1]!.to <= position) return high;
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -190,7 +187,7 @@ export class Positions {
     return low;
   }
 
-  /** Adds [from, to) to `#above`, joined with all that it touches. */
+  /** Adds [from, to) to `#above`, merged with every range that it touches. */
   #insert(from: number, to: number): void {
     const ranges = this.#above;
     const first = this.#indexOf(from - 1);
@@ -213,7 +210,7 @@ export class Positions {
     }
   }
 
-  /** Takes from `#above` what the floor has reached. */
+  /** Raises the floor over the ranges of `#above` that it has reached. */
   #raise(): void {
     this.#release();
     const ranges = this.#above;

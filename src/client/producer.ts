@@ -1,4 +1,6 @@
 /** The producer: sends messages to one topic. */
+
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
 import type { Headers } from "../wire/encode.ts";
 import { MiB } from "../wire/limits.ts";
@@ -8,7 +10,6 @@ import { describe, invalid } from "./check.ts";
 import { deadConnection } from "./close-error.ts";
 import { type Encoder, text } from "./codecs.ts";
 import type { Connection } from "./connection.ts";
-import { didYouMean } from "./did-you-mean.ts";
 import type { ConnectionState, OutgoingMessage, ProducerOptions, SendOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import {
@@ -25,8 +26,14 @@ const DEFAULT_MAX_UNACKNOWLEDGED = 64 * MiB;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
 
 /**
- * Sends messages to one topic of one server. `initConn()` first, `close()` last. The order of sends is the
- * order of the topic.
+ * Sends messages to one topic of one server. `initConn()` first, `close()` last. The order of sends is the order of
+ * the topic. `T` is what the codec takes.
+ *
+ * @example
+ * const producer = new Producer("localhost", 9800, "orders");
+ * await producer.initConn();
+ * await producer.send("tea", 1);
+ * await producer.close();
  */
 export class Producer<T = string> {
   readonly #settings: ConnectionSettings;
@@ -39,10 +46,7 @@ export class Producer<T = string> {
   #nextId = 0;
   #closing: Promise<void> | undefined;
 
-  /**
-   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
-   * characters.
-   */
+  /** Does not connect. Throws INVALID_ARGUMENT, and `InvalidTopic` for a name that no topic can have. */
   constructor(host: string, port: number, topic: string, options: ProducerOptions<T> = {}) {
     this.#settings = connectionSettings("producer", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
@@ -79,10 +83,10 @@ export class Producer<T = string> {
   }
 
   /**
-   * Sends one message; resolves when the server stored it. Sends of one tick travel together. Without an `id`
-   * the message gets the next of this producer's own numbers, which count from 0. Rejects with
-   * INVALID_ARGUMENT, `MessageTooLarge`, `SendBufferFull`, `QueueFull`, `DeadConnectionUsed`, `WrongAck`,
-   * `OutcomeUnknown`, or another `TinyMQError`.
+   * Sends one message; resolves when the server has stored it (or, with `delivery: "broadcast"`, has handed it to the
+   * subscribers). Sends of one tick travel together. Without an `id` the message gets the next of this producer's own
+   * numbers, which count from 0. Rejects with INVALID_ARGUMENT, `MessageTooLarge`, `SendBufferFull`, `QueueFull`,
+   * `DeadConnectionUsed`, `WrongAck`, `OutcomeUnknown`, or another `TinyMQError`; never throws.
    */
   send(message: T, id?: number, options?: SendOptions): Promise<void> {
     try {
@@ -95,9 +99,9 @@ export class Producer<T = string> {
   }
 
   /**
-   * Sends many messages; resolves when all are stored. Waits for room where `send()` would fail with
-   * `SendBufferFull`. Rejects as `send()` does, with the first error; messages before and after the failed
-   * one may be stored. `options.headers` are for messages that have none of their own.
+   * Sends many messages; resolves when all are stored. Takes them from `messages` as there is room, and waits where
+   * `send()` would fail with `SendBufferFull`. Rejects as `send()` does, with the first error; messages before and
+   * after the failed one may be stored. `options` are for all; headers for those that have none of their own.
    */
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
     const group: Group = { failure: undefined };

@@ -1,8 +1,8 @@
 /**
- * A consumer's side of the Consume protocol: what was delivered, handed out, settled and given back. What is
- * asked for is `Demand`'s. It knows nothing of bodies.
+ * The consumer's side of the Consume protocol: what was delivered, handed out, settled and given back. `Demand`
+ * decides what to pull. It knows nothing of codecs.
  *
- * Always holds: nobody waits while the inbox has messages; positions, pulls and inbox are of the current
+ * Always holds: nothing waits while the inbox has messages; positions, pulls and inbox are those of the current
  * stream.
  */
 import { type TinyMQError, toTinyMQError } from "../errors.ts";
@@ -14,6 +14,8 @@ import {
   type Limits,
   Outcome,
 } from "../gen/tinymq/v1/queue.ts";
+import { LONGEST_HOLD_MS } from "../wire/limits.ts";
+import { invalid } from "./check.ts";
 import { deadConnection, protocolError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Demand, type Prefetch } from "./demand.ts";
@@ -35,12 +37,12 @@ export class Receiver implements ConnectionOwner {
   readonly #decode: () => string | undefined;
   readonly #consumerId = randomId();
   readonly #settlements: Settlements;
-  /** Rewinds without an answer: what is delivered until then was sent before, and is discarded. */
+  /** Rewinds without an answer; deliveries that arrive before it were sent earlier and are discarded. */
   #rewinding = 0;
   /** Called after each settlement and end of a loop, while the consumer stops. */
   onProgress: (() => void) | undefined;
 
-  /** `decode` takes the body that the inbox stands on; where it cannot, it says why, and the message is rejected. */
+  /** `decode` decodes the inbox's current message; if it returns a reason why not, the message is rejected. */
   constructor(
     settings: ConnectionSettings,
     mode: ConsumeMode,
@@ -61,7 +63,7 @@ export class Receiver implements ConnectionOwner {
     return this.#settlements.positions;
   }
 
-  /** Steps the inbox to the next message, unless others wait or none is there. Throws DATA_LOSS. */
+  /** Moves the inbox to the next message; false if there is none, or others wait for it. Throws DATA_LOSS. */
   take(): boolean {
     const { demand } = this;
     demand.window?.asked(this.inbox.length);
@@ -70,28 +72,33 @@ export class Receiver implements ConnectionOwner {
     return taken;
   }
 
-  /** `position` is done. A second time nothing happens; on a stream that ended, the next `flush()` tells. */
+  /** Acknowledges `position`. Can be called twice. If its stream has ended, the next `flush()` rejects. */
   done(positions: Positions, position: number): void {
     this.#settlements.done(positions, position);
     this.#settled();
   }
 
-  /** `done` for who asks for the next message then, and so for what there is room for. */
+  /** `done` for callers that call `take` next, which then sends the pulls that there is room for. */
   doneBeforeTake(positions: Positions, position: number): void {
     this.#settlements.done(positions, position);
   }
 
-  /** Everything that was handed out is done. */
+  /** Acknowledges everything that was handed out. */
   doneAll(): void {
     this.#settlements.doneAll();
     this.#settled();
   }
 
-  /** Gives `position` back: it is delivered again, after `delayMs`. */
+  /** Gives `position` back: it is redelivered after `delayMs`. */
   retry(positions: Positions, position: number, reason: string, delayMs: number): void {
-    if (positions.ended || positions.isSettled(position)) return;
     const shared = this.#mode === ConsumeMode.SHARED;
-    // Order counts, unless the program works on a later message already: it must not lose that one.
+    if (!shared && delayMs > LONGEST_HOLD_MS) {
+      throw invalid(
+        "a retry in order holds the topic back, so its delay is at most 24 h; in shared mode it may be longer",
+      );
+    }
+    if (positions.ended || positions.isSettled(position)) return;
+    // A rewind keeps the order, but would also take back later messages that the program is working on.
     if (shared || positions.hasUnsettled(position + 1, positions.handed)) {
       this.#settlements.settle(position, Outcome.RETRY, reason, delayMs);
     } else {
@@ -108,17 +115,17 @@ export class Receiver implements ConnectionOwner {
     this.#settled();
   }
 
-  /** Sends what is acknowledged, now. */
+  /** Sends pending acknowledgements now. */
   tell(): void {
     this.#settlements.tell();
   }
 
-  /** Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown`. */
+  /** Sends pending acknowledgements; resolves when they are confirmed. Rejects with `OutcomeUnknown`. */
   flush(): Promise<void> {
     return this.#settlements.flush();
   }
 
-  /** Nothing more will come: who waits fails with `error`. */
+  /** Fails all waiters with `error`, since nothing more will arrive. */
   fail(error: TinyMQError): void {
     this.interrupted();
     this.#settlements.stop();
@@ -135,7 +142,7 @@ export class Receiver implements ConnectionOwner {
     const { kind } = decodeFrame(ConsumeResponse, frame);
     if (kind.oneofKind !== "opened") throw unexpectedAnswer(kind.oneofKind);
     const { limits, holder } = kind.opened;
-    // Not before the state says whether it holds the lock.
+    // Later, when the connection's state says whether this consumer holds the lock.
     queueMicrotask(() => this.demand.resume(limits?.maxInFlight ?? 0));
     return { limits, state: holder ? "open" : "standby" };
   }
@@ -153,7 +160,7 @@ export class Receiver implements ConnectionOwner {
       case "settled":
         return this.#settlements.confirmed(kind.settled.count);
       case "rewound":
-        if (this.#rewinding === 0) throw protocolError("a rewind was answered that nobody asked for");
+        if (this.#rewinding === 0) throw protocolError("a rewind was answered that was not sent");
         this.#rewinding -= 1;
         break;
       case "promoted":
@@ -171,7 +178,7 @@ export class Receiver implements ConnectionOwner {
     this.tell();
   }
 
-  /** The stream is gone, and all that it delivered with it. */
+  /** The stream is gone: forgets everything that it delivered. */
   interrupted(): void {
     this.#settlements.reset();
     this.demand.reset();
@@ -207,7 +214,7 @@ export class Receiver implements ConnectionOwner {
     this.demand.delivered(delivery.pullId, count, delivery.messages.length, discarded);
     const first = delivery.firstPosition;
     if (count === 0) throw protocolError("a delivery without messages");
-    if (first !== positions.end) throw protocolError(`position ${first} came, and not ${positions.end}`);
+    if (first !== positions.end) throw protocolError(`position ${first} arrived instead of ${positions.end}`);
     positions.received(first + count, delivery.messages.length);
     if (discarded) {
       positions.gone(first, positions.end);
@@ -219,7 +226,7 @@ export class Receiver implements ConnectionOwner {
     this.demand.handedOut(delivery.pullId);
   }
 
-  /** Hands the message that the inbox stands on to whose turn it is. */
+  /** Hands the inbox's current message to the oldest waiter. */
   #hand(): void {
     const waiter = this.demand.next()!;
     try {
@@ -231,12 +238,12 @@ export class Receiver implements ConnectionOwner {
     }
   }
 
-  /** Steps to the next message that the program can have; one whose body it cannot decode is rejected. */
+  /** Moves to the next message whose body can be decoded, and rejects those before it. */
   #step(): boolean {
     const { inbox, positions } = this;
     while (this.#read()) {
       positions.handed = inbox.position + 1;
-      // Before it is decoded: that may be what the program dies of.
+      // Before decoding, which may be what crashes the program.
       this.#settlements.handed(inbox.redelivered);
       this.demand.window?.taken();
       const why = this.#decode();

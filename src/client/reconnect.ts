@@ -1,11 +1,11 @@
-/** When to connect again after a lost connection: exponential back-off with jitter. */
+/** When to reconnect after a lost connection: exponential backoff with jitter. */
 import { TinyMQError } from "../errors.ts";
 import { type Duration, parseDuration } from "../wire/units.ts";
 import { ANY, checkOptions, FLAG, type Kinds } from "./check.ts";
 
 const RECONNECT: Kinds = { minDelay: ANY, maxDelay: ANY, attempts: ANY, jitter: ANY, initial: FLAG };
 
-/** When to connect again after a lost connection. */
+/** How to reconnect after a lost connection. */
 export interface ReconnectOptions {
   /** Delay before the first attempt; it doubles with each failed one, from 1 ms if it is 0. Default 100 ms. */
   minDelay?: Duration;
@@ -15,7 +15,7 @@ export interface ReconnectOptions {
   attempts?: number;
   /** Random share of each delay, 0 to 1. Default 0.5: each delay is between half and all of its length. */
   jitter?: number;
-  /** Whether `initConn()` tries again, too. Default false: it fails at the first refusal. */
+  /** Whether `initConn()` retries as well. Default false: it fails at the first refusal. */
   initial?: boolean;
 }
 
@@ -38,19 +38,20 @@ export function reconnectPolicy(option: boolean | ReconnectOptions | undefined) 
   if (policy.maxDelay < Math.max(1, policy.minDelay)) {
     throw new TinyMQError(
       "INVALID_ARGUMENT",
-      "reconnect.maxDelay is at least 1 ms, and at least reconnect.minDelay",
+      "reconnect.maxDelay must be at least 1 ms, and at least reconnect.minDelay",
     );
   }
-  if (!(policy.attempts >= 0)) throw new TinyMQError("INVALID_ARGUMENT", "reconnect.attempts is 0 or more");
+  if (!(policy.attempts >= 0))
+    throw new TinyMQError("INVALID_ARGUMENT", "reconnect.attempts must be 0 or more");
   if (!(policy.jitter >= 0 && policy.jitter <= 1)) {
-    throw new TinyMQError("INVALID_ARGUMENT", "reconnect.jitter is 0 to 1");
+    throw new TinyMQError("INVALID_ARGUMENT", "reconnect.jitter must be 0 to 1");
   }
   return policy;
 }
 
-/** Milliseconds before attempt number `failures + 1`, `failures` being those in a row; `chance` is 0 to 1. */
+/** The delay in ms before the next attempt, after `failures` failed ones in a row; `chance` is 0 to 1. */
 export function delayBefore(policy: ReconnectPolicy, failures: number, chance: number): number {
-  // From 1 ms on, for twice nothing is nothing, and that would never stop trying.
+  // At least 1 ms after a failure: doubling 0 would reconnect in a busy loop.
   const first = failures === 0 ? policy.minDelay : Math.max(1, policy.minDelay);
   const delay = Math.min(policy.maxDelay, first * 2 ** Math.min(failures, 30));
   return delay * (1 - policy.jitter * chance);

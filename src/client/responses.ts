@@ -1,12 +1,12 @@
 /**
  * The responses of one call of a generated client. protobuf-ts's own `RpcOutputStreamController` keeps every
- * message for an iterator that may never come; this one keeps none once somebody listens, and a bounded
+ * message for an iterator that may never come; this class keeps none once there is a listener, and a bounded
  * number before.
  */
 import type { RpcOutputStream } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
 
-/** Responses that may wait for an iterator; beyond, the call fails. */
+/** Maximum responses that wait for an iterator; above it the call fails. */
 const MAX_WAITING = 1_024;
 
 type Next<O> = (message: O | undefined, error: Error | undefined, complete: boolean) => void;
@@ -20,7 +20,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
   #end: { error: Error | undefined } | undefined;
   #listened = false;
 
-  /** `cancel` ends the call: its loop was left, or too many responses wait. */
+  /** `cancel` ends the call when its loop is left, or when too many responses wait. */
   constructor(cancel: (error: TinyMQError) => void) {
     this.#cancel = cancel;
   }
@@ -54,7 +54,7 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
     else if (!this.#listened) this.#keep(message);
   }
 
-  /** Ends the stream, well or with an error. Only the first end counts. */
+  /** Ends the stream, with or without an error. Only the first call counts. */
   end(error: Error | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
@@ -79,7 +79,9 @@ export class Responses<O extends object> implements RpcOutputStream<O> {
   #keep(message: O): void {
     this.#waiting.push(message);
     if (this.#waiting.length <= MAX_WAITING) return;
-    this.#cancel(new TinyMQError("RESOURCE_EXHAUSTED", `${MAX_WAITING} responses wait: read them faster`));
+    this.#cancel(
+      new TinyMQError("RESOURCE_EXHAUSTED", `more than ${MAX_WAITING} responses wait: read them faster`),
+    );
   }
 
   #next(): Promise<IteratorResult<O>> {

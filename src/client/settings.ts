@@ -1,4 +1,4 @@
-/** Options, checked: each once, where a program passes it. */
+/** Checks options where a program passes them, once each, and fills in defaults. */
 import { ConsumeMode, Delivery } from "../gen/tinymq/v1/queue.ts";
 import { SYSTEM_CLOCK } from "../wire/clock.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
@@ -68,7 +68,7 @@ const POLL: Kinds = { wait: DURATION };
 const STOP: Kinds = { timeout: DURATION };
 const RETRY: Kinds = { delay: DURATION, reason: TEXT };
 
-/** `ConnectionOptions` and the address, checked. */
+/** The address and `ConnectionOptions`, checked and with defaults. */
 export type ConnectionSettings = Readonly<ReturnType<typeof connectionSettings>>;
 
 /** Throws INVALID_ARGUMENT or `InvalidTopic`. `kind` names whose options they are. */
@@ -102,20 +102,21 @@ export function connectionSettings(
   };
 }
 
-/** Throws INVALID_ARGUMENT for what is no host name or address, such as a URL. */
+/** Throws INVALID_ARGUMENT unless `host` is a host name or an address; a URL is neither. */
 export function checkHost(host: string): void {
   if (host === "") throw invalid("the host is missing");
-  const wanted = 'the host is a name or address such as "localhost"';
+  const wanted = 'the host must be a name or address such as "localhost"';
   if (typeof host !== "string") throw invalid(`${wanted}, not ${describe(host)}`);
   const bare = host.startsWith("[") ? host.slice(1, -1) : host;
   if (/[^\p{L}\p{N}.:%_-]/u.test(bare)) throw invalid(`${wanted}, not ${describe(host)}`);
-  if (/^[^:]*:[^:]*$/.test(bare)) throw invalid(`${wanted}, not ${describe(host)}: the port stands alone`);
+  if (/^[^:]*:[^:]*$/.test(bare))
+    throw invalid(`${wanted}, not ${describe(host)}: the port is a separate argument`);
 }
 
-/** Throws INVALID_ARGUMENT for what is no port. */
+/** Throws INVALID_ARGUMENT unless `port` is a port number. */
 export function checkPort(port: number): void {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return;
-  throw invalid(`a port is 1 to 65535, not ${describe(port)}`);
+  throw invalid(`the port must be 1 to 65535, not ${describe(port)}`);
 }
 
 /** Throws INVALID_ARGUMENT for unknown TLS options. */
@@ -123,22 +124,22 @@ export function checkTls(tls: unknown): void {
   if (typeof tls !== "boolean") checkOptions(tls, "tls options", TLS, "{ ca: certificate }");
 }
 
-/** Of `send()` and `sendBatch()`. Throws INVALID_ARGUMENT. */
+/** Checks the options of `send()` and `sendBatch()`. Throws INVALID_ARGUMENT. */
 export function checkSendOptions(options: SendOptions | undefined): void {
   checkOptions(options, "send options", SEND, '{ delay: "1s" }');
 }
 
-/** Of `poll()`. Throws INVALID_ARGUMENT. */
+/** Checks the options of `poll()`. Throws INVALID_ARGUMENT. */
 export function checkPollOptions(options: PollOptions | undefined): void {
   checkOptions(options, "poll options", POLL, '{ wait: "5s" }');
 }
 
-/** Of `stop()`. Throws INVALID_ARGUMENT. */
+/** Checks the options of `stop()`. Throws INVALID_ARGUMENT. */
 export function checkStopOptions(options: StopOptions | undefined): void {
   checkOptions(options, "stop options", STOP, '{ timeout: "10s" }');
 }
 
-/** Of `retry()`. Throws INVALID_ARGUMENT. */
+/** Checks the options of `retry()`. Throws INVALID_ARGUMENT. */
 export function checkRetryOptions(options: RetryOptions | undefined): void {
   checkOptions(options, "retry options", RETRY, '{ delay: "1s" }');
 }
@@ -153,46 +154,46 @@ const MODES = new Map([
   ["shared", ConsumeMode.SHARED],
 ]);
 
-/** The option `delivery` on the wire. Throws INVALID_ARGUMENT for anything else. */
+/** The wire value of the option `delivery`. Throws INVALID_ARGUMENT for an unknown one. */
 export function deliveryOf(delivery = "queue"): Delivery {
   return choice(DELIVERIES, delivery, "delivery");
 }
 
-/** The option `mode` on the wire. Throws INVALID_ARGUMENT for anything else. */
+/** The wire value of the option `mode`. Throws INVALID_ARGUMENT for an unknown one. */
 export function modeOf(mode = "exclusive"): ConsumeMode {
   return choice(MODES, mode, "mode");
 }
 
-/** An option that counts something. Throws INVALID_ARGUMENT naming `what` unless it is an integer from 1. */
+/** Checks an option that is a count. Throws INVALID_ARGUMENT naming `what` unless it is an integer from 1. */
 export function countFrom1(count: number, what: string): number {
   if (Number.isSafeInteger(count) && count >= 1) return count;
-  throw invalid(`${what} is an integer from 1, not ${describe(count)}`);
+  throw invalid(`${what} must be an integer from 1, not ${describe(count)}`);
 }
 
-/** Bytes of a size. Throws INVALID_ARGUMENT naming `what` unless it is at least 1. */
+/** A size in bytes. Throws INVALID_ARGUMENT naming `what` unless it is at least 1. */
 export function sizeFrom1(size: Size, what: string): number {
   return countFrom1(parseSize(size, what), what);
 }
 
-/** Milliseconds of an optional duration; 0 if it is left out. Throws INVALID_ARGUMENT naming `what`. */
+/** An optional duration in ms; 0 if it is left out. Throws INVALID_ARGUMENT naming `what`. */
 export function milliseconds(duration: Duration | undefined, what: string): number {
   if (duration === undefined) return 0;
-  // Numbers are the hot case: an option of every send.
+  // Fast path: this runs for every send.
   if (typeof duration === "number" && Number.isSafeInteger(duration) && duration >= 0) return duration;
   return parseDuration(duration, what);
 }
 
 /**
- * Milliseconds of an optional duration in which something holds; 0 if it is left out. Throws INVALID_ARGUMENT naming
- * `what` for 0: on the wire that means "without", which whoever writes it does not.
+ * Like `milliseconds`, but throws INVALID_ARGUMENT for an explicit 0 as well: on the wire 0 means that the option is
+ * not set, which is not what the program asked for.
  */
 export function millisecondsFrom1(duration: Duration | undefined, what: string): number {
   const ms = milliseconds(duration, what);
   if (ms > 0 || duration === undefined) return ms;
-  throw invalid(`${what} is a time above 0, not ${describe(duration)}; leave it out to have none`);
+  throw invalid(`${what} must be a duration above 0, not ${describe(duration)}; leave it out to have none`);
 }
 
-/** 16 random bytes, which name a producer or consumer over all of its connections. */
+/** 16 random bytes that identify a producer or consumer across all of its connections. */
 export function randomId(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(16));
 }
@@ -205,5 +206,5 @@ function choice<T>(choices: ReadonlyMap<string, T>, given: string, what: string)
   const chosen = choices.get(given);
   if (chosen !== undefined) return chosen;
   const names = [...choices.keys()].map((name) => `"${name}"`).join(" or ");
-  throw invalid(`${what} is ${names}, not ${describe(given)}`);
+  throw invalid(`${what} must be ${names}, not ${describe(given)}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Tells the server what became of its messages (acknowledgements and what was handed out together and soon, the rest
- * at once), and hears what it has settled.
+ * Tells the server what became of its messages, and tracks what it has confirmed. Acknowledgements are collected and
+ * sent soon; retries and rejections are sent at once.
  */
 import { OutcomeUnknown } from "../errors.ts";
 import { type Ack, ConsumeRequest, type Handed, Outcome, type Settle } from "../gen/tinymq/v1/queue.ts";
@@ -9,26 +9,26 @@ import type { Connection } from "./connection.ts";
 import { encodeFrame } from "./frame-codec.ts";
 import { Positions } from "./positions.ts";
 
-/** Acknowledgements are sent within 50 ms: this, and what a timer may be late. */
+/** Acknowledgements are sent within 50 ms: this delay, and what the timer may be late. */
 const ACK_DELAY_MS = 25;
 
-/** Who waits until the server has settled so many positions. */
+/** A `flush()` that waits until the server has settled `count` positions. */
 interface Flush {
   readonly count: number;
   readonly resolve: () => void;
   readonly reject: (error: OutcomeUnknown) => void;
 }
 
-/** Always holds: `positions` are of the current stream, and a timer runs where something is to be told. */
+/** Always holds: `positions` are of the current stream; a timer runs while acknowledgements are unsent. */
 export class Settlements {
-  /** What the current stream delivered. */
+  /** The positions of the current stream. */
   positions = new Positions();
   readonly #connection: Connection;
   readonly #clock: Clock;
   /** Cancels the timer; undefined: none runs. */
   #cancelTimer: (() => void) | undefined;
   #flushes: Flush[] = [];
-  /** Messages that were settled, on streams that ended before the server confirmed it; nobody was told yet. */
+  /** Settled messages that the server did not confirm before their stream ended, and no `flush()` reported yet. */
   #unconfirmed = 0;
 
   constructor(connection: Connection, clock: Clock) {
@@ -36,7 +36,7 @@ export class Settlements {
     this.#clock = clock;
   }
 
-  /** The stream is gone, and all that it delivered with it. */
+  /** The stream is gone: forgets what it delivered, and rejects pending flushes. */
   reset(): void {
     const { positions } = this;
     positions.ended = true;
@@ -48,46 +48,46 @@ export class Settlements {
     for (const { reject } of flushes) reject(unconfirmed(lost));
   }
 
-  /** Nothing will be told any more. */
+  /** Cancels the timer: nothing more will be sent. */
   stop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
 
-  /** A message was handed to the program. One that came again may end it: the server is told before it does. */
+  /** A message was handed to the program. For a redelivered one, which may crash it, the server is told at once. */
   handed(redelivered: boolean): void {
     if (redelivered) this.#tellHanded(this.positions.takeHanded());
     else if (this.#cancelTimer === undefined) this.#tellSoon();
   }
 
-  /** `position` is done. A second time nothing happens; on a stream that ended, the next `flush` tells. */
+  /** Acknowledges `position`. Can be called twice. If its stream has ended, the next `flush` rejects. */
   done(positions: Positions, position: number): void {
     if (positions.ended) return this.late(positions, position);
     positions.done(position);
     if (this.#cancelTimer === undefined) this.#tellSoon();
   }
 
-  /** `position` was settled on a stream that had ended: it comes again, and the next `flush` tells. */
+  /** `position` was settled after its stream ended: it will be redelivered, and the next `flush` rejects. */
   late(positions: Positions, position: number): void {
     if (positions.isSettled(position)) return;
     positions.answer(position);
     this.#unconfirmed += 1;
   }
 
-  /** Everything that was handed to the program is done. */
+  /** Acknowledges everything that was handed to the program. */
   doneAll(): void {
     this.positions.doneBelow(this.positions.handed);
     this.#tellSoon();
   }
 
-  /** Settles one position of the current stream, otherwise than as done. */
+  /** Retries or rejects one position of the current stream. */
   settle(position: number, outcome: Outcome, reason: string, delayMs: number): void {
-    // Sent before `positions` knows: an acknowledgement that covers the position must come behind it.
+    // Sent first: an acknowledgement that covers the position must not arrive before it.
     this.#send({ position, count: 1, outcome, reason, delayMs });
     this.positions.answer(position);
   }
 
-  /** Sends what is acknowledged, now. */
+  /** Sends pending acknowledgements now. */
   tell(): void {
     if (!this.#connection.isOpen) return;
     const { ack, settles, handed } = this.take();
@@ -98,7 +98,7 @@ export class Settlements {
     for (const settle of settles) this.#send(settle);
   }
 
-  /** What was not told yet, to be told by a pull, and counts as told. */
+  /** Returns what is unsent, for a pull to carry; it then counts as sent. */
   take(): { ack: Ack | undefined; settles: Settle[]; handed: Handed | undefined } {
     if (!this.positions.isDirty) return { ack: undefined, settles: [], handed: undefined };
     const { count, ranges, handed } = this.positions.take();
@@ -111,8 +111,8 @@ export class Settlements {
   }
 
   /**
-   * Sends what is acknowledged; resolves when the server has settled all that was. Rejects with `OutcomeUnknown`
-   * where a connection was lost before it said so, once for each loss.
+   * Sends pending acknowledgements; resolves when the server has confirmed everything settled so far. Rejects with
+   * `OutcomeUnknown` if a connection was lost before that, once for each loss.
    */
   flush(): Promise<void> {
     this.tell();
@@ -124,7 +124,7 @@ export class Settlements {
     return new Promise((resolve, reject) => this.#flushes.push({ count: answered, resolve, reject }));
   }
 
-  /** The server has settled so many positions of this stream. */
+  /** The server has settled `count` positions of this stream. */
   confirmed(count: number): void {
     this.positions.confirmed = count;
     while (this.#flushes.length > 0 && this.#flushes[0]!.count <= count) this.#flushes.shift()!.resolve();

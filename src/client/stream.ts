@@ -1,8 +1,8 @@
 /**
- * One stream from its open frame to its end: opening, the heartbeats of both ends, closing. It does not look
- * into frames.
+ * One stream from its open frame to its end: opening, the heartbeats of both ends, closing. It does not decode
+ * frames.
  *
- * Always holds: `ended` is called exactly once, and nothing is called after it. One timer a stream.
+ * Always holds: `ended` is called exactly once, and nothing is called after it. There is one timer per stream.
  */
 import { TinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
@@ -13,31 +13,31 @@ import { closeError } from "./close-error.ts";
 import { FrameStream, type ServerAddress } from "./frame-stream.ts";
 
 /**
- * A stream on which nothing came for too long gets this much more, in ms: when our own program was busy,
- * the frames may be waiting in the socket, and they are read before a timer of this length fires.
+ * Extra time, in ms, for a stream on which nothing arrived for too long: if our own program was busy, frames may be
+ * waiting in the socket, and they are read before a timer of this length fires.
  */
 const LAST_CHANCE_MS = 50;
 /** How long the closing handshake may take, in ms, before the socket is dropped. */
 const CLOSE_LIMIT_MS = 2_000;
 
-/** What a server may announce; what is outside is taken for the nearest. ms. */
+/** Bounds, in ms, that the times which a server announces are clamped to. */
 const LEAST_HEARTBEAT_MS = 50;
 const LONGEST_HEARTBEAT_MS = 3_600_000;
 const LONGEST_SILENCE_MS = 24 * 3_600_000;
 
-/** Who uses the stream. `opened` and `receive` may throw: the stream then ends with that error. */
+/** The user of a stream. `opened` and `receive` may throw: the stream then ends with that error. */
 export interface StreamUser {
   /** The first frame. */
   readonly openFrame: Uint8Array<ArrayBuffer>;
-  /** Sent when nothing else was for the heartbeat interval. */
+  /** Sent after a heartbeat interval in which nothing else was sent. */
   readonly heartbeat: Uint8Array<ArrayBuffer>;
-  /** The last frame of a stream that ends well. */
+  /** The last frame of a stream that is closed cleanly. */
   readonly finish: Uint8Array<ArrayBuffer>;
-  /** The server's first frame, which opens the stream. Returns the limits that it states. */
+  /** The server's first frame, which opens the stream. Returns the limits in it. */
   opened(frame: Uint8Array): Limits | undefined;
   /** Every later frame. */
   receive(frame: Uint8Array): void;
-  /** The end; `wasOpen` tells whether `opened` was called and returned. */
+  /** The end; `wasOpen` says whether `opened` was called and returned. */
   ended(error: TinyMQError, wasOpen: boolean): void;
 }
 
@@ -53,11 +53,11 @@ export class Stream {
   #deadAfterMs = HEARTBEAT_MS * DEAD_AFTER_HEARTBEATS;
   #cancelTimer: () => void;
   #lastChance = false;
-  /** By the clock, when the last frame went out and came in. */
+  /** When the last frame was sent and received, by the clock. */
   #sentAt: number;
   #receivedAt: number;
 
-  /** Connects to `path` of the server. Throws where the address is malformed. */
+  /** Connects to `path` of the server. Throws if the address is malformed. */
   constructor(server: ServerAddress, path: string, user: StreamUser, clock: Clock, openLimitMs: number) {
     this.#user = user;
     this.#clock = clock;
@@ -77,17 +77,15 @@ export class Stream {
     );
   }
 
-  /**
-   * Sends one frame. MUST be called only while the stream is open; on one that just ended it does nothing.
-   */
+  /** Sends one frame. MUST be called only while the stream is open; does nothing if it has just ended. */
   send(frame: Uint8Array<ArrayBuffer>): void {
     this.#sentAt = this.#clock.now();
     this.#frames.send(frame);
   }
 
   /**
-   * Closes: well, behind the finish frame, or because of `error`, which the server is told. Resolves when the
-   * server agreed, and so has taken all that was sent before, or after a time limit.
+   * Closes the stream: cleanly, after a finish frame, or with the close code of `error`. Resolves when the server has
+   * answered, and so has received everything that was sent before, or after a time limit.
    */
   close(error?: TinyMQError): Promise<void> {
     if (this.#state === "ended") return Promise.resolve();
@@ -116,7 +114,7 @@ export class Stream {
   }
 
   #opened(frame: Uint8Array): void {
-    // Before the user hears of it, so that it may send at once.
+    // Set first, so that the user may send at once.
     this.#state = "open";
     const limits = this.#user.opened(frame);
     this.#wasOpen = true;

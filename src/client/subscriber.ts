@@ -49,7 +49,14 @@ class WaitingStep<T> {
   }
 }
 
-/** Sees the messages of one topic, at most once each. `initConn()` first, `close()` last. */
+/**
+ * Sees the messages of one topic, at most once each, and consumes none. `initConn()` first, `close()` last.
+ *
+ * @example
+ * const subscriber = new Subscriber("localhost", 9800, "orders");
+ * await subscriber.initConn();
+ * for await (const message of subscriber) console.log(message.body, subscriber.missed);
+ */
 export class Subscriber<T = string> {
   readonly #settings: ConnectionSettings;
   readonly #codec: Decoder<T>;
@@ -61,10 +68,7 @@ export class Subscriber<T = string> {
   /** Steps of loops that wait, the oldest first. */
   readonly #waiters = new Fifo<WaitingStep<T>>();
 
-  /**
-   * Throws INVALID_ARGUMENT, or `InvalidTopic` for a topic's name that is empty, too long or has control
-   * characters.
-   */
+  /** Does not connect. Throws INVALID_ARGUMENT, and `InvalidTopic` for a name that no topic can have. */
   constructor(host: string, port: number, topic: string, options: SubscriberOptions<T> = {}) {
     this.#settings = connectionSettings("subscriber", host, port, topic, options);
     // Without a codec, T is string: the default of the type parameter.
@@ -79,12 +83,15 @@ export class Subscriber<T = string> {
     return this.#connection.state;
   }
 
-  /** Messages that were published since `initConn()` and that this subscriber's loops do not see. */
+  /** How many messages were published since `initConn()` and not seen: lost, dropped from the buffer, or refused. */
   get missed(): number {
     return this.#missed.missed;
   }
 
-  /** Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`. */
+  /**
+   * Connects. Throws `ConnectionRefusedError`, `Unauthenticated`, `InvalidTopic` or `InitFailed`, and may then be
+   * called again.
+   */
   initConn(): Promise<void> {
     return this.#connection.init();
   }

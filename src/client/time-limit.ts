@@ -1,9 +1,9 @@
-/** One time limit for several waits. */
+/** A time limit that several waits share. */
 import type { Clock } from "../wire/clock.ts";
 
 export class TimeLimit {
   readonly #over: Promise<void>;
-  /** Calls the limit off. */
+  /** Cancels the limit. */
   end!: () => void;
 
   constructor(clock: Clock, ms: number) {
@@ -12,7 +12,7 @@ export class TimeLimit {
     });
   }
 
-  /** What `promise` settles with; rejects with what `late` makes when the limit is over before. */
+  /** Settles like `promise`, or rejects with the result of `late` if the limit passes first. */
   race<T>(promise: Promise<T>, late: () => Error): Promise<T> {
     return Promise.race([
       promise,

@@ -30,6 +30,7 @@ export interface TransportOptions extends ServerAddress {
 
 const TRANSPORT: Kinds = { host: ANY, port: ANY, tls: ANY, token: TEXT, openSocket: FUNCTION };
 
+/** The transport of generated clients. Its constructor throws INVALID_ARGUMENT, and does not connect. */
 export class TinyMQTransport implements RpcTransport {
   /** `host:port`, an IPv6 address in brackets. */
   readonly address: string;
@@ -78,8 +79,12 @@ export class TinyMQTransport implements RpcTransport {
 }
 
 /**
- * The generated client of the service `Admin` for the server at `host:port`. Its calls throw
- * `TinyMQError`s.
+ * The generated client of the service `Admin` for the server at `host:port`. In its types each field of a request is
+ * required; 0 and "" are what they mean when left out. Its calls reject with `TinyMQError`s: NOT_FOUND,
+ * `Unauthenticated`, `ConnectionRefusedError`, INVALID_ARGUMENT …
+ *
+ * @example
+ * const { messages } = await adminClient("localhost", 9800).getStatus({}).response;
  */
 export function adminClient(
   host: string,

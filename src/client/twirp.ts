@@ -7,8 +7,8 @@ import { abortError, twirpError, whatToLookAt } from "./close-error.ts";
 import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
 
 /**
- * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error that the server
- * answered, or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
+ * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error in the server's
+ * response, or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
  */
 export function unaryCall<I extends object, O extends object>(
   server: ServerAddress & { token?: string },
@@ -31,14 +31,14 @@ export function unaryCall<I extends object, O extends object>(
   }).then((bytes) => method.O.fromBinary(bytes, options.binaryOptions));
   const done = response.then(() => none);
   const status = response.then(() => ({ code: "OK", detail: "" }));
-  // Each caller awaits the one it wants; the others must not count as unhandled.
+  // Callers await the one they want; the others must not count as unhandled.
   for (const promise of [response, done, status]) promise.catch(() => {});
   return new UnaryCall(method, options.meta ?? none, input, done, response, status, done);
 }
 
 /**
- * Fields that are left out have their defaults. Throws INVALID_ARGUMENT for those that the request does not have, and
- * for values of a wrong type.
+ * Encodes a request; missing fields get their defaults. Throws INVALID_ARGUMENT for unknown fields and for values of
+ * the wrong type.
  */
 function encodeRequest<I extends object>(
   type: IMessageType<I>,

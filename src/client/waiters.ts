@@ -1,4 +1,4 @@
-/** Who waits for a message: steps of loops, and polls. */
+/** The polls, and the steps of loops, that wait for a message. */
 import type { Clock } from "../wire/clock.ts";
 import { Fifo } from "../wire/fifo.ts";
 import { noAnswer } from "./close-error.ts";
@@ -9,20 +9,20 @@ const ANSWER_LIMIT_MS = 5_000;
 
 export class Waiter {
   readonly isLoop: boolean;
-  /** Waits until its deadline; else for an answer of the server, and only so long. */
+  /** Whether it waits for a message until its deadline; otherwise only for the server's answer. */
   readonly isPatient: boolean;
-  /** The message that the inbox stands on is its. */
+  /** Called when the inbox's current message is for this waiter. */
   readonly take: () => void;
-  /** There is none: a poll has null, a loop ends. */
+  /** Called when there is no message: a poll resolves with null, a loop ends. */
   readonly empty: () => void;
   readonly fail: (error: unknown) => void;
   /** By the clock; Infinity: never. */
   deadline: number;
-  /** The pull that was made for it, 0 for none; and whether it asks again when that is answered with nothing. */
+  /** The pull that was sent for it, 0 for none; and whether to send another one if that is answered empty. */
   pullId = 0;
   asksAgain = false;
 
-  /** A poll that waits until `deadline`, or for an answer alone; or a loop, whose deadline is Infinity. */
+  /** `deadline`: Infinity for a loop; undefined for a poll that only waits for the server's answer. */
   constructor(
     now: number,
     deadline: number | undefined,
@@ -38,23 +38,23 @@ export class Waiter {
     this.fail = fail;
   }
 
-  /** The time for an answer begins again. */
+  /** Restarts the time limit for an answer. */
   extend(now: number): void {
     this.deadline = now + ANSWER_LIMIT_MS;
   }
 }
 
-/** Always holds: they stand in the order of waiting; nobody waits longer than its deadline. */
+/** All waiters. Always holds: they are in the order of waiting; none waits past its deadline. */
 export class Waiters {
   readonly #waiters = new Fifo<Waiter>();
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #onLate: () => void;
-  /** The first deadline, or earlier; Infinity: no timer runs. */
+  /** When the timer fires: at the first deadline or earlier; Infinity if no timer runs. */
   #timerAt = Number.POSITIVE_INFINITY;
   #cancelTimer = () => {};
 
-  /** `onLate` is called when some have given up. */
+  /** `onLate` is called after the timer fired: some waiters may have been removed. */
   constructor(connection: Connection, clock: Clock, onLate: () => void) {
     this.#connection = connection;
     this.#clock = clock;
@@ -75,12 +75,12 @@ export class Waiters {
     if (waiter.deadline < this.#timerAt) this.#setTimer(waiter.deadline);
   }
 
-  /** Takes out the oldest. */
+  /** Removes and returns the oldest waiter. */
   shift(): Waiter | undefined {
     return this.#waiters.shift();
   }
 
-  /** Takes out all, oldest first. */
+  /** Removes and returns all waiters, oldest first. */
   drain(): Waiter[] {
     return this.#waiters.drain();
   }
@@ -94,7 +94,7 @@ export class Waiters {
     return undefined;
   }
 
-  /** Takes out `waiter`, if it still waits. */
+  /** Removes `waiter`, if it still waits. */
   leave(waiter: Waiter): void {
     for (let index = 0; index < this.#waiters.length; index++) {
       if (this.#waiters.at(index) !== waiter) continue;
@@ -103,12 +103,12 @@ export class Waiters {
     }
   }
 
-  /** The pulls of all are gone. */
+  /** Forgets the pulls of all waiters, since their stream is gone. */
   forgetPulls(): void {
     for (const waiter of this.#waiters) waiter.pullId = 0;
   }
 
-  /** The end: all fail with `error`. */
+  /** Removes all waiters; each fails with `error`. */
   fail(error: unknown): void {
     this.#cancelTimer();
     for (const waiter of this.#waiters.drain()) waiter.fail(error);
@@ -120,7 +120,7 @@ export class Waiters {
     this.#cancelTimer = this.#clock.after(at - this.#clock.now(), this.#timesUp);
   }
 
-  /** Those whose time is over wait no more, whatever the server does. */
+  /** Ends the waits that are past their deadline, whatever the server does. */
   readonly #timesUp = (): void => {
     const now = this.#clock.now();
     this.#timerAt = Number.POSITIVE_INFINITY;

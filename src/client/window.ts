@@ -1,36 +1,36 @@
 /**
- * How many messages may wait here while others could take them, for consumers that compete: many where the program
- * takes them faster than they come, and none where one would wait while it works on another.
+ * How many messages a consumer that competes with others prefetches: many while its program is fast, none while they
+ * would wait for the program although another consumer could take them.
  *
- * Measured is what the program takes for a message, from the first that it was handed to its asking for one more. It
- * may have at most as many waiting as it takes in HORIZON_MS, and comes there by adding half, as long as every
- * pull is filled. It begins with none: idle consumers share what comes.
+ * The window starts at 0, so that idle consumers share what arrives. It grows by half while pulls are filled, up to
+ * what the program gets through in HORIZON_MS. The time per message is measured from the first that was handed out
+ * until the program asks for one that is not here, or for SAMPLE messages.
  */
 import type { Clock } from "../wire/clock.ts";
 
-/** So many may be waiting here for others to notice nothing. */
+/** A window of this size does not yet hurt other consumers. */
 const LITTLE = 4;
 const MOST = 2_048;
-/** Longer than a message waits here. Short enough to be fair, long enough to hide the way to the server. */
+/** How long a prefetched message may wait, in ms: short enough to be fair, long enough to hide the round trip. */
 const HORIZON_MS = 20;
-/** So many messages are measured together: looking at the clock costs as much as handing out one. */
+/** Messages per measurement at most: reading the clock costs as much as handing out a message. */
 const SAMPLE = 64;
 
 /** Always holds: `size` is 0 to MOST. */
 export class Window {
   size = 0;
   readonly #clock: Clock;
-  /** Messages that were handed out in this measurement, and when it began. */
+  /** Messages handed out in the current measurement, and when it began. */
   #taken = 0;
   #since = 0;
-  /** Whether a pull was filled since: there is a backlog. */
+  /** Whether a pull was filled since the last measurement, so that there is a backlog. */
   #filled = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Whether an idle consumer should ask for less soon. */
+  /** Whether pulls must not wait long, so that an idle consumer soon asks for less. */
   get isLarge(): boolean {
     return this.size > LITTLE;
   }
@@ -41,7 +41,7 @@ export class Window {
     this.#taken += 1;
   }
 
-  /** The program asks for the next message; `waiting` are here. */
+  /** The program asks for the next message; `waiting` are in the inbox. */
   asked(waiting: number): void {
     if (this.#taken === 0 || (waiting > 0 && this.#taken < SAMPLE)) return;
     const each = (this.#clock.now() - this.#since) / this.#taken;
@@ -51,17 +51,17 @@ export class Window {
     this.#filled = false;
   }
 
-  /** Messages that one pull asks for: half, so that one is under way while another is used up. */
+  /** Messages per pull: half of the window, so that one pull is in flight while another is worked off. */
   get batch(): number {
     return Math.max(1, this.size >>> 1);
   }
 
-  /** A pull for `asked` messages was filled. Smaller ones are from before it grew, and show nothing new. */
+  /** A pull for `asked` messages was filled. One below `batch` was sent before the window grew, and shows nothing. */
   filled(asked: number): void {
     if (asked >= this.batch) this.#filled = true;
   }
 
-  /** A pull was answered with nothing: there is no backlog. */
+  /** A pull was answered empty: there is no backlog. */
   idle(): void {
     this.size = 0;
   }

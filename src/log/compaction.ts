@@ -1,14 +1,31 @@
-/** Moves what lives in nearly empty slabs, so that a few messages do not hold the memory of many. */
+/** Merges nearly empty slabs, so that a few messages do not hold the memory of many. */
 import { skipEntries } from "../wire/scan.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
-import type { SlabPool } from "./slab-pool.ts";
+import { type SlabPool, STANDARD_SLAB } from "./slab-pool.ts";
 
-/** A sealed slab with less live than this share is sparse. */
-const SPARSE = 1 / 4;
+/** A slab is sparse where less than this share of its bytes lives. */
+export const SPARSE = 1 / 4;
+/** What the index of a merged slab takes for each gap between messages, in bytes: a row, and room for the next. */
+const GAP_BYTES = 48;
 
-/** Whether a sealed slab is not worth its memory. */
-export function isSparse(slab: Slab): boolean {
-  return slab.live < slab.count * SPARSE;
+/**
+ * The slabs from `index` on, and below `end`, of which less than `share` lives: as many neighbours as fit into one
+ * standard slab. By bytes and not by messages, for one large message may lie among many small ones.
+ */
+export function sparseNeighbours(slabs: readonly Slab[], index: number, end: number, share: number): Slab[] {
+  let bytes = 0;
+  let next = index;
+  for (; next < end; next++) {
+    const slab = slabs[next]!;
+    if (slab.live === slab.count) break;
+    const { liveBytes, used, gaps, overhead } = slab;
+    if (liveBytes >= used * share) break;
+    // Small messages of which many are left apart would take more in an index than their gaps do now.
+    if (used - liveBytes <= GAP_BYTES * gaps + overhead) break;
+    bytes += liveBytes;
+    if (bytes > STANDARD_SLAB && next > index) break;
+  }
+  return slabs.slice(index, next);
 }
 
 /** A copy of what lives in `slabs`, neighbours, in one slab of just that size. */

@@ -2,14 +2,14 @@
  * Where one topic keeps its messages: an append-only run of encoded batches, addressed by offset. It lies in
  * memory, in slabs in order of offset; the last one, the tail, is the one that is written. Nothing here waits.
  *
- * Always holds: slabs are in order of offset and disjoint; none but the tail has `live` 0; `memory` is the
- * capacity of all slabs and their indexes; offsets increase, are below 2^53 and are never used again.
+ * Always holds: slabs are in order of offset and disjoint; something lives in each of them; `memory` is
+ * the capacity of all slabs and their indexes; offsets increase, are below 2^53 and are never used again.
  */
-
 import { FRAME_HEADROOM } from "../wire/frames.ts";
-import { entryEnd, spanWithin } from "../wire/scan.ts";
+import { spanWithin } from "../wire/scan.ts";
 import { type Chunk, ChunkBuilder } from "./chunk.ts";
-import { isSparse, mergeSlabs } from "./compaction.ts";
+import { mergeSlabs, SPARSE, sparseNeighbours } from "./compaction.ts";
+import { canGrow, growthBy, neededFor } from "./growth.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
 import { type SlabPool, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
 
@@ -20,6 +20,8 @@ export class Log {
   #count = 0;
   #memory = 0;
   #sizeHint = 0;
+  /** Slabs freed since the older ones were looked at. */
+  #freed = 0;
   /** Where the last read ended, so that reading on need not search. */
   readonly #cursor: Place & { offset: number; slab: Slab | null } = {
     offset: -1,
@@ -43,35 +45,27 @@ export class Log {
     return this.#memory;
   }
 
-  /** An offset above all that were given. */
+  /** An offset above all that are in use or were. */
   get nextOffset(): number {
     return this.#nextOffset;
   }
 
-  /** How much `memory` would grow if a batch of `byteLength` bytes were appended. */
-  growth(byteLength: number): number {
-    const tail = this.#slabs.at(-1);
-    const room = tail === undefined ? 0 : tail.capacity - tail.used;
-    if (byteLength <= room) return 0;
-    if (tail !== undefined && this.#canGrow(tail, byteLength)) {
-      return slabSize(tail.used + byteLength, tail.capacity) - tail.capacity;
-    }
-    const rest = byteLength - room;
-    const standards = rest > STANDARD_SLAB ? Math.floor(rest / STANDARD_SLAB) : 0;
-    return standards * STANDARD_SLAB + slabSize(rest - standards * STANDARD_SLAB, this.#previousSize());
+  /** By how much `memory` grows if a checked batch is appended next. */
+  growth(batch: Uint8Array): number {
+    return growthBy(batch, this.#nextOffset, this.#slabs.at(-1), this.#previousSize());
   }
 
   /**
    * Copies a checked batch of `count` messages behind the others and returns the offset of its first; the
    * others follow without gaps. A restore names that offset, at least `nextOffset`; an empty batch then only
-   * moves `nextOffset`.
+   * moves `nextOffset`. `tight`: memory grows by no more than it must, and the next append takes longer for it.
    */
-  append(batch: Uint8Array, count: number, firstOffset = this.#nextOffset): number {
+  append(batch: Uint8Array, count: number, firstOffset = this.#nextOffset, tight = false): number {
     if (count === 0) {
       this.#nextOffset = firstOffset;
       return firstOffset;
     }
-    let tail = this.#tailFor(batch);
+    let tail = this.#tailFor(batch, tight);
     if (batch.length <= tail.capacity - tail.used) {
       this.#put(tail, batch, count, firstOffset);
     } else {
@@ -85,7 +79,7 @@ export class Log {
           left -= fits.count;
           start = fits.end;
         }
-        if (left > 0) tail = this.#addSlabFor(batch, start);
+        if (left > 0) tail = this.#addSlabFor(batch, start, tight);
       }
     }
     this.#count += count;
@@ -118,14 +112,13 @@ export class Log {
   }
 
   /**
-   * Removes messages of the offsets [firstOffset, firstOffset + count), whoever was there, and returns how
+   * Removes the messages of the offsets [firstOffset, firstOffset + count) that are still there, and returns how
    * many it removed. A slab whose messages are all released is freed.
    */
   release(firstOffset: number, count: number): number {
     const end = firstOffset + count;
     let released = 0;
     let index = this.#slabIndex(firstOffset);
-    let freed = false;
     for (; index < this.#slabs.length && this.#slabs[index]!.firstOffset < end; index++) {
       const slab = this.#slabs[index]!;
       const overhead = slab.overhead;
@@ -134,11 +127,14 @@ export class Log {
       if (slab.live > 0) continue;
       this.#free(index);
       index -= 1;
-      freed = true;
+      this.#freed += 1;
     }
     this.#count -= released;
-    // What is older than a freed slab and nearly empty is held by a few messages: they move.
-    if (freed && index > 0) this.#compactBefore(Math.min(index, this.#slabs.length - 1));
+    // Slabs older than a freed one may hold few messages. Not all are looked at each time: two for each that is freed.
+    if (index > 0 && this.#freed > 0 && 2 * this.#freed >= index) {
+      this.#freed = 0;
+      this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE);
+    }
     return released;
   }
 
@@ -152,9 +148,9 @@ export class Log {
     }
   }
 
-  /** Gives back what memory it can without losing a message. */
-  compact(): void {
-    this.#compactBefore(this.#slabs.length);
+  /** Gives back memory of slabs of which less than `share` lives (1: of all in which something was released). */
+  compact(share = SPARSE): void {
+    this.#compactBefore(this.#slabs.length, share);
   }
 
   /** The topic is gone: frees everything. Nothing is called afterwards. */
@@ -172,11 +168,11 @@ export class Log {
   }
 
   /** The slab to write to: the tail if it has any room or can be made larger, else a new one. */
-  #tailFor(batch: Uint8Array): Slab {
+  #tailFor(batch: Uint8Array, tight: boolean): Slab {
     const tail = this.#slabs.at(-1);
-    if (tail === undefined) return this.#addSlabFor(batch, 0);
-    if (batch.length > tail.capacity - tail.used && this.#canGrow(tail, batch.length)) {
-      const grown = this.#pool.take(slabSize(tail.used + batch.length, tail.capacity));
+    if (tail === undefined) return this.#addSlabFor(batch, 0, tight);
+    if (batch.length > tail.capacity - tail.used && canGrow(tail, batch.length)) {
+      const grown = this.#pool.take(slabSize(tail.used + batch.length, tail.capacity, tight));
       grown.set(tail.bytes.subarray(0, tail.used));
       this.#memory += grown.length - tail.capacity;
       this.#pool.give(tail.bytes);
@@ -185,15 +181,9 @@ export class Log {
     return tail;
   }
 
-  /** Small slabs grow by copying; standard ones are sealed when they are full. */
-  #canGrow(tail: Slab, byteLength: number): boolean {
-    return tail.capacity < STANDARD_SLAB && tail.used + byteLength <= STANDARD_SLAB;
-  }
-
   /** A new tail for what follows `start` in `batch`: at least its next entry. */
-  #addSlabFor(batch: Uint8Array, start: number): Slab {
-    const wanted = Math.min(batch.length - start, STANDARD_SLAB);
-    const size = slabSize(Math.max(entryEnd(batch, start) - start, wanted), this.#previousSize());
+  #addSlabFor(batch: Uint8Array, start: number, tight: boolean): Slab {
+    const size = slabSize(neededFor(batch, start, tight), this.#previousSize(), tight);
     const slab = new Slab(this.#pool.take(size), size > STANDARD_SLAB ? FRAME_HEADROOM : 0);
     this.#slabs.push(slab);
     this.#memory += slab.memory;
@@ -279,19 +269,17 @@ export class Log {
   }
 
   /** Copies what lives in sparse slabs among the first `end` into new, small ones. */
-  #compactBefore(end: number): void {
+  #compactBefore(end: number, share: number): void {
     let left = end;
     for (let index = 0; index < left; index++) {
-      let sparse = 0;
-      while (index + sparse < left && isSparse(this.#slabs[index + sparse]!)) sparse += 1;
-      if (sparse === 0) continue;
-      const old = this.#slabs.slice(index, index + sparse);
+      const old = sparseNeighbours(this.#slabs, index, left, share);
+      if (old.length === 0) continue;
       const merged = mergeSlabs(old, this.#pool);
       this.#memory += merged.memory;
       for (const slab of old) this.#discard(slab);
-      this.#slabs.splice(index, sparse, merged);
+      this.#slabs.splice(index, old.length, merged);
       this.#cursor.slab = null;
-      left -= sparse - 1;
+      left -= old.length - 1;
     }
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Buffers for slabs. Owns the few standard buffers that wait to be used again.
+ * Buffers for slabs. Owns those that are spare: freed by one slab, and kept for the next.
  *
- * A queue that is drained as fast as it fills needs a new slab every few milliseconds; Bun gives freed
- * memory back late (seconds), so buffers of the standard size are kept and the others freed by hand.
+ * A queue that is drained as fast as it fills needs a new slab every few milliseconds, and the garbage collector
+ * gives memory back seconds late. So buffers of the usual sizes are kept, the others are freed by hand.
+ * Always holds: spare buffers take at most `maxSpareBytes`.
  */
 
 import { FRAME_HEADROOM } from "../wire/frames.ts";
@@ -17,14 +18,14 @@ const LARGE_STEP = 32 * 1024;
 /** Larger slabs are not kept. */
 const LARGEST_KEPT = 2 * 1024 * 1024;
 
-/** Kept for the next slabs, whatever the topics, in bytes: what a busy queue needs to go round. */
-const MAX_SPARE_BYTES = 4 * 1024 * 1024;
+/** Spare buffers, of all topics and sizes, in bytes: as many as a busy queue uses in turn. */
+export const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
 /** Buffers smaller than this are left to the garbage collector. */
 const SMALLEST_KEPT = 4 * 1024;
 
 export class SlabPool {
-  /** By their size; the size that was given last is the last. */
+  /** By size, in bytes; the size that was given back most recently is the last. */
   readonly #spare = new Map<number, Uint8Array<ArrayBuffer>[]>();
   readonly #maxSpareBytes: number;
   #spareBytes = 0;
@@ -48,7 +49,7 @@ export class SlabPool {
       free(bytes);
       return;
     }
-    // Sizes that nobody has used for the longest make room: they must not keep out those of today.
+    // Sizes that were not given back for long make room for those in use today.
     while (this.#spareBytes + size > this.#maxSpareBytes) this.#freeOldest();
     const spare = this.#spare.get(size) ?? [];
     this.#spare.delete(size);
@@ -81,21 +82,25 @@ export function largeSlab(byteLength: number): number {
   return LARGE_STEP * Math.ceil(byteLength / LARGE_STEP);
 }
 
-/** The size of a slab that must hold `needed` bytes, behind one of `previous`: twice that, up to standard. */
-export function slabSize(needed: number, previous: number): number {
+/**
+ * The size of a slab that must hold `needed` bytes, behind one of `previous` bytes: twice that, up to the standard
+ * size, and more if it must be; `tight`: no more than it must be.
+ */
+export function slabSize(needed: number, previous: number, tight = false): number {
+  if (tight && needed <= STANDARD_SLAB) return needed;
   const wanted = Math.min(STANDARD_SLAB, Math.max(SMALLEST_SLAB, previous * 2));
   if (needed <= wanted) return wanted;
   if (needed > STANDARD_SLAB) return largeSlab(needed + FRAME_HEADROOM);
   return Math.min(STANDARD_SLAB, 2 ** Math.ceil(Math.log2(needed)));
 }
 
-/** Powers of two up to the standard, steps above: few sizes, so that what is spare fits what is wanted. */
+/** Powers of two up to the standard, steps above: few sizes, so that a spare buffer fits the next slab. */
 function isKept(byteLength: number): boolean {
   if (byteLength > STANDARD_SLAB) return byteLength <= LARGEST_KEPT && byteLength % LARGE_STEP === 0;
   return byteLength >= SMALLEST_KEPT && (byteLength & (byteLength - 1)) === 0;
 }
 
-/** Detaching frees the memory at once; a collection would come seconds later. Small ones are not worth it. */
+/** Detaching a buffer frees its memory at once; the collector would seconds later. Not worth it for small ones. */
 function free(bytes: Uint8Array<ArrayBuffer>): void {
   if (bytes.length >= SMALLEST_KEPT) bytes.buffer.transfer(0);
 }

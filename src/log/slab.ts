@@ -4,16 +4,18 @@
  * Messages of a slab have ordinals from 0. The index has one row for each segment: a stretch of messages
  * with consecutive offsets and bytes. Small batches share a segment, so that the index costs a fraction of
  * a byte a message. Always holds: `live` is `count` less what was released; every ordinal below
- * `releasedPrefix` was released; beyond it `#released` (made only when somebody releases out of order) has
+ * `releasedPrefix` was released; beyond it `#released` (made when messages are first released out of order) has
  * a bit for each.
  */
 import { entryEnd, skipEntries, spanWithin } from "../wire/scan.ts";
 
-/** A segment that has as much is not extended: a look-up walks the entries of one segment. */
+/** A segment of this size is not extended: finding a message walks the entries of its segment. */
 const SEGMENT_MESSAGES = 64;
 const SEGMENT_BYTES = 8 * 1024;
 /** Numbers of an index row: first offset, first ordinal, first byte. */
 const ROW = 3;
+/** What the index of a slab with one segment takes, in bytes. */
+export const LEAST_INDEX_BYTES = ROW * Float64Array.BYTES_PER_ELEMENT;
 
 /** A place in a slab: a message's ordinal, its byte, and the segment that holds it. */
 export interface Place {
@@ -35,8 +37,10 @@ export class Slab {
   #rows = new Float64Array(ROW);
   #segments = 0;
   #released: Uint8Array | null = null;
+  /** `liveBytes` as the last walk found it, and for which counts that is true. */
+  #walked = { count: 0, live: 0, bytes: 0 };
 
-  /** The first message goes to `start`. */
+  /** The first message goes to the byte `start`. */
   constructor(bytes: Uint8Array<ArrayBuffer>, start = 0) {
     this.bytes = bytes;
     this.used = start;
@@ -44,10 +48,6 @@ export class Slab {
 
   get capacity(): number {
     return this.bytes.length;
-  }
-
-  get segments(): number {
-    return this.#segments;
   }
 
   /** What the slab holds beside its buffer, in bytes: index and release bits. */
@@ -60,10 +60,39 @@ export class Slab {
     return this.capacity + this.overhead;
   }
 
+  /** By how much `overhead` grows if messages from `offset` on are appended. */
+  indexGrowth(offset: number): number {
+    return this.#segments * ROW === this.#rows.length && this.#opensSegment(offset)
+      ? this.#rows.byteLength
+      : 0;
+  }
+
+  /** Bytes of the messages that were not released. Walks all of them where some were released out of order. */
+  get liveBytes(): number {
+    if (this.#released === null) return this.used - this.#byteOf(this.releasedPrefix);
+    const { count, live } = this;
+    if (this.#walked.count !== count || this.#walked.live !== live) {
+      let bytes = 0;
+      let at = this.#byteOf(this.releasedPrefix);
+      for (let ordinal = this.releasedPrefix; ordinal < count; ordinal++) {
+        const end = entryEnd(this.bytes, at);
+        if (!this.isReleased(ordinal)) bytes += end - at;
+        at = end;
+      }
+      this.#walked = { count, live, bytes };
+    }
+    return this.#walked.bytes;
+  }
+
+  /** How many stretches of released messages there are, at most. */
+  get gaps(): number {
+    return this.#released === null ? 1 : Math.min(this.live, this.count - this.live) + 1;
+  }
+
   /** Copies checked entries behind the others. There must be room; `offset` is at least `endOffset`. */
   append(entries: Uint8Array, count: number, offset: number): void {
     if (this.count === 0) this.firstOffset = offset;
-    if (this.count === 0 || offset !== this.endOffset || this.#lastSegmentIsFull()) this.#openSegment(offset);
+    if (this.#opensSegment(offset)) this.#openSegment(offset);
     this.bytes.set(entries, this.used);
     this.used += entries.length;
     this.count += count;
@@ -128,7 +157,7 @@ export class Slab {
     return this.#released !== null || ordinal < this.releasedPrefix;
   }
 
-  /** Releases the offsets [first, end) as far as they are here; returns how many were not released yet. */
+  /** Releases those of the offsets [first, end) that are here; returns how many were not released before. */
   release(first: number, end: number): number {
     if (first <= this.firstOffset && end >= this.endOffset) {
       const released = this.live;
@@ -156,7 +185,15 @@ export class Slab {
     return spanWithin(entries, byte, entries.length, Number.MAX_SAFE_INTEGER, room, 0);
   }
 
-  #lastSegmentIsFull(): boolean {
+  /** The byte where a message begins, or where the last one ends. */
+  #byteOf(ordinal: number): number {
+    if (ordinal === this.count) return this.used;
+    const row = this.#segmentAt(ordinal, 1) * ROW;
+    return skipEntries(this.bytes, this.#rows[row + 2]!, ordinal - this.#rows[row + 1]!);
+  }
+
+  #opensSegment(offset: number): boolean {
+    if (this.count === 0 || offset !== this.endOffset) return true;
     const row = (this.#segments - 1) * ROW;
     return (
       this.count - this.#rows[row + 1]! >= SEGMENT_MESSAGES ||
@@ -177,7 +214,7 @@ export class Slab {
     this.#segments += 1;
   }
 
-  /** Divides a large segment, which one batch came as: whoever looks into its middle once will do so again. */
+  /** Divides the large segment of one batch: where a message in its middle is looked for, others will be, too. */
   #divide(segment: number, length: number): void {
     const more = Math.ceil(length / SEGMENT_MESSAGES) - 1;
     const end = segment * ROW;

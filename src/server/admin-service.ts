@@ -1,6 +1,7 @@
 /** The Admin service over Twirp: JSON or protobuf, `POST /twirp/tinymq.v1.Admin/<Method>`. */
 import type { MethodInfo } from "@protobuf-ts/runtime-rpc";
 import type { Broker } from "../broker/broker.ts";
+import { purge } from "../broker/purge.ts";
 import { redrive } from "../broker/redrive.ts";
 import { brokerStats, listTopics, topicInfo } from "../broker/stats.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -25,17 +26,19 @@ export interface AdminHost {
   readonly broker: Broker;
   readonly connections: number;
   readonly uptimeMs: number;
-  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and where it does not come. */
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
+  /** The body of a call. Throws OUT_OF_RANGE above 1 MiB, and other codes if it does not arrive. */
   body(request: Request): Promise<Uint8Array>;
 }
 
 interface Method {
-  /** The right that a client needs, on the request's topic where it names one. */
+  /** The right that a client needs, on the request's topic if it names one. */
   readonly action: Action;
   readonly handle: (host: AdminHost, request: never) => object | Promise<object>;
 }
 
-/** One for each method of the service: the type makes a missing one an error. */
+/** One for each method of the service; a missing one is a type error. */
 const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   getStatus: { action: "observe", handle: getStatus },
   listTopics: { action: "observe", handle: listPage },
@@ -45,7 +48,9 @@ const METHODS: { readonly [Name in keyof IAdminClient]: Method } = {
   },
   purgeTopic: {
     action: "admin",
-    handle: ({ broker }, { topic }: PurgeTopicRequest) => ({ purged: broker.requireTopic(topic).purge() }),
+    handle: async ({ broker }, { topic }: PurgeTopicRequest) => ({
+      purged: await purge(broker.requireTopic(topic)),
+    }),
   },
   redriveTopic: {
     action: "admin",
@@ -88,11 +93,11 @@ export async function handleTwirp(
   }
 }
 
-/** What the client is told. What nobody expected is told to the log. */
+/** The error for the client. Details of an unexpected one go to the log only. */
 function told(host: AdminHost, path: string, thrown: unknown): TinyMQError {
   const error = toTinyMQError(thrown);
   if (error.code !== "INTERNAL") return error;
-  host.broker.failed(`${path} failed`, thrown);
+  host.failed(`${path} failed`, thrown);
   return new TinyMQError("INTERNAL", "unexpected error; the server's log has the stack trace");
 }
 
@@ -109,7 +114,9 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
     return method.I.fromJson(text.trim() === "" ? {} : JSON.parse(text), { ignoreUnknownFields: false });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TinyMQError("INVALID_ARGUMENT", `the body is no ${method.I.typeName}: ${why}`, { cause });
+    throw new TinyMQError("INVALID_ARGUMENT", `the body is not a valid ${method.I.typeName}: ${why}`, {
+      cause,
+    });
   }
 }
 

@@ -1,22 +1,23 @@
 /**
- * Bounds connections: how many there are, and how many of them have not opened a stream yet. One that
- * wants in while too many have not opened waits for its turn, before it can send us anything. The oldest of
- * those who have not opened is closed to make room, if it had a second's time.
+ * Bounds connections: how many there are, and how many of them have not opened a stream yet. While too many have
+ * not, the next handshake waits, before its client can send us anything. To make room, the oldest unopened
+ * connection is closed once it has had a second. So a handshake waits at most a second, and one more for each
+ * time that as many silent clients as there are places wait ahead of it.
  *
- * Always holds: somebody waits only while every place is taken.
+ * Always holds: handshakes wait only while every place is taken.
  */
 import type { Timer, Timers } from "../broker/timers.ts";
 import { Fifo } from "../wire/fifo.ts";
 
-/** Among the connections that have not opened; from the handshake on until it has opened, or is gone. */
+/** A place among the unopened connections, from the handshake until the stream opens or the connection is gone. */
 export interface Place {
   /** By the broker's clock, in ms. */
   readonly takenAt: number;
-  /** Closes the connection, for another one; null where it is gone and its memory is not. */
+  /** Closes the connection to make room; null if it is gone already and only its memory is still in use. */
   evict: (() => void) | null;
 }
 
-/** A client's first frame must have come by then, in ms, if others wait. */
+/** How long a connection may stay unopened while others wait, in ms. */
 const KEPT_MS = 1_000;
 
 export class Admission {
@@ -27,7 +28,7 @@ export class Admission {
   readonly #places = new Set<Place>();
   readonly #waiting = new Fifo<(place: Place) => void>();
   #looking: Timer | null = null;
-  /** Places that are free again though their frames are not. */
+  /** Places that were freed although the runtime still keeps their partial frames. */
   #abandoned = 0;
   connections = 0;
 
@@ -37,12 +38,12 @@ export class Admission {
     this.#maxUnopened = maxUnopened;
   }
 
-  /** Whether one more may come in, those that wait counted. */
+  /** Whether one more connection is allowed; those that wait count. */
   get hasRoom(): boolean {
     return this.connections + this.#waiting.length < this.#maxConnections;
   }
 
-  /** A place among the unopened, at once or when one is free. */
+  /** Takes a place, at once or as soon as one is free. */
   enter(): Place | Promise<Place> {
     if (this.#places.size < this.#maxUnopened) return this.#take();
     return new Promise((resolve) => {
@@ -59,8 +60,8 @@ export class Admission {
   }
 
   /**
-   * Of a connection that ended in the middle of its first frame, which the runtime may keep for `heldMs`: its
-   * place is free at once, or after that time where there are as many such frames as places.
+   * Frees the place of a connection that ended in the middle of its first frame, which the runtime may keep for
+   * `heldMs`: at once, or after that time if it already keeps as many such frames as there are places.
    */
   abandon(place: Place, heldMs: number): void {
     if (this.#abandoned >= this.#maxUnopened) {
@@ -81,7 +82,7 @@ export class Admission {
     return place;
   }
 
-  /** Evicts those that had their time, as many as others wait; looks again when the next one had it. */
+  /** Evicts connections whose time is up, one for each that waits; looks again when the next one's time is up. */
   #makeRoom(): void {
     const now = this.#timers.clock.now();
     for (const place of this.#places) {

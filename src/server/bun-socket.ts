@@ -1,4 +1,4 @@
-/** A WebSocket of Bun as a session sees it, and the handlers that Bun calls. */
+/** Adapts Bun's WebSockets to sessions: `FrameSocket` on one side, Bun's handlers on the other. */
 import type { ServerWebSocket } from "bun";
 import type { Timer } from "../broker/timers.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Admission, Place } from "./admission.ts";
 
-/** What a WebSocket carries from its upgrade on. */
+/** The data that is attached to a WebSocket at its upgrade. */
 export interface ConnectionData {
   readonly path: string;
   readonly open: OpenSession;
@@ -23,16 +23,16 @@ export interface ConnectionHost {
   readonly connections: Set<BunSocket>;
 }
 
-/** How long Bun keeps a closed connection that does not take what is unsent (source: measured, 4 to 5 s). */
+/** How long Bun keeps a closed connection whose client does not read the rest (source: measured, 4 to 5 s). */
 const LINGER_MS = 5_000;
 
 export class BunSocket implements FrameSocket {
   readonly #socket: ServerWebSocket<ConnectionData>;
   readonly #session: Session;
   readonly #host: ConnectionHost;
-  /** Until the stream has opened. */
+  /** The time limit for opening the stream; null once it has opened. */
   #late: Timer | null;
-  /** A whole frame came. */
+  /** Whether a whole frame has arrived. */
   #heard = false;
   #closing = false;
 
@@ -61,7 +61,7 @@ export class BunSocket implements FrameSocket {
     if (this.#closing) return;
     const { outboundBuffers, broker } = this.#host.context;
     const unsent = this.bufferedBytes;
-    // Bun keeps what is unsent until the client has read it, and the close frame behind it.
+    // Bun keeps the unsent bytes, and the close frame after them, until the client has read them.
     if (!outboundBuffers.linger(unsent)) {
       this.terminate();
       return;
@@ -93,7 +93,7 @@ export class BunSocket implements FrameSocket {
     this.#session.stop(code, reason);
   }
 
-  /** Takes a frame: larger than what is allowed, it ends the connection before anything of it is read. */
+  /** Passes a frame to the session; one above the limit ends the connection before it is decoded. */
   message(frame: string | Uint8Array): void {
     this.#heard = true;
     if (typeof frame === "string") {
@@ -111,7 +111,7 @@ export class BunSocket implements FrameSocket {
     this.#session.drained();
   }
 
-  /** Bun has answered a ping, and keeps the answer of a client that does not read. */
+  /** Bun has answered a ping, and buffers that answer if the client does not read. */
   pinged(): void {
     if (this.bufferedBytes > 0) this.#session.drained();
   }
@@ -125,7 +125,7 @@ export class BunSocket implements FrameSocket {
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;
-    // A connection that is closed and not cut leaves Bun what it has of a first frame, until it is gone.
+    // After a close frame in the middle of a first frame, Bun keeps that partial frame for a while.
     if (this.#heard || code === CLOSE_ABNORMAL) admission.leave(place);
     else admission.abandon(place, LINGER_MS);
     this.#closing = true;
@@ -147,12 +147,12 @@ export interface ConnectionHandlers {
   close(socket: ServerWebSocket<ConnectionData>, code: number): void;
 }
 
-/** Bun's handlers: each finds the connection and passes the event on. */
+/** Bun's handlers; each finds the connection and passes the event on. */
 export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
   return {
     open(socket) {
       host.admission.connections += 1;
-      // Views of a Buffer cost twice as much.
+      // Views of Bun's default, Buffer, cost twice as much.
       socket.binaryType = "uint8array";
       try {
         const connection = new BunSocket(socket, host);
@@ -197,11 +197,11 @@ function tooLarge(byteLength: number, most: number, isOpen: boolean): TinyMQErro
 const SMALLEST_FREED = 4 * KiB;
 
 /**
- * Nobody keeps a frame: its memory is given back now. The collector would come when as much as the whole
- * cap is waiting for it.
+ * Frees a frame at once, since nothing keeps it. The garbage collector would run only when the dead frames amount to
+ * as much as the whole memory cap.
  */
 function free(frame: Uint8Array): void {
-  // Not asked of small frames: it is the question that makes Bun give them an ArrayBuffer.
+  // Checked first: to read `buffer` of a small frame makes Bun allocate an ArrayBuffer for it.
   if (frame.byteLength < SMALLEST_FREED) return;
   const { buffer, byteLength } = frame;
   if (byteLength === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);

@@ -1,6 +1,6 @@
 /**
- * What a server needs once somebody comes: broker, sessions, Admin. Loaded with the first request, so that
- * a server that only waits costs little more than Bun itself.
+ * The parts of a server behind its port: broker, sessions, admission. They are loaded apart from the rest, so that
+ * the start is not delayed: after the port is bound, unless there is a snapshot to restore first.
  */
 import { Broker } from "../broker/broker.ts";
 import { type BrokerLimits, DEFAULT_LIMITS } from "../broker/broker-limits.ts";
@@ -22,19 +22,19 @@ import { RequestBodies } from "./request-bodies.ts";
 import type { ResolvedOptions } from "./server-options.ts";
 
 /**
- * Connections that may be there without having opened a stream. Each may have sent a first frame but for its
- * last byte, which Bun keeps, up to the size that it allows everybody: larger messages mean fewer of them.
+ * Maximum connections that have not opened a stream. Each may have sent all of a first frame but its last byte, and
+ * Bun buffers that up to the size limit of all frames: the larger the limit, the fewer such connections.
  */
 const MAX_UNOPENED = 64;
 const LEAST_UNOPENED = 8;
-/** How long `closeStreams` waits for clients to take their close frames. */
+/** How long `closeStreams` waits for the closing handshakes. */
 const CLOSE_GRACE_MS = 1_000;
 
 export class Core {
   readonly broker: Broker;
   readonly admission: Admission;
   readonly handlers: ConnectionHandlers;
-  /** Makes the sessions of v1 streams. */
+  /** Creates the sessions of v1 streams. */
   readonly v1: OpenSession = streamSession;
   readonly #parts: CoreParts;
   readonly #outboundBuffers: OutboundBuffers;
@@ -43,17 +43,16 @@ export class Core {
 
   constructor(parts: CoreParts) {
     this.#parts = parts;
-    const { options, logger } = parts;
+    const { options } = parts;
     this.broker = new Broker({
       clock: parts.clock,
       limits: brokerLimits(options),
       publisher: this.#publisher(),
-      failed: (what, error) => logger.error(`${what}: ${stackOf(error)}`),
     });
     this.#outboundBuffers = new OutboundBuffers(
       options.maxMemory / 4,
       (bytes) => this.broker.charge(bytes),
-      // Bun hands out small frames at the end of a turn, which is over when a timer runs.
+      // Bun sends small published frames at the end of a turn, which is over when a timer runs.
       (run) => setTimeout(run, 0),
     );
     this.#bodies = new RequestBodies(this.broker.timers);
@@ -73,14 +72,17 @@ export class Core {
     return this.#connections.size;
   }
 
-  /** By the broker's clock, in ms. */
+  /** Time since the start, in ms. */
   get uptimeMs(): number {
     return this.#parts.uptimeMs();
   }
 
-  // Most servers never need the next two: they are loaded when somebody does.
+  /** Logs an unexpected error, with its stack. */
+  readonly failed = (what: string, error: unknown) => this.#parts.logger.error(`${what}: ${stackOf(error)}`);
 
-  /** Makes the sessions of first-version connections. */
+  // The next two are loaded on demand, since most servers never need them.
+
+  /** Creates the sessions of first-version connections. */
   async v0(): Promise<OpenSession> {
     const { firstVersionSession } = await import("../session/v0.ts");
     return firstVersionSession;
@@ -97,9 +99,9 @@ export class Core {
     return this.#bodies.read(request);
   }
 
-  /** Ends all streams with 1012; resolves when their connections are closed, or after the time of grace. */
+  /** Ends all streams with 1012; resolves when their connections are closed, or after CLOSE_GRACE_MS. */
   async closeStreams(): Promise<void> {
-    for (const connection of this.#connections) connection.stop(CLOSE_RESTART, "the server stops");
+    for (const connection of this.#connections) connection.stop(CLOSE_RESTART, "the server is stopping");
     const until = performance.now() + CLOSE_GRACE_MS;
     while (this.#connections.size > 0 && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -136,12 +138,13 @@ export class Core {
         deadAfterMs,
       },
       authenticate: this.#parts.authenticate,
+      failed: this.failed,
       misbehaved: (what) => limiter.log(what),
     };
   }
 }
 
-/** 64, or so many that what Bun keeps of first frames is no more than with messages of 1 MiB. */
+/** 64, or fewer, so that Bun buffers at most 128 MiB of unfinished first frames; but at least 8. */
 function maxUnopened(maxFrameBytes: number): number {
   const fitting = Math.floor((MAX_UNOPENED * 2 * MAX_MESSAGE_BYTES) / maxFrameBytes);
   return Math.max(LEAST_UNOPENED, Math.min(MAX_UNOPENED, fitting));

@@ -1,18 +1,18 @@
-/** Opening what an option names: a regular file, or an error at once. */
+/** Opens the files that options name. Always holds: they are regular files, and opening them never blocks. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
 import { TinyMQError } from "../errors.ts";
 import { formatSize } from "../wire/units.ts";
 
 /**
- * Opens a regular file for reading; null where nothing has that name. Throws FAILED_PRECONDITION for
- * anything else, and for a file that may not be read. Never waits: opening a FIFO would.
+ * Opens a regular file for reading; null if there is no file. Throws FAILED_PRECONDITION for anything but a
+ * regular file, and for a file that cannot be read. Never blocks, as opening a FIFO would.
  */
 export function openRegularFile(path: string): number | null {
   try {
     requireRegular(path, statSync(path));
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      // It may have been replaced since.
+      // It may have been replaced in between.
       requireRegular(path, fstatSync(file));
     } catch (error) {
       closeSync(file);
@@ -27,8 +27,8 @@ export function openRegularFile(path: string): number | null {
 }
 
 /**
- * The text of a file of at most `maxBytes` that the option `what` names. Throws INVALID_ARGUMENT where there
- * is none, or none that can be read, or a larger one.
+ * The text of a file that the option `what` names, at most `maxBytes`. Throws INVALID_ARGUMENT if the file is
+ * missing, unreadable or larger.
  */
 export function readSmallFile(path: string, what: string, maxBytes: number): string {
   try {
@@ -37,7 +37,7 @@ export function readSmallFile(path: string, what: string, maxBytes: number): str
     try {
       const { size } = fstatSync(file);
       if (size > maxBytes) {
-        const sizes = `${formatSize(size)}; at most ${formatSize(maxBytes)} are read`;
+        const sizes = `${formatSize(size)}; the limit is ${formatSize(maxBytes)}`;
         throw new TinyMQError("FAILED_PRECONDITION", `${path} has ${sizes}`);
       }
       return readFileSync(file, "utf8");

@@ -1,4 +1,4 @@
-/** What a request is: a WebSocket, a unary call, a health check, or nothing we have. */
+/** Routes each request: WebSocket handshakes, unary calls, health checks; anything else is refused. */
 import type { Server } from "bun";
 import { TinyMQError } from "../errors.ts";
 import type { OpenSession } from "../session/frame-socket.ts";
@@ -17,14 +17,14 @@ export interface HttpHost {
   readonly stopping: boolean;
   readonly allowOrigin: readonly string[];
   authenticate(token: string): Principal | null;
-  /** Logs why a request was refused, at a bounded rate. */
+  /** Logs why a request was refused, rate-limited. */
   refused(why: string): void;
 }
 
-/** Where streams are: `/package.Service/`, with the name of the method behind it. */
+/** Paths of streams: `/package.Service/` and the name of the method. */
 const STREAM_PREFIX = "/tinymq.v1.TinyMQ/";
 
-/** Of the WebSocket protocol, the only one that there is. */
+/** The only version of the WebSocket protocol (source: RFC 6455). */
 const VERSION = "13";
 
 /** Undefined: the request became a WebSocket. */
@@ -32,7 +32,7 @@ type Answer = Response | undefined | Promise<Response | undefined>;
 
 /** Answers one request; undefined when it became a WebSocket. */
 export function handleRequest(host: HttpHost, request: Request, server: Server<ConnectionData>): Answer {
-  if (host.stopping) return text(503, "the server stops");
+  if (host.stopping) return text(503, "the server is stopping");
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
   if (why !== null) {
     host.refused(why);
@@ -68,10 +68,10 @@ function withCore(host: HttpHost, answer: (core: Core) => Answer): Answer {
   return host.core === null ? host.loadCore().then(answer) : answer(host.core);
 }
 
-/** The subprotocol is chosen by us: Bun would echo the first that is offered, known or not. */
+/** Chooses the subprotocol: Bun would accept the first one that is offered, known or not. */
 function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData>, path: string): Answer {
-  // A body would wait in memory for as long as the handshake.
-  if (request.method !== "GET") return text(400, "a WebSocket handshake is a GET");
+  // A body would stay in memory while the handshake waits.
+  if (request.method !== "GET") return text(400, "a WebSocket handshake must be a GET");
   if (request.headers.get("sec-websocket-version") !== VERSION)
     return text(426, `send Sec-WebSocket-Version: ${VERSION}`, { "Sec-WebSocket-Version": VERSION });
   const offered = request.headers.get("sec-websocket-protocol");
@@ -88,7 +88,7 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
   return withCore(host, (core) => admit(core, request, server, path, core.v1, headers));
 }
 
-/** Lets a connection in, when it is its turn. */
+/** Completes a handshake, as soon as there is a place for the connection. */
 function admit(
   { admission }: Core,
   request: Request,
@@ -97,12 +97,12 @@ function admit(
   open: OpenSession,
   headers: Record<string, string>,
 ): Answer {
-  if (!admission.hasRoom) return text(503, "the server has as many connections as it may");
+  if (!admission.hasRoom) return text(503, "the server has reached its limit of connections");
   const complete = (place: Place) => {
     const data: ConnectionData = { path: decodePath(path), open, place, connection: null };
     if (server.upgrade(request, { data, headers })) return undefined;
     admission.leave(place);
-    return text(400, "the request is no valid WebSocket handshake");
+    return text(400, "the request is not a valid WebSocket handshake");
   };
   const place = admission.enter();
   return place instanceof Promise ? place.then(complete) : complete(place);
@@ -112,7 +112,7 @@ function decodePath(path: string): string {
   try {
     return decodeURIComponent(path);
   } catch {
-    // Not every path is percent-encoded UTF-8; then it is taken as it stands.
+    // Not percent-encoded UTF-8: the path is taken as it is.
     return path;
   }
 }

@@ -1,4 +1,4 @@
-/** Bun's servers behind one host name: `localhost` means both loopback addresses, each with its own. */
+/** Listens on one port: with one Bun server, or for `localhost` with one on each of the two loopback addresses. */
 import type { Server, TLSOptions, WebSocketHandler } from "bun";
 import { TinyMQError } from "../errors.ts";
 import { MiB } from "../wire/limits.ts";
@@ -6,7 +6,7 @@ import { readSmallFile } from "./files.ts";
 
 const MAX_PEM_BYTES = MiB;
 
-/** How often a free port is looked for that is free on both loopback addresses. */
+/** Attempts to find a port that is free on both loopback addresses. */
 const PORT_TRIES = 20;
 
 export interface ListenOptions<Data> {
@@ -15,7 +15,7 @@ export interface ListenOptions<Data> {
     request: Request,
     server: Server<Data>,
   ) => Response | undefined | Promise<Response | undefined>;
-  /** Told of what `fetch` throws; the client gets a 500. */
+  /** Called with what `fetch` throws; the client gets a 500. */
   readonly failed: (error: unknown) => void;
   readonly websocket: WebSocketHandler<Data>;
 }
@@ -24,15 +24,15 @@ export interface Listeners {
   readonly host: string;
   readonly port: number;
   readonly addresses: readonly string[];
-  /** Hands a frame to all subscribers of a topic. */
+  /** Sends a frame to all subscribers of a topic. */
   publish(topic: string, frame: Uint8Array): void;
-  /** Takes no further connection. */
+  /** Stops accepting connections. */
   refuse(): void;
-  /** Closes what is left, and gives the port back. */
+  /** Closes the remaining connections and frees the port. */
   close(): Promise<void>;
 }
 
-/** Throws ALREADY_EXISTS if the port is taken, PERMISSION_DENIED or INVALID_ARGUMENT if it cannot be had. */
+/** Throws ALREADY_EXISTS if the port is in use, PERMISSION_DENIED or INVALID_ARGUMENT if it cannot be bound. */
 export function listen<Data>(host: string, port: number, options: ListenOptions<Data>): Listeners {
   const servers = host === "localhost" ? listenOnLoopbacks(port, options) : [listenOn(host, port, options)];
   return {
@@ -43,7 +43,7 @@ export function listen<Data>(host: string, port: number, options: ListenOptions<
       for (const server of servers) server.publish(topic, frame);
     },
     refuse() {
-      // Pending until the last socket closes, which `close` sees to.
+      // The promise is pending until the last socket closes, which `close` takes care of.
       for (const server of servers) void server.stop();
     },
     async close() {
@@ -53,20 +53,20 @@ export function listen<Data>(host: string, port: number, options: ListenOptions<
 }
 
 /**
- * A certificate and its key from the PEM files that the options name; "": no TLS. Throws INVALID_ARGUMENT for one
- * without the other, and for a file that cannot be read.
+ * Reads a certificate and its key from PEM files; undefined (no TLS) if both are "". Throws INVALID_ARGUMENT
+ * for one without the other, and for a file that cannot be read.
  */
 export function readTls(certFile: string, keyFile: string): { cert: string; key: string } | undefined {
   if (certFile === "" && keyFile === "") return undefined;
   if (certFile === "" || keyFile === "") {
-    throw new TinyMQError("INVALID_ARGUMENT", "tls-cert and tls-key are given together, or not at all");
+    throw new TinyMQError("INVALID_ARGUMENT", "tls-cert and tls-key must be given together");
   }
   return { cert: readPem(certFile, "tls-cert"), key: readPem(keyFile, "tls-key") };
 }
 
 function readPem(path: string, what: string): string {
   const text = readSmallFile(path, what, MAX_PEM_BYTES);
-  // Bun would listen without TLS.
+  // Bun would listen without TLS if it were given an empty file.
   if (text.trim() === "") throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${path} is empty`);
   return text;
 }
@@ -78,7 +78,7 @@ function listenOnLoopbacks<Data>(port: number, options: ListenOptions<Data>): Se
       return [first, listenOn("::1", first.port!, options)];
     } catch (error) {
       const taken = error instanceof TinyMQError && error.code === "ALREADY_EXISTS";
-      // A machine without IPv6 has one loopback address.
+      // A machine without IPv6 has only one loopback address.
       if (!taken) return [first];
       void first.stop(true);
       if (port !== 0 || tries >= PORT_TRIES) throw error;
@@ -92,17 +92,17 @@ function listenOn<Data>(hostname: string, port: number, options: ListenOptions<D
       hostname,
       port,
       tls: options.tls,
-      // Else another Bun that listens here gets half of the connections, and nobody is told.
+      // Otherwise another Bun could listen on the same port and would silently get half of the connections.
       reusePort: false,
       fetch: options.fetch,
       error(error) {
         options.failed(error);
         return new Response("unexpected error; the server's log has the stack trace\n", { status: 500 });
       },
-      // Bodies are bounded where they are read, and refused with an answer that says why.
+      // `RequestBodies` bounds bodies, and says why it refuses one.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       websocket: options.websocket,
-      // A stack trace is not for clients.
+      // Clients must not see stack traces.
       development: false,
     });
   } catch (cause) {
@@ -115,14 +115,14 @@ function listenError(hostname: string, port: number, cause: unknown): TinyMQErro
   if (code === "EADDRINUSE") {
     return new TinyMQError(
       "ALREADY_EXISTS",
-      `port ${port} on ${hostname} is in use: stop what uses it, or choose another with --port`,
+      `port ${port} on ${hostname} is in use: stop the program that uses it, or choose another port with --port`,
       { cause },
     );
   }
   if (code === "EACCES" || code === "EPERM") {
     return new TinyMQError(
       "PERMISSION_DENIED",
-      `port ${port} on ${hostname} may not be used: choose one above 1023`,
+      `no permission to listen on port ${port} of ${hostname}: choose one above 1023`,
       { cause },
     );
   }

@@ -1,9 +1,9 @@
-/** Lets what clients can cause into the log at a bounded rate, and counts what it leaves out. */
+/** Limits the rate of log lines that clients can cause, and counts those that it leaves out. */
 import type { Clock } from "../wire/clock.ts";
 
 const LINES = 10;
 const PER_MS = 60_000;
-/** Names and headers of clients may be long. */
+/** Lines may quote names and headers that clients chose. */
 const MAX_CHARACTERS = 500;
 
 export class LogLimiter {
@@ -18,13 +18,13 @@ export class LogLimiter {
     this.#write = write;
   }
 
-  /** At most ten lines a minute; the first of the next minute says how many were left out. */
+  /** Writes at most ten lines a minute; before the next line it says how many were left out. */
   log(line: string): void {
     const now = this.#clock.now();
     if (now - this.#since >= PER_MS) {
       this.#since = now;
       this.#written = 0;
-      if (this.#leftOut > 0) this.#write(`${this.#leftOut} more lines like the last were left out`);
+      if (this.#leftOut > 0) this.#write(`${this.#leftOut} more lines were left out, to limit their rate`);
       this.#leftOut = 0;
     }
     if (this.#written >= LINES) {

@@ -1,5 +1,6 @@
-/** Where a server says what it does: an interface that consola and console fit too. */
+/** The interface of a server's logger, which console and consola satisfy. */
 
+/** Takes one line each. */
 export interface Logger {
   debug(message: string): void;
   info(message: string): void;
@@ -7,7 +8,7 @@ export interface Logger {
   error(message: string): void;
 }
 
-/** Says nothing: the default of an embedded server. */
+/** Logs nothing: the default of an embedded server. */
 export const SILENT: Logger = {
   debug() {},
   info() {},
@@ -15,7 +16,7 @@ export const SILENT: Logger = {
   error() {},
 };
 
-/** What a log says of an error that nobody expected: its stack, where it has one. */
+/** The text to log for an unexpected error: its stack trace, if it has one. */
 export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

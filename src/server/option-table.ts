@@ -5,6 +5,7 @@
 import { DEFAULT_LIMITS } from "../broker/broker-limits.ts";
 import { DEFAULT_PORT, HEARTBEAT_MS, MiB } from "../wire/limits.ts";
 
+/** What an option's value is. A size is bytes, a duration ms, or text with a unit; a list is comma-separated text. */
 export type OptionKind = "text" | "count" | "size" | "duration" | "flag" | "list" | "choice";
 
 /** How one option is written and what it means. */
@@ -16,6 +17,7 @@ export interface OptionSpec {
   readonly kind: OptionKind;
   /** Bytes of a size, ms of a duration. */
   readonly fallback: string | number | boolean;
+  /** One line of the help. */
   readonly help: string;
   /** Of a choice. */
   readonly choices?: readonly string[];
@@ -34,6 +36,7 @@ const MOST_MEMORY = 16 * 2 ** 40;
 /** A JavaScript Map holds some 16 million entries. */
 const MOST_ENTRIES = 10_000_000;
 
+/** In the order of the help. The token itself is no option of the command line, and not among them. */
 export const OPTIONS: readonly OptionSpec[] = [
   option("host", "text", "localhost", "address to listen on"),
   option("port", "count", DEFAULT_PORT, "port to listen on; 0: any free one", { most: 65_535 }),

@@ -1,15 +1,15 @@
-/** What a server is made of beside its options. */
+/** What is injected into a server, and what the server hands to its core. */
 
 import type { Principal } from "../session/principal.ts";
 import type { Clock } from "../wire/clock.ts";
 import type { Logger } from "./logger.ts";
 import type { ResolvedOptions } from "./server-options.ts";
 
-/** For those who embed a server, and for tests. */
+/** For programs that embed a server, and for tests. Defaults: no log, the machine's clock, no call. */
 export interface ServerParts {
   logger?: Logger;
   clock?: Clock;
-  /** Told of every step while a snapshot is written, for whoever waits for the server to end. */
+  /** Called after each record of a snapshot that is being written, to show progress. */
   onSnapshotProgress?: () => void;
 }
 
@@ -20,7 +20,7 @@ export interface CoreParts {
   readonly clock: Clock;
   readonly maxFrameBytes: number;
   authenticate(token: string): Principal | null;
-  /** Hands a frame to all subscribers of a topic. */
+  /** Sends a frame to all subscribers of a topic. */
   publish(topic: string, frame: Uint8Array): void;
   uptimeMs(): number;
 }

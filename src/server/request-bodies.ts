@@ -1,27 +1,27 @@
 /**
- * The bodies of unary calls on their way in. One that is complete when it is asked for, as most are, is read at
- * once; those that keep us waiting are bounded in number, bytes and time, and the oldest gives way.
+ * Reads the bodies of unary calls. Most have arrived when they are asked for; those that have not are bounded in
+ * number, bytes and time, and beyond that the oldest is given up.
  *
- * Always holds: at most `MAX_READING` bodies are waited for, which hold at most `MAX_BYTES`.
+ * Always holds: at most `MAX_READING` bodies are incomplete, and together they hold at most `MAX_BYTES`.
  */
 import type { Timer, Timers } from "../broker/timers.ts";
 import { TinyMQError } from "../errors.ts";
 import { MiB } from "../wire/limits.ts";
 
-/** Of one body. */
+/** Maximum bytes of one body. */
 const MAX_BODY_BYTES = MiB;
-/** Of all bodies that have not arrived whole. */
+/** Maximum bytes of all incomplete bodies. */
 const MAX_BYTES = 16 * MiB;
 const MAX_READING = 64;
 /** From the headers to the last byte. */
 const DEADLINE_MS = 5_000;
 
-/** One body on its way. */
+/** A body that is being read. */
 interface Reading {
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly parts: Uint8Array[];
   bytes: number;
-  /** Why it is given up. */
+  /** Why it was given up. */
   error: TinyMQError | null;
 }
 
@@ -36,8 +36,8 @@ export class RequestBodies {
   }
 
   /**
-   * The body of a request. Throws OUT_OF_RANGE above 1 MiB, DEADLINE_EXCEEDED if it does not come in time,
-   * RESOURCE_EXHAUSTED if it gave way, and CANCELLED if the connection ended.
+   * The body of a request. Throws OUT_OF_RANGE above 1 MiB, DEADLINE_EXCEEDED if it does not arrive in time,
+   * RESOURCE_EXHAUSTED if it was given up for others, and CANCELLED if the connection ended.
    */
   async read(request: Request): Promise<Uint8Array> {
     if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
@@ -77,7 +77,7 @@ export class RequestBodies {
     this.#giveUp(
       oldest,
       "RESOURCE_EXHAUSTED",
-      "the body was slower than too many others: send it whole, at once",
+      "too many unfinished request bodies: send the whole body at once",
     );
   }
 
@@ -106,7 +106,7 @@ async function nextPart({ reader }: Reading) {
   try {
     return await reader.read();
   } catch (cause) {
-    throw new TinyMQError("CANCELLED", "the connection ended before the body was there", { cause });
+    throw new TinyMQError("CANCELLED", "the connection ended before the body was complete", { cause });
   }
 }
 

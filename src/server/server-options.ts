@@ -1,4 +1,5 @@
 /** The options of a server as they are given, and as they are once they are checked. */
+import { didYouMean } from "../did-you-mean.ts";
 import { TinyMQError } from "../errors.ts";
 import {
   type Duration,
@@ -13,33 +14,51 @@ import { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
 
 export type Overflow = "reject" | "drop-oldest";
 
-/** The options of a server as they are given. Whatever is left out has the default of `OPTIONS`. */
+/** The options of a server as they are given. Sizes are bytes and durations ms, or text with a unit. */
 export interface ServerOptions {
+  /** Default "localhost": both loopback addresses. */
   host?: string;
+  /** Default 9800; 0 takes a free one. */
   port?: number;
+  /** For messages of all topics, 1 MiB to 16 TiB. Default 256 MiB. */
   maxMemory?: Size;
+  /** For messages of one topic. Default 0: no limit of its own. */
   maxTopicMemory?: Size;
+  /** When memory is full: refuse messages (default), or drop the oldest. */
   overflow?: Overflow;
+  /** Body and headers, 1 byte to 512 MiB. Default 1 MiB. */
   maxMessageSize?: Size;
+  /** Default 100,000. */
   maxTopics?: number;
+  /** Default 10,000. */
   maxConnections?: number;
+  /** Deliveries after which a message that is given back becomes a dead letter. Default 0: no limit. */
   maxDeliveries?: number;
+  /** 100 ms to 1 day; three missed close a connection. Default 15 s. */
   heartbeat?: Duration;
+  /** An empty topic that nobody uses is removed after this. Default 5 min. */
   idleTopicTtl?: Duration;
+  /** Of messages whose producer sets none. Default 0: for ever. */
   defaultTtl?: Duration;
+  /** Longest time to live. Default 0: no limit. */
   maxTtl?: Duration;
+  /** File that keeps the messages over a stop and a start. Default "": none. */
   snapshot?: string;
+  /** File that holds the token that clients must present. Default "": none. */
   tokenFile?: string;
   /** The token itself; not an option of the command line, where others could read it. */
   token?: string;
+  /** Listen beyond loopback without a token. Default false. */
   noAuth?: boolean;
-  /** Browser origins allowed beside the server's own. */
+  /** Browser origins allowed beside the server's own; "*": any. */
   allowOrigin?: string | readonly string[];
+  /** PEM file of the certificate. Given with `tlsKey`, or not at all. */
   tlsCert?: string;
+  /** PEM file of its key. */
   tlsKey?: string;
 }
 
-/** The options of a server, checked: bytes and ms as numbers, nothing left out. */
+/** `ServerOptions`, checked: bytes and ms as numbers, nothing left out. */
 export interface ResolvedOptions {
   host: string;
   port: number;
@@ -72,16 +91,18 @@ export interface ResolvedOptions {
 
 /**
  * Checks options and fills in the environment's and the defaults: what is given wins over the
- * environment, the environment over the default. Reads no file. Throws INVALID_ARGUMENT naming the option.
+ * environment, the environment over the default. Reads no file. Throws INVALID_ARGUMENT naming the option as it
+ * was given: the key, or the variable.
  */
 export function resolveOptions(
   given: ServerOptions = {},
   environment: Record<string, string | undefined> = {},
 ): ResolvedOptions {
-  for (const key of Object.keys(given)) {
-    if (key !== "token" && !OPTIONS.some((spec) => spec.key === key)) {
-      throw new TinyMQError("INVALID_ARGUMENT", `there is no server option "${key}"`);
-    }
+  const keys = [...OPTIONS.map((spec) => spec.key), "token"];
+  const unknown = Object.keys(given).find((key) => !keys.includes(key));
+  if (unknown !== undefined) {
+    const message = `a server has no option ${JSON.stringify(unknown)}${didYouMean(unknown, keys)}`;
+    throw new TinyMQError("INVALID_ARGUMENT", message);
   }
   const resolved: Record<string, unknown> = {
     token:
@@ -90,14 +111,15 @@ export function resolveOptions(
         : requireToken(given.token, "token (or TINYMQ_TOKEN)"),
   };
   for (const spec of OPTIONS) {
-    const fromEnvironment = environment[environmentName(spec)];
-    const value = (given as Record<string, unknown>)[spec.key] ?? fromEnvironment ?? spec.fallback;
-    resolved[spec.key] = parseOption(spec, value);
+    const variable = environmentName(spec);
+    const own = (given as Record<string, unknown>)[spec.key] ?? undefined;
+    const name = own === undefined && environment[variable] !== undefined ? variable : spec.key;
+    resolved[spec.key] = parseOption({ ...spec, name }, own ?? environment[variable] ?? spec.fallback);
   }
   return resolved as unknown as ResolvedOptions;
 }
 
-/** One option's value, checked. Throws INVALID_ARGUMENT naming the option. */
+/** One option's value, checked. Throws INVALID_ARGUMENT that calls it `spec.name`. */
 export function parseOption(spec: OptionSpec, value: unknown): unknown {
   switch (spec.kind) {
     case "text":

@@ -1,5 +1,5 @@
 /**
- * The server: one port for WebSockets, unary calls and health, on one address or on both loopbacks.
+ * The server: one port for WebSockets, unary calls and health checks, on one address or on both loopback addresses.
  *
  * States: `new`, `starting`, `running`, `stopping`, `stopped`. A server runs once.
  */
@@ -20,15 +20,24 @@ import { type Logger, SILENT, stackOf } from "./logger.ts";
 import type { ServerParts } from "./parts.ts";
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from "./server-options.ts";
 
-/** What the socket takes beyond our own limit, so that we and not it refuse what is larger. */
+/** The socket's limit is larger than ours by this much, so that most oversized frames get our own error. */
 const SOCKET_SLACK_BYTES = 64 * KiB;
 
+/**
+ * One server in this process. It runs once: `start()`, then `stop()`.
+ *
+ * @example
+ * await using server = new TinyMQServer({ port: 0, maxMemory: "64MiB" });
+ * await server.start();
+ * console.log(server.port);
+ */
 export class TinyMQServer {
+  /** The options, checked: bytes and ms as numbers, defaults filled in. */
   readonly options: ResolvedOptions;
   readonly #parts: ServerParts;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  /** Of what the Host and Origin rules refuse. */
+  /** Logs requests that the Host and Origin rules refuse. */
   readonly #refusals: LogLimiter;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #core: Core | null = null;
@@ -39,7 +48,7 @@ export class TinyMQServer {
   #starting: Promise<void> | null = null;
   #stopped: Promise<void> | null = null;
 
-  /** Throws INVALID_ARGUMENT for an option that is none, or has no such value. */
+  /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. Reads no environment variables. */
   constructor(options: ServerOptions & ServerParts = {}) {
     const { logger, clock, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
@@ -49,11 +58,12 @@ export class TinyMQServer {
     this.#refusals = new LogLimiter(this.#clock, (line) => this.#logger.warn(line));
   }
 
-  /** The port it listens on; 0 before `start`. */
+  /** The port it listens on; 0 before `start()`. */
   get port(): number {
     return this.#listeners?.port ?? 0;
   }
 
+  /** The host it was told to listen on. */
   get host(): string {
     return this.#listeners?.host ?? this.options.host;
   }
@@ -64,21 +74,24 @@ export class TinyMQServer {
   }
 
   /**
-   * Listens, on the options' host and port where none are given; port 0 takes a free one. Throws
-   * ALREADY_EXISTS if the port is taken, FAILED_PRECONDITION for a bind beyond loopback without a token,
-   * DATA_LOSS if the snapshot is damaged.
+   * Starts listening, by default on the options' host and port; port 0 picks a free one. Throws ALREADY_EXISTS if the
+   * port is in use, PERMISSION_DENIED if it is not permitted, INVALID_ARGUMENT for an address or a token or certificate
+   * file that cannot be used, DATA_LOSS if the snapshot is damaged, CANCELLED if `stop()` comes first, and
+   * FAILED_PRECONDITION for an address beyond loopback without a token, a snapshot file that cannot be used, or a second
+   * start.
    */
   async start(host = this.options.host, port = this.options.port): Promise<void> {
     if (this.#state !== "new")
-      throw new TinyMQError("FAILED_PRECONDITION", "a server starts once: make a new one");
+      throw new TinyMQError("FAILED_PRECONDITION", "a server can be started only once: create a new one");
     this.#state = "starting";
     this.#starting = this.#start(host, port);
     await this.#starting;
   }
 
   /**
-   * Ends all streams with 1012, writes the snapshot if there is to be one, gives the port back, and frees
-   * everything. May be called twice, and at any time: a start that is under way is given up.
+   * Ends all streams with 1012, frees the port, writes the snapshot if one is configured, and releases everything.
+   * Can be called twice, and at any time: a start in progress is cancelled. Rejects if the snapshot could not be
+   * written.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -97,7 +110,7 @@ export class TinyMQServer {
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);
       this.#startedAt = this.#clock.now();
-      // No wait that need not be: who starts this server looks whether it listens before it waits.
+      // With nothing to restore, the server listens by the time `start` returns its promise.
       if (snapshot === "") this.#run(host, port);
       else await this.#restoreAndRun(host, port, snapshot);
     } catch (error) {
@@ -109,7 +122,7 @@ export class TinyMQServer {
     }
   }
 
-  /** Listens; from then on the server runs. `bound` is called in the same turn: no stream can have opened. */
+  /** Listens, and is running from then on. `bound` is called in the same turn, before any stream can open. */
   #run(host: string, port: number, bound: () => void = () => {}): void {
     this.#listeners = this.#listen(host, port);
     bound();
@@ -142,7 +155,7 @@ export class TinyMQServer {
     const before = this.#state;
     this.#state = "stopping";
     try {
-      // What a start throws is told to who called it.
+      // The caller of `start` gets its error.
       if (before === "starting") await Promise.allSettled([this.#starting]);
       if (before === "running") await this.#end();
     } finally {
@@ -169,8 +182,8 @@ export class TinyMQServer {
   }
 
   /**
-   * Loads the core in a later turn: the start need not wait for it, and once it is here the files of the
-   * package may be replaced by an upgrade.
+   * Loads the core in a later turn, so that the start does not wait for it. Not only on demand: an upgrade may
+   * replace the package's files under a running server.
    */
   #loadSoon(): void {
     setTimeout(() => {
@@ -228,7 +241,7 @@ export class TinyMQServer {
         ),
       failed: (error) => this.#logger.error(`a request failed: ${stackOf(error)}`),
       websocket: {
-        // No WebSocket is there before the core was loaded for its handshake.
+        // The core is loaded before any handshake is completed.
         open: (socket) => handlers().open(socket),
         message: (socket, message) => handlers().message(socket, message),
         drain: (socket) => handlers().drain(socket),
@@ -237,7 +250,7 @@ export class TinyMQServer {
         close: (socket, code) => handlers().close(socket, code),
         maxPayloadLength: this.#maxFrameBytes + SOCKET_SLACK_BYTES,
         backpressureLimit: Math.max(MiB, this.#maxFrameBytes),
-        // Bun resets its own timeout by what we send, so the protocol has its own heartbeat.
+        // What we send resets Bun's idle timeout too, so the protocol has its own heartbeats.
         idleTimeout: 0,
         sendPings: false,
         perMessageDeflate: false,

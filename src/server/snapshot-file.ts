@@ -1,8 +1,8 @@
 /**
- * The file of a snapshot: written whole or not at all, checked before it is believed.
+ * Writes and reads the snapshot file. Always holds: it is written completely or not at all, and verified before use.
  *
- * Format: the eight bytes "tinymq-1", records (`SnapshotRecord`, each behind its length as four bytes,
- * little-endian), and the SHA-256 of all that stands before it.
+ * Format: the eight bytes "tinymq-1"; records (`SnapshotRecord`), each preceded by its length in four bytes,
+ * little-endian; the SHA-256 of everything before it.
  */
 import { closeSync, fstatSync, fsyncSync, readSync, rmSync, writeSync } from "node:fs";
 import type { Broker } from "../broker/broker.ts";
@@ -18,10 +18,13 @@ export { preparePath, retireSnapshot } from "./snapshot-path.ts";
 const DIGEST_BYTES = 32;
 const LENGTH_BYTES = 4;
 const READ_BYTES = MiB;
-/** Other work has its turn after so many bytes. */
+/** Reading yields to other work after this many bytes. */
 const YIELD_BYTES = 16 * MiB;
 
-/** Writes a snapshot of `broker` to `path`, mode 0600, and returns its bytes. `progress` is told of each record. */
+/** The file does not have what was written to it; the message says why. */
+class Damage extends Error {}
+
+/** Writes a snapshot of `broker` to `path`, mode 0600; returns its size. `progress` is called after each record. */
 export function writeSnapshot(broker: Broker, path: string, progress: () => void): number {
   const { file, unfinished } = createUnfinished(path);
   let bytes: number;
@@ -39,15 +42,19 @@ export function writeSnapshot(broker: Broker, path: string, progress: () => void
 }
 
 /**
- * Fills an empty broker from the snapshot at `path` and returns how many messages it held; null if there is
- * no file. A damaged one is renamed to `<path>.damaged`, and DATA_LOSS is thrown; for anything else that
- * cannot be restored FAILED_PRECONDITION, and it is left as it is. `goOn` may throw to end the reading.
+ * Restores the snapshot at `path` into an empty broker and returns its number of messages; null if there is no file.
+ * Throws DATA_LOSS for a damaged file, which `setAside` renames, and FAILED_PRECONDITION for any other that cannot be
+ * restored, which is left unchanged. `goOn` may throw to cancel the reading.
  */
 export async function readSnapshot(broker: Broker, path: string, goOn: () => void): Promise<number | null> {
   const file = openSnapshot(path);
   if (file === null) return null;
   try {
-    return restore(broker, file, path, await checkFile(file, path, goOn));
+    return restore(broker, file, path, await checkFile(file, goOn));
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    const what = `is damaged (${error.message}). It was renamed to ${setAside(path)}; the next start begins empty`;
+    throw new TinyMQError("DATA_LOSS", `snapshot: ${path} ${what}`);
   } finally {
     closeSync(file);
   }
@@ -66,10 +73,10 @@ function writeRecords(file: number, broker: Broker, progress: () => void): numbe
   return bytes + writeAll(file, null, hash.digest());
 }
 
-/** Where the records of a whole file end. Keeps a damaged one aside, and throws DATA_LOSS. */
-async function checkFile(file: number, path: string, goOn: () => void): Promise<number> {
+/** Verifies the file and returns where its records end. Throws `Damage`. */
+async function checkFile(file: number, goOn: () => void): Promise<number> {
   const end = fstatSync(file).size - DIGEST_BYTES;
-  if (end < MAGIC.length) throw damaged(path, "it is cut off");
+  if (end < MAGIC.length) throw new Damage("it is cut off");
   const hash = new Bun.CryptoHasher("sha256");
   for (let at = 0; at < end; at += READ_BYTES) {
     if (at % YIELD_BYTES === 0) {
@@ -79,27 +86,25 @@ async function checkFile(file: number, path: string, goOn: () => void): Promise<
     hash.update(readAt(file, at, Math.min(READ_BYTES, end - at)));
   }
   if (Buffer.compare(hash.digest(), readAt(file, end, DIGEST_BYTES)) === 0) return end;
-  throw damaged(path, "its checksum is wrong");
+  throw new Damage("its checksum is wrong");
 }
 
-function damaged(path: string, why: string): TinyMQError {
-  return new TinyMQError(
-    "DATA_LOSS",
-    `snapshot: ${path} is damaged (${why}). It was renamed to ${setAside(path)}; start again to begin empty`,
-  );
-}
-
-/** In one turn: nothing that is due may run while a topic is there in part. */
+/** Runs in one turn, so that no timer fires while a topic is only partly restored. */
 function restore(broker: Broker, file: number, path: string, end: number): number {
+  const reader = new SnapshotReader(broker);
   try {
-    const reader = new SnapshotReader(broker);
     for (const record of records(file, end)) reader.take(record);
     return reader.finish();
   } catch (thrown) {
+    // It was cut off since it was checked.
+    if (thrown instanceof Damage) throw thrown;
     const { message } = toTinyMQError(thrown);
+    const writer =
+      reader.version === "" ? "the version that wrote it" : `version ${reader.version}, which wrote it`;
     throw new TinyMQError(
       "FAILED_PRECONDITION",
-      `snapshot: ${path} is whole, but this version cannot restore it (${message}). It was left as it is`,
+      `snapshot: ${path} is intact, but version ${VERSION} cannot restore it (${message}). It was left unchanged: ` +
+        `start ${writer}, or move the file elsewhere to begin empty`,
       { cause: thrown },
     );
   }
@@ -115,12 +120,13 @@ function* records(file: number, end: number): Generator<SnapshotRecord> {
   }
 }
 
+/** Throws `Damage` if the file has become shorter. */
 function readAt(file: number, position: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let read = 0;
   while (read < length) {
     const some = readSync(file, bytes, read, length - read, position + read);
-    if (some === 0) throw new TinyMQError("DATA_LOSS", "it is cut off");
+    if (some === 0) throw new Damage("it is cut off");
     read += some;
   }
   return bytes;

@@ -1,8 +1,9 @@
 /**
- * The path of a snapshot and the files beside it: FILE.writing-PID while it is written, FILE.restored once it
- * is used up, FILE.damaged.
+ * The path of a snapshot and the files beside it: FILE.writing-PID while it is written, FILE.written-PID if it could
+ * not replace FILE, FILE.restored once its messages are back in memory, FILE.damaged.
  *
- * Always holds: a file that does not begin as a snapshot is neither renamed nor written over.
+ * Always holds: only what begins like a snapshot is renamed, overwritten or removed, FILE and those beside it alike.
+ * FILE and FILE.restored are replaced; the others get a number, as in FILE.damaged.1, if their name is taken.
  */
 import {
   closeSync,
@@ -16,86 +17,112 @@ import {
   rmSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { TinyMQError } from "../errors.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { openRegularFile } from "./files.ts";
 
 export const MAGIC = new TextEncoder().encode("tinymq-1");
-/** What snapshots of every version begin with. */
+/** What the snapshots of all versions begin with. */
 const FAMILY = /^tinymq-\d/;
+/** The highest number added to a name that is taken; one digit. */
+const MAX_NUMBER = 9;
 
-/** The snapshot at `path`, opened; null where nothing has that name. Throws FAILED_PRECONDITION for what is none. */
+/** Opens the snapshot at `path`; null if there is no file. Throws FAILED_PRECONDITION if it is not a snapshot. */
 export function openSnapshot(path: string): number | null {
   try {
     const file = openRegularFile(path);
     if (file !== null) requireMagic(file, path);
     return file;
   } catch (cause) {
-    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${messageOf(cause)}`, { cause });
+    const why = toTinyMQError(cause).message;
+    const what = `snapshot: ${why}. It was left unchanged: move it elsewhere, or choose another file`;
+    throw new TinyMQError("FAILED_PRECONDITION", what, { cause });
   }
 }
 
 function requireMagic(file: number, path: string): void {
-  const begin = Buffer.alloc(MAGIC.length);
-  const length = readSync(file, begin, 0, begin.length, 0);
-  if (length === begin.length && begin.equals(MAGIC)) return;
+  const begin = readBegin(file);
+  if (begin.equals(MAGIC)) return;
   closeSync(file);
   const why = FAMILY.test(begin.toString("latin1"))
-    ? "was written by another version of tinyMQ: start that one"
-    : "is no snapshot of tinyMQ: name another file";
-  throw new TinyMQError("FAILED_PRECONDITION", `${path} ${why}. It was left as it is`);
+    ? "was written by another version of tinyMQ: start that version"
+    : "is not a tinyMQ snapshot";
+  throw new TinyMQError("FAILED_PRECONDITION", `${path} ${why}`);
+}
+
+/** The first bytes: as many as `MAGIC` has, fewer if the file is shorter. */
+function readBegin(file: number): Buffer {
+  const begin = Buffer.alloc(MAGIC.length);
+  return begin.subarray(0, readSync(file, begin, 0, begin.length, 0));
+}
+
+/** Throws FAILED_PRECONDITION if anything but a snapshot is there: it is not ours to rename or replace. */
+function requireOurs(path: string): void {
+  const file = openSnapshot(path);
+  if (file !== null) closeSync(file);
+}
+
+/** `path`, or with the first number that is free. Throws FAILED_PRECONDITION if none is. */
+function freeName(path: string): string {
+  for (let number = 0; number <= MAX_NUMBER; number++) {
+    const name = number === 0 ? path : `${path}.${number}`;
+    if (lstatSync(name, { throwIfNoEntry: false }) === undefined) return name;
+  }
+  const taken = `${path} and ${path}.1 to ${path}.${MAX_NUMBER}`;
+  throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${taken} exist: move them elsewhere`);
 }
 
 /**
- * Removes what dead processes left of snapshots that they did not finish. Throws FAILED_PRECONDITION if no
- * snapshot could be written to `path`: better now than at the stop.
+ * Removes unfinished snapshots of dead processes. Throws FAILED_PRECONDITION if no snapshot could be written to
+ * `path`, or a restored one not be renamed: better to fail at the start than at the stop.
  */
 export function preparePath(path: string): void {
   try {
+    requireOurs(`${path}.restored`);
     removeUnfinished(path);
     const { file, unfinished } = createUnfinished(path);
     closeSync(file);
     rmSync(unfinished);
+    freeName(`${path}.written-${process.pid}`);
   } catch (cause) {
-    throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${path} could not be written: ${String(cause)}`, {
-      cause,
-    });
+    if (cause instanceof TinyMQError) throw cause;
+    const what = `snapshot: ${path} could not be written: ${String(cause)}`;
+    throw new TinyMQError("FAILED_PRECONDITION", what, { cause });
   }
 }
 
-/** A new, empty file beside `path`, mode 0600, opened for writing. */
+/** Creates an empty file beside `path`, mode 0600, opened for writing. */
 export function createUnfinished(path: string): { file: number; unfinished: string } {
-  const unfinished = `${path}.writing-${process.pid}`;
-  rmSync(unfinished, { force: true });
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  return { file: openSync(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600), unfinished };
+  const unfinished = freeName(`${path}.writing-${process.pid}`);
+  return { file: openSync(unfinished, "wx", 0o600), unfinished };
 }
 
 /**
- * Puts a whole snapshot in its place. Throws FAILED_PRECONDITION if something else lies there by now; the
- * error says where the snapshot is then.
+ * Moves a finished snapshot to `path`. Throws FAILED_PRECONDITION if that fails, as when a file there is not a
+ * snapshot; the error says where the new snapshot is.
  */
 export function placeSnapshot(unfinished: string, path: string): void {
   try {
-    const older = openSnapshot(path);
-    if (older !== null) closeSync(older);
+    requireOurs(path);
     renameSync(unfinished, path);
   } catch (cause) {
-    // Another name, for the next start removes what is unfinished.
-    const kept = `${path}.written-${process.pid}`;
+    // Under another name, since the next start removes unfinished files.
+    const kept = freeName(`${path}.written-${process.pid}`);
     renameSync(unfinished, kept);
-    const what = `${messageOf(cause)}. The messages are in ${kept}: start with that file`;
+    const what = `${toTinyMQError(cause).message}. The messages are in ${kept}: start with that file`;
     throw new TinyMQError("FAILED_PRECONDITION", what, { cause });
   }
   syncFolder(path);
 }
 
 /**
- * The snapshot was restored and the port is ours: a crash must not bring back what is consumed from now on.
- * Throws FAILED_PRECONDITION where that cannot be made sure; the snapshot is where it was then.
+ * Renames a restored snapshot, so that a crash does not bring back messages that were consumed since. Throws
+ * FAILED_PRECONDITION if that fails; the error says where the snapshot is.
  */
 export function retireSnapshot(path: string): void {
   const retired = `${path}.restored`;
   try {
+    // It may have come since the start looked.
+    requireOurs(retired);
     renameSync(path, retired);
   } catch (cause) {
     throw notRetired(path, path, cause);
@@ -107,9 +134,10 @@ export function retireSnapshot(path: string): void {
   }
 }
 
-/** Where the snapshot lies then. */
+/** Undoes the rename if possible; returns where the snapshot is. */
 function putBack(retired: string, path: string): string {
   try {
+    requireOurs(path);
     renameSync(retired, path);
     return path;
   } catch {
@@ -118,17 +146,15 @@ function putBack(retired: string, path: string): string {
 }
 
 function notRetired(path: string, lies: string, cause: unknown): TinyMQError {
-  return new TinyMQError(
-    "FAILED_PRECONDITION",
-    `snapshot: ${path} could not be renamed for good (${messageOf(cause)}), so a crash could bring back what ` +
-      `is consumed. The messages are in ${lies}`,
-    { cause },
-  );
+  const why = `could not be renamed durably (${toTinyMQError(cause).message})`;
+  const what = `${why}, so a crash could bring back consumed messages. The messages are in ${lies}`;
+  return new TinyMQError("FAILED_PRECONDITION", `snapshot: ${path} ${what}`, { cause });
 }
 
-/** A damaged snapshot is kept aside; returns where. */
+/** Renames a damaged snapshot; returns its new path. Throws if it was replaced meanwhile, or no name is free. */
 export function setAside(path: string): string {
-  const aside = `${path}.damaged`;
+  requireOurs(path);
+  const aside = freeName(`${path}.damaged`);
   renameSync(path, aside);
   return aside;
 }
@@ -137,10 +163,23 @@ function removeUnfinished(path: string): void {
   const folder = dirname(path);
   const begin = `${basename(path)}.writing-`;
   for (const name of readdirSync(folder)) {
-    const pid = name.startsWith(begin) ? name.slice(begin.length) : "";
-    if (!/^[1-9]\d{0,9}$/.test(pid) || isAlive(Number(pid))) continue;
+    const numbered = name.startsWith(begin) ? name.slice(begin.length) : "";
+    const pid = /^([1-9]\d{0,9})(\.\d)?$/.exec(numbered)?.[1];
+    if (pid === undefined || isAlive(Number(pid))) continue;
     const unfinished = join(folder, name);
-    if (lstatSync(unfinished).isFile()) rmSync(unfinished, { force: true });
+    if (lstatSync(unfinished).isFile() && isUnfinished(unfinished)) rmSync(unfinished, { force: true });
+  }
+}
+
+/** Whether it begins like a snapshot, as far as it was written: a killed process may have left less than `MAGIC`. */
+function isUnfinished(path: string): boolean {
+  const file = openRegularFile(path);
+  if (file === null) return false;
+  try {
+    const begin = readBegin(file);
+    return begin.equals(MAGIC.subarray(0, begin.length));
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -150,16 +189,12 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: there is such a process, and it is somebody else's.
+    // EPERM: the process exists, but belongs to another user.
     return (error as { code?: string }).code !== "ESRCH";
   }
 }
 
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
-}
-
-/** Makes a rename in the folder of `path` last. */
+/** Makes a rename in the folder of `path` durable. */
 function syncFolder(path: string): void {
   const folder = openSync(dirname(path), constants.O_RDONLY);
   try {

@@ -1,9 +1,9 @@
-/** Errors of unary calls, apart from the service so that refusing needs no more than this. */
+/** Error responses of unary calls; apart from the service, so that a refusal does not load it. */
 import type { Code, TinyMQError } from "../errors.ts";
 
 export const TWIRP_PREFIX = "/twirp/";
 
-/** An error as Twirp tells it (source: the Twirp wire protocol, v7, "Error Codes"). */
+/** An error as a Twirp response (source: the Twirp wire protocol, v7, "Error Codes"). */
 export function twirpError(error: TinyMQError): Response {
   return Response.json(
     { code: error.code.toLowerCase(), msg: error.message },
@@ -21,7 +21,7 @@ const HTTP_STATUS: { readonly [Name in Code]?: number } = {
   RESOURCE_EXHAUSTED: 429,
   FAILED_PRECONDITION: 412,
   ABORTED: 409,
-  // Twirp says 400, but only a body that is too large has this code, and HTTP has a status for that.
+  // Twirp says 400, but here only a body that is too large has this code, and HTTP has a status for that.
   OUT_OF_RANGE: 413,
   UNIMPLEMENTED: 501,
   UNAVAILABLE: 503,

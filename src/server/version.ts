@@ -1,4 +1,4 @@
-/** The version of tinyMQ: package.json's, taken in when it is built. */
+/** The version of tinyMQ, which the build takes from package.json. */
 import manifest from "../../package.json" with { type: "json" };
 
 export const VERSION: string = manifest.version;

@@ -1,4 +1,4 @@
-/** The server's side of `TinyMQ.Consume`. */
+/** The server's side of `TinyMQ.Consume`: checks frames, drives the broker's consumer, sends its deliveries. */
 import type { ConsumerMode, Outcome, TopicConsumer } from "../broker/outbound/topic-consumer.ts";
 import type { ConsumerPort, Delivery } from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
@@ -12,21 +12,24 @@ import {
   type Settle,
   Outcome as WireOutcome,
 } from "../gen/tinymq/v1/queue.ts";
-import { truncateUtf8 } from "../wire/close.ts";
-import { requireCount } from "../wire/frames.ts";
-import { KiB, MAX_BATCH_MESSAGES, MAX_PULLS_IN_FLIGHT, MAX_REASON_BYTES } from "../wire/limits.ts";
-import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
+import {
+  KiB,
+  LONGEST_HOLD_MS,
+  MAX_BATCH_MESSAGES,
+  MAX_PULLS_IN_FLIGHT,
+  MAX_REASON_BYTES,
+} from "../wire/limits.ts";
+import { truncateUtf8 } from "../wire/text.ts";
+import { authorize, decodeFrame, requireCount, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
-/** What a pull that names no limit of its own gets at most. */
+/** Limits of a pull that names none. */
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * KiB;
 
-/** The longest time that one message may hold its whole topic back. */
-const LONGEST_HOLD_MS = 86_400_000;
 /** Settles of one pull whose dead letters move in the same turn, one by one; those of the others move later. */
 const SETTLED_NOW = 1_024;
-/** What is settled within this time is told together. */
+/** Everything settled within this time is confirmed by one `settled` frame. */
 const TELL_SETTLED_MS = 5;
 
 const HEARTBEAT = ConsumeResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
@@ -48,7 +51,7 @@ export function openConsume(stream: StreamSession, firstFrame: Uint8Array): Rpc 
   authorize(stream.context, open.token, "consume", open.topic);
   const id = requireId(open.consumerId, "consumer_id");
   const mode = MODES[open.mode];
-  if (mode === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no mode ${open.mode}`);
+  if (mode === undefined) throw new TinyMQError("UNIMPLEMENTED", `unknown mode ${open.mode}`);
   const rpc = new ConsumeRpc(stream);
   rpc.opened(stream.context.broker.openConsumer(open.topic, id, mode, rpc));
   return rpc;
@@ -57,10 +60,10 @@ export function openConsume(stream: StreamSession, firstFrame: Uint8Array): Rpc 
 class ConsumeRpc implements Rpc, ConsumerPort {
   readonly #stream: StreamSession;
   #consumer: TopicConsumer | null = null;
-  /** Positions settled, as the client was told last. */
+  /** The count in the last `settled` frame. */
   #toldSettled = 0;
   #telling: Timer | null = null;
-  /** The largest delivery, in bytes of messages, that fits into the frames that the client was told of. */
+  /** Maximum bytes of messages in a delivery, so that its frame keeps to the announced limit. */
   readonly #maxBytes: number;
 
   constructor(stream: StreamSession) {
@@ -118,7 +121,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
       case "open":
         throw new TinyMQError("INVALID_ARGUMENT", "a second open frame");
       default:
-        throw new TinyMQError("INVALID_ARGUMENT", "a frame without a known kind");
+        throw new TinyMQError("INVALID_ARGUMENT", "a frame of unknown kind");
     }
   }
 
@@ -151,7 +154,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     const consumer = this.#consumer;
     this.#consumer = null;
     this.#stream.context.broker.timers.cancel(this.#telling);
-    // A server that stops is no fault of the message that was being worked on.
+    // Only a lost stream counts a delivery: a server that stops is not the message's fault.
     consumer?.close(how !== "lost");
   }
 
@@ -165,7 +168,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     }
     consumer.pull(
       pull.pullId,
-      // Bounded, for a topic of many small runs costs time for each.
+      // Bounded, since each run of messages costs time.
       Math.min(MAX_BATCH_MESSAGES, pull.maxMessages === 0 ? DEFAULT_MESSAGES : pull.maxMessages),
       Math.min(this.#maxBytes, pull.maxBytes === 0 ? DEFAULT_BYTES : pull.maxBytes),
       pull.waitMs,
@@ -179,8 +182,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
       "settle.position + settle.count",
     );
     const outcome = OUTCOMES[settle.outcome];
-    if (outcome === undefined)
-      throw new TinyMQError("INVALID_ARGUMENT", `there is no outcome ${settle.outcome}`);
+    if (outcome === undefined) throw new TinyMQError("INVALID_ARGUMENT", `unknown outcome ${settle.outcome}`);
     const delayMs = requireCount(settle.delayMs, "settle.delay_ms");
     consumer.settle(
       settle.position,
@@ -197,14 +199,14 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     if (consumer.mode === "shared" && rewind.delayMs > 0) {
       throw new TinyMQError(
         "FAILED_PRECONDITION",
-        "a shared consumer cannot hold the topic back: settle with a delay",
+        "a shared consumer cannot rewind with a delay: settle the message as RETRY with a delay",
       );
     }
     const delayMs = requireCount(rewind.delayMs, "rewind.delay_ms");
     if (delayMs > LONGEST_HOLD_MS) {
       throw new TinyMQError(
         "INVALID_ARGUMENT",
-        `rewind.delay_ms is ${delayMs}; it holds the whole topic back, so it is at most 24 h (${LONGEST_HOLD_MS})`,
+        `rewind.delay_ms is ${delayMs}, but holds back the whole topic, so the limit is 24 h (${LONGEST_HOLD_MS})`,
       );
     }
     consumer.rewind(position, truncateUtf8(rewind.reason, MAX_REASON_BYTES), delayMs);
@@ -212,7 +214,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     consumer.pump();
   }
 
-  /** Tells how far it has settled, once for all that is settled within a moment. */
+  /** Schedules a `settled` frame, unless one is scheduled or there is nothing to confirm. */
   #tellSettledSoon(consumer: TopicConsumer): void {
     if (this.#telling !== null || consumer.settled === this.#toldSettled) return;
     this.#telling = this.#stream.context.broker.timers.after(TELL_SETTLED_MS, () => {

@@ -1,4 +1,4 @@
-/** What sessions share: the broker behind them, and what the server decided. */
+/** What all sessions of a server share: the broker, buffers, limits, and how tokens are checked. */
 import type { Broker } from "../broker/broker.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { FrameWriter } from "../wire/frames.ts";
@@ -8,14 +8,16 @@ import type { Principal } from "./principal.ts";
 export interface SessionContext {
   readonly broker: Broker;
   readonly outboundBuffers: OutboundBuffers;
-  /** One for all: frames are copied or sent before the next is written. */
+  /** Shared, since every frame is copied or sent before the next one is written. */
   readonly frames: FrameWriter;
   readonly heartbeatMs: number;
   readonly deadAfterMs: number;
-  /** What `opened` tells clients, but for `maxInFlight`. */
+  /** The limits that `opened` announces; each RPC sets its own `maxInFlight`. */
   readonly limits: Limits;
-  /** Who a client with this token is; null: nobody, the token is wrong or missing. */
+  /** The client that a token belongs to; null if the token is missing or wrong. */
   authenticate(token: string): Principal | null;
-  /** Logs what a client did wrong, at a bounded rate. */
+  /** Logs an unexpected error, with its stack. */
+  failed(what: string, error: unknown): void;
+  /** Logs what a client did wrong, rate-limited. */
   misbehaved(what: string): void;
 }

@@ -1,40 +1,40 @@
-/** What a session needs of its WebSocket, declared here so that it knows no runtime. */
+/** The contract between a session and its WebSocket, which keeps sessions independent of the runtime. */
 import type { TinyMQError } from "../errors.ts";
 import type { SessionContext } from "./context.ts";
 
 export interface FrameSocket {
-  /** Sends one binary frame; returns its bytes, −1 if it waits in a buffer, 0 if it was dropped. */
+  /** Sends one binary frame; returns its bytes, −1 if it was buffered, 0 if it was dropped. */
   send(frame: Uint8Array): number;
-  /** Bytes that wait to be sent. */
+  /** Bytes buffered and not yet sent. */
   readonly bufferedBytes: number;
-  /** Ends the connection with a close frame. Does nothing the second time. */
+  /** Ends the connection with a close frame. Can be called twice. */
   close(code: number, reason: string): void;
-  /** Ends the connection at once. */
+  /** Drops the connection at once. */
   terminate(): void;
   ping(): void;
-  /** The stream has opened: it no longer counts among those that have not. */
+  /** Reports that the stream has opened, which ends the time limit and frees its place in admission. */
   opened(): void;
-  /** Joins the live fan-out of a topic. */
+  /** Subscribes to the frames published on a topic. */
   subscribe(topic: string): void;
 }
 
-/** Makes the session of a connection. Throws UNIMPLEMENTED where no method has this path. */
+/** Creates the session of a connection. Throws UNIMPLEMENTED if no method has this path. */
 export type OpenSession = (path: string, socket: FrameSocket, context: SessionContext) => Session;
 
 /** One connection as the server sees it. No method throws; after `closed` none is called. */
 export interface Session {
-  /** A binary frame of a size that is allowed; the bytes may be kept until control returns. */
+  /** A binary frame within the size limit. Its bytes are valid only until this returns. */
   message(frame: Uint8Array): void;
-  /** A text frame, which no client of ours sends. */
+  /** A text frame, which the protocol does not have. */
   text(): void;
-  /** What waits to be sent has changed without a frame of the session: it was sent, or the runtime answered pings. */
+  /** The buffered bytes changed although the session sent nothing: some went out, or the runtime answered pings. */
   drained(): void;
-  /** Ends the connection with an error that its client is told. */
+  /** Ends the connection with an error, which goes into the close frame. */
   fail(error: TinyMQError): void;
   /** The connection is gone, for whatever reason. */
   closed(code: number): void;
-  /** The server stops. */
+  /** The server stops: ends the connection with this close code. */
   stop(code: number, reason: string): void;
-  /** Any sign of life that is not a frame. */
+  /** A sign of life other than a frame. */
   pong(): void;
 }

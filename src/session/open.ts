@@ -1,4 +1,4 @@
-/** What every open frame is checked for. */
+/** Decodes frames, and makes the checks that several of them have in common. */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { TinyMQError } from "../errors.ts";
 import { hasMoreFields } from "../wire/field-count.ts";
@@ -8,10 +8,7 @@ import { type Action, requireRight } from "./principal.ts";
 
 const ID_BYTES = 16;
 
-/**
- * The message of a frame. Throws INVALID_ARGUMENT where it is none, and RESOURCE_EXHAUSTED where it would take long
- * to decode.
- */
+/** Decodes a frame. Throws INVALID_ARGUMENT if it is malformed, RESOURCE_EXHAUSTED if that would take long. */
 export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint8Array): T {
   // A field has at least two bytes.
   if (frame.length > 2 * MAX_FRAME_FIELDS && hasMoreFields(frame, MAX_FRAME_FIELDS)) {
@@ -24,11 +21,11 @@ export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint
     return type.fromBinary(frame, { readUnknownField: false });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TinyMQError("INVALID_ARGUMENT", `the frame is no ${type.typeName}: ${why}`, { cause });
+    throw new TinyMQError("INVALID_ARGUMENT", `the frame is not a valid ${type.typeName}: ${why}`, { cause });
   }
 }
 
-/** The open frame, which every stream begins with. Throws INVALID_ARGUMENT where the first frame is another. */
+/** The open frame that a stream must begin with. Throws INVALID_ARGUMENT for any other frame. */
 export function requireOpen<Open>(kind: {
   readonly oneofKind: string | undefined;
   readonly open?: Open;
@@ -37,23 +34,29 @@ export function requireOpen<Open>(kind: {
   throw new TinyMQError("INVALID_ARGUMENT", "the first frame is not an open frame");
 }
 
-/** Throws UNAUTHENTICATED where nobody has this token, PERMISSION_DENIED where its client may not do this. */
+/** Throws UNAUTHENTICATED if the token is missing or wrong, PERMISSION_DENIED if it does not grant `action`. */
 export function authorize(context: SessionContext, token: string, action: Action, topic: string): void {
   const principal = context.authenticate(token);
   if (principal === null) {
     throw new TinyMQError(
       "UNAUTHENTICATED",
-      token === "" ? "this server asks for a token: set the option token" : "the token is wrong",
+      token === "" ? "this server requires a token: set the option token" : "the token is wrong",
     );
   }
   requireRight(principal, action, topic);
 }
 
-/** A producer's or consumer's id, or none. Throws INVALID_ARGUMENT for any other length. */
+/** A producer's or consumer's id; empty: none. Throws INVALID_ARGUMENT for any other length. */
 export function requireId(id: Uint8Array, what: string): Uint8Array {
   if (id.length === 0 || id.length === ID_BYTES) return id;
   throw new TinyMQError(
     "INVALID_ARGUMENT",
     `${what} has ${id.length} bytes: send ${ID_BYTES} random bytes, or none`,
   );
+}
+
+/** Throws INVALID_ARGUMENT unless `value` is a whole number from 0 to 2^53-1. */
+export function requireCount(value: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TinyMQError("INVALID_ARGUMENT", `${what} is not an integer from 0 to 2^53-1`);
 }

@@ -1,9 +1,9 @@
 /**
- * What waits to be sent, of all clients. It is charged to the memory cap; above a quarter of the cap the
- * slowest clients are closed, so that they never cost the others.
+ * The bytes buffered for all clients, charged to the memory cap. Above their limit the clients with the fullest
+ * buffers are closed, so that slow clients never cost the others.
  *
- * Always holds: what was seen of the clients' buffers is at most the limit, and what a publish may have added
- * since is at most a quarter of it.
+ * Always holds: the buffers as last measured hold at most the limit; published frames may have added a quarter of
+ * it since; connections that are closing hold at most another quarter.
  */
 import { TinyMQError } from "../errors.ts";
 import { MiB } from "../wire/limits.ts";
@@ -11,24 +11,24 @@ import { formatSize } from "../wire/units.ts";
 
 export interface Buffering {
   readonly bufferedBytes: number;
-  /** Ends the stream of a slow client. */
+  /** Ends the client's stream: it is too slow. */
   fail(error: TinyMQError): void;
 }
 
 export interface Subscribing extends Buffering {
-  /** Sends a published frame; it is lost if there is no room for it. */
+  /** Sends a published frame, which is dropped if there is no room for it. */
   offer(frame: Uint8Array): void;
 }
 
-/** One live fan-out, and who is in it. */
+/** The subscribers of a topic. */
 interface Audience {
   readonly topic: string;
   readonly members: Set<Subscribing>;
-  /** What was published through the runtime since its members were looked at may have added so much. */
+  /** Bytes that publishing may have added since the members' buffers were last measured. */
   unseen: number;
 }
 
-/** Of the limit: what may be added without a look, and what closed connections may still hold. */
+/** Share of the limit for bytes that are not measured yet, and again for those of closing connections. */
 const SHARE = 1 / 4;
 
 export class OutboundBuffers {
@@ -39,7 +39,7 @@ export class OutboundBuffers {
   readonly #charged = new Map<Buffering, number>();
   readonly #audiences = new Map<string, Audience>();
   readonly #audienceOf = new Map<Buffering, Audience>();
-  /** Those with something unseen, and how much it is of all of them. */
+  /** The audiences with unseen bytes, and the sum of those. */
   readonly #unseen = new Set<Audience>();
   #unseenBytes = 0;
   #willLook = false;
@@ -47,8 +47,8 @@ export class OutboundBuffers {
   #lingering = 0;
 
   /**
-   * `limit` in bytes; `charge` is told of every change. `later` calls `run` once the runtime has handed out
-   * what was published until now.
+   * `limit` is in bytes; `charge` is called with every change. `later` calls `run` once the runtime has moved what
+   * was published so far into the clients' buffers.
    */
   constructor(limit: number, charge: (bytes: number) => void, later: (run: () => void) => void) {
     this.#limit = limit;
@@ -68,7 +68,7 @@ export class OutboundBuffers {
     this.#audienceOf.set(subscriber, audience);
   }
 
-  /** Looks at a client's buffer again. */
+  /** Measures a client's buffer, and closes the slowest clients while the total is above the limit. */
   update(client: Buffering): void {
     this.#set(client, client.bufferedBytes);
     if (this.#total > this.#limit) this.#closeFullest();
@@ -81,8 +81,8 @@ export class OutboundBuffers {
   }
 
   /**
-   * Hands a frame to a topic's subscribers: through `toAll`, the runtime's own fan-out, which buffers for each
-   * of them by itself; or one by one, with a look at each, where that could be more than is left to add.
+   * Sends a frame to a topic's subscribers: through `toAll`, the runtime's own fan-out, whose buffers are measured
+   * later; or one by one, measuring each buffer, when the unmeasured bytes could exceed their share.
    */
   publish(topic: string, frame: Uint8Array, toAll: () => void): void {
     const audience = this.#audiences.get(topic);
@@ -101,7 +101,7 @@ export class OutboundBuffers {
     this.#later(() => this.#look());
   }
 
-  /** Whether a connection may close in peace with so many bytes unsent. If so, `lingered` ends it. */
+  /** Whether a connection may close gracefully with this much unsent; if so, call `lingered` when that is gone. */
   linger(byteLength: number): boolean {
     if (this.#lingering + byteLength > this.#limit * SHARE) return false;
     this.#lingering += byteLength;
@@ -114,10 +114,10 @@ export class OutboundBuffers {
     this.#charge(-byteLength);
   }
 
-  /** Whoever is sent a frame is first sent what was published before: nothing of this audience is unseen then. */
+  /** Sends to each member. That flushes what was published before, so nothing of this audience stays unseen. */
   #offer(audience: Audience, frame: Uint8Array): void {
     this.#seen(audience);
-    // Who is closed gives back messages, and what becomes of them may be published with the same writer.
+    // A copy: closing a slow client returns its messages, and dead letters are published with the same writer.
     const own = frame.slice();
     for (const member of audience.members) {
       member.offer(own);
@@ -160,7 +160,10 @@ export class OutboundBuffers {
       if (this.#total <= this.#limit) return;
       const limit = formatSize(this.#limit);
       client.fail(
-        new TinyMQError("RESOURCE_EXHAUSTED", `slow consumer: more than ${limit} wait unsent; read faster`),
+        new TinyMQError(
+          "RESOURCE_EXHAUSTED",
+          `slow consumer: clients together have more than ${limit} unsent, and this one most of it; read faster`,
+        ),
       );
       this.forget(client);
     }

@@ -1,8 +1,7 @@
-/** The server's side of `TinyMQ.Produce`. */
+/** The server's side of `TinyMQ.Produce`: checks frames, passes batches to the broker, sends its answers. */
 
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
-import type { BatchOptions, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { BatchOptions, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Topic } from "../broker/topic.ts";
 import { CODE_NUMBERS, TinyMQError } from "../errors.ts";
 import {
@@ -12,9 +11,9 @@ import {
   ProduceRequest,
   ProduceResponse,
 } from "../gen/tinymq/v1/queue.ts";
-import { readProduceBatch, requireCount } from "../wire/frames.ts";
+import { readProduceBatch } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
-import { authorize, decodeFrame, requireId, requireOpen } from "./open.ts";
+import { authorize, decodeFrame, requireCount, requireId, requireOpen } from "./open.ts";
 import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 
 const HEARTBEAT = ProduceResponse.toBinary({ kind: { oneofKind: "heartbeat", heartbeat: {} } });
@@ -23,16 +22,16 @@ export function openProduce(stream: StreamSession, firstFrame: Uint8Array): Rpc 
   const open = requireOpen(decodeFrame(ProduceRequest, firstFrame).kind);
   authorize(stream.context, open.token, "produce", open.topic);
   const id = requireId(open.producerId, "producer_id");
-  // 0 is what proto3 leaves out: a client without a past.
+  // proto3 leaves out 0: the client is a new producer.
   const firstSeq = Math.max(1, requireCount(open.firstSeq, "first_seq"));
   if (open.delivery !== Delivery.QUEUE && open.delivery !== Delivery.BROADCAST) {
-    throw new TinyMQError("UNIMPLEMENTED", `there is no delivery ${open.delivery}`);
+    throw new TinyMQError("UNIMPLEMENTED", `unknown delivery ${open.delivery}`);
   }
   const rpc = new ProduceRpc(stream);
   const broadcast = open.delivery === Delivery.BROADCAST;
   const { broker } = stream.context;
   const { topic, producer, known } = broker.openProducer(open.topic, id, firstSeq, broadcast, rpc);
-  // It has no past here: nothing that it sent can have been forgotten.
+  // The producer never sent to this instance, so nothing that it sent can have been forgotten.
   if (open.instance !== broker.instance) producer.known = true;
   rpc.opened(topic, producer, known, open);
   return rpc;
@@ -81,7 +80,7 @@ class ProduceRpc implements Rpc, ProducerPort {
       case "open":
         throw new TinyMQError("INVALID_ARGUMENT", "a second open frame");
       default:
-        throw new TinyMQError("INVALID_ARGUMENT", "a frame without a known kind");
+        throw new TinyMQError("INVALID_ARGUMENT", "a frame of unknown kind");
     }
   }
 
@@ -89,10 +88,10 @@ class ProduceRpc implements Rpc, ProducerPort {
     this.#stream.send(this.#stream.context.frames.acked(seq));
   }
 
-  rejected(seq: number, { error, messages }: Refusal): void {
+  rejected(seq: number, { code, message, messages }: Refusal): void {
     this.#send({
       oneofKind: "rejected",
-      rejected: { seq, code: CODE_NUMBERS[error.code], message: error.message, messages: [...messages] },
+      rejected: { seq, code: CODE_NUMBERS[code], message, messages: [...messages] },
     });
   }
 
@@ -106,7 +105,7 @@ class ProduceRpc implements Rpc, ProducerPort {
   }
 
   drained(): void {
-    // Answers are sent as they come; nothing waits for room.
+    // Answers are sent at once; none waits for room.
   }
 
   end(how: StreamEnd): void {

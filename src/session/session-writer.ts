@@ -1,6 +1,8 @@
 /**
- * What one session sends. Every send's result is looked at: a socket that buffers blocks the session until it
- * has drained, and is charged; a frame that was dropped ends the session.
+ * Sends the frames of one session.
+ *
+ * Always holds: a session whose socket buffers is blocked until the socket has drained, and the buffered bytes are
+ * charged; a dropped frame ends the session, unless it was a published one.
  */
 import { TinyMQError } from "../errors.ts";
 import type { DeliveredHead, FrameWriter } from "../wire/frames.ts";
@@ -12,9 +14,9 @@ export class SessionWriter implements Subscribing {
   readonly #socket: FrameSocket;
   readonly #context: SessionContext;
   readonly #fail: (error: TinyMQError) => void;
-  /** The client has not read what it was sent. */
+  /** The client has not yet read everything that it was sent. */
   blocked = false;
-  /** By the broker's clock. */
+  /** When a frame was last sent, by the broker's clock; published frames do not count. */
   lastSent: number;
   #ended = false;
 
@@ -34,18 +36,18 @@ export class SessionWriter implements Subscribing {
     if (!this.#ended) this.#sent(this.#socket.send(frame));
   }
 
-  /** Sends a delivery, which lies in the topic's own memory. */
+  /** Sends a delivery; `parts` are views of the topic's memory. */
   deliver(head: DeliveredHead, parts: readonly Uint8Array[], byteLength: number): void {
     const frames: FrameWriter = this.#context.frames;
     if (!this.#ended) this.#sent(frames.delivered(head, parts, byteLength, this.#socket));
   }
 
-  /** Sends a published frame. One that finds no room is missed, and the running count tells that. */
+  /** Sends a published frame. If it is dropped, the running count tells the subscriber. */
   offer(frame: Uint8Array): void {
     if (!this.#ended) this.#socket.send(frame);
   }
 
-  /** Takes note that what waits has changed without a frame of ours; whether nothing waits any more. */
+  /** Measures the buffer again, and returns whether it is empty. */
   drained(): boolean {
     this.blocked = this.#socket.bufferedBytes > 0;
     this.#context.outboundBuffers.update(this);
@@ -56,7 +58,7 @@ export class SessionWriter implements Subscribing {
     this.#fail(error);
   }
 
-  /** Nothing is sent any more, and nothing is charged. */
+  /** Sends nothing from now on, and gives back what was charged. */
   end(): void {
     this.#ended = true;
     this.#context.outboundBuffers.forget(this);

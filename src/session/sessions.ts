@@ -1,4 +1,4 @@
-/** Which RPC serves a stream: dispatch on the generated service, so that a method is named once. */
+/** Chooses the RPC that serves a stream, by the paths of the generated service. */
 import type { ServiceType } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
 import type { ITinyMQClient } from "../gen/tinymq/v1/queue.client.ts";
@@ -9,7 +9,7 @@ import { openProduce } from "./produce.ts";
 import { type OpenRpc, StreamSession } from "./stream-session.ts";
 import { openSubscribe } from "./subscribe.ts";
 
-/** One for each method of the service: the type makes a missing one an error. */
+/** One for each method of the service; a missing one is a type error. */
 const RPCS: { readonly [Method in keyof ITinyMQClient]: OpenRpc } = {
   produce: openProduce,
   consume: openConsume,
@@ -28,7 +28,7 @@ export function pathOf(service: ServiceType, method: string): string {
   return `/${service.typeName}/${method}`;
 }
 
-/** The session of a v1 connection. */
+/** Creates the session of a v1 connection. */
 export const streamSession: OpenSession = (path, socket, context) => {
   const open = BY_PATH.get(path);
   if (open === undefined) throw new TinyMQError("UNIMPLEMENTED", `there is no method at ${path}`);

@@ -1,6 +1,6 @@
 /**
- * The server's end of one v1 stream: what every RPC has in common. The first frame opens it; heartbeats go
- * both ways; errors become close codes; and what it used is given back exactly once, when it ends.
+ * The server's end of a v1 stream, as far as all RPCs have it in common: the open frame, heartbeats, errors as close
+ * codes, the end. Always holds: what a stream used is given back exactly once, when it ends.
  */
 
 import type { Timer } from "../broker/timers.ts";
@@ -11,13 +11,13 @@ import type { SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
 import { SessionWriter } from "./session-writer.ts";
 
-/** One RPC of a stream, made by its open frame. */
+/** The RPC of a stream, created from its open frame. */
 export interface Rpc {
-  /** One more frame. Throws to end the stream. */
+  /** Handles any frame after the first. Throws to end the stream. */
   frame(frame: Uint8Array): void;
-  /** Sends the heartbeat of this RPC's output type. */
+  /** Sends this RPC's heartbeat frame. */
   heartbeat(): void;
-  /** The client reads again. */
+  /** The client has caught up: nothing is buffered any more. */
   drained(): void;
   end(how: StreamEnd): void;
 }
@@ -28,7 +28,7 @@ export type StreamEnd = "closed" | "lost" | "stopped";
 /** Opens an RPC from its first frame, and sends `opened`. Throws to refuse. */
 export type OpenRpc = (stream: StreamSession, firstFrame: Uint8Array) => Rpc;
 
-/** Ends that an operator wants to know of, at a bounded rate. */
+/** Errors that an operator wants to see in the log, rate-limited. */
 const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
   "INVALID_ARGUMENT",
   "OUT_OF_RANGE",
@@ -55,22 +55,21 @@ export class StreamSession implements Session {
     this.#lastReceived = this.#writer.lastSent;
   }
 
-  /** Whether the client reads what it is sent. */
+  /** Whether the client keeps up: nothing is buffered. */
   get writable(): boolean {
     return !this.#writer.blocked && !this.#ended;
   }
 
-  /** Sends one frame. */
   send(frame: Uint8Array): void {
     this.#writer.send(frame);
   }
 
-  /** Sends a delivery, which lies in the topic's own memory. */
+  /** Sends a delivery; `parts` are views of the topic's memory. */
   deliver(head: DeliveredHead, parts: readonly Uint8Array[], byteLength: number): void {
     this.#writer.deliver(head, parts, byteLength);
   }
 
-  /** What is published reaches this client from now on. */
+  /** Subscribes the client to what is published on a topic. */
   subscribe(topic: string): void {
     this.context.outboundBuffers.addSubscriber(topic, this.#writer);
     this.socket.subscribe(topic);
@@ -80,7 +79,7 @@ export class StreamSession implements Session {
     if (this.#ended) return;
     this.#lastReceived = this.context.broker.clock.now();
     try {
-      if (this.#finished) throw new TinyMQError("INVALID_ARGUMENT", "a frame came behind the finish frame");
+      if (this.#finished) throw new TinyMQError("INVALID_ARGUMENT", "a frame came after the finish frame");
       if (this.#rpc !== null) this.#rpc.frame(frame);
       else this.#start(frame);
     } catch (error) {
@@ -100,13 +99,13 @@ export class StreamSession implements Session {
     this.#lastReceived = this.context.broker.clock.now();
   }
 
-  /** The client means to end the stream: nothing else comes from it, and its end is a clean one. */
+  /** The client has announced the end: it may send nothing more, and the end is a clean one. */
   finish(): void {
     this.#finished = true;
   }
 
   closed(): void {
-    // Not by the close code, which can be invented on the way.
+    // The close code does not decide: an intermediary may have made it up.
     this.#release(this.#finished ? "closed" : "lost");
   }
 
@@ -116,10 +115,10 @@ export class StreamSession implements Session {
     this.socket.close(code, closeReason(reason));
   }
 
-  /** Ends the stream with an error that its client is told. */
+  /** Ends the stream with an error, which goes into the close frame. */
   fail(error: TinyMQError): void {
     if (this.#ended) return;
-    if (error.code === "INTERNAL") this.context.broker.failed("a stream failed", error);
+    if (error.code === "INTERNAL") this.context.failed("a stream failed", error);
     else if (MISBEHAVIOUR.has(error.code)) this.context.misbehaved(error.message);
     this.#release("lost");
     this.socket.close(closeCodeOf(error.code), closeReason(error.message));
@@ -128,7 +127,7 @@ export class StreamSession implements Session {
   #start(firstFrame: Uint8Array): void {
     const rpc = this.#open(this, firstFrame);
     if (this.#ended) {
-      // The answer to its open frame could not be sent.
+      // `opened` could not be sent.
       rpc.end("lost");
       return;
     }
@@ -137,7 +136,7 @@ export class StreamSession implements Session {
     this.#beat();
   }
 
-  /** Sends a heartbeat where nothing was sent lately, and gives up where nothing was heard. */
+  /** Sends a heartbeat if nothing was sent lately; ends the stream if nothing arrived for too long. */
   #beat(): void {
     if (this.#ended) return;
     const { broker, heartbeatMs, deadAfterMs } = this.context;
@@ -146,7 +145,7 @@ export class StreamSession implements Session {
       this.fail(
         new TinyMQError(
           "UNAVAILABLE",
-          `no frame came from the client for ${Math.round(deadAfterMs / 1000)} s`,
+          `nothing came from the client for ${Math.round(deadAfterMs / 1000)} s`,
         ),
       );
       this.socket.terminate();

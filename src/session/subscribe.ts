@@ -1,6 +1,6 @@
 /**
- * The server's side of `TinyMQ.Subscribe`. The runtime hands published frames to subscribers by itself; a
- * frame that a subscriber has no room for is missed, and the running counts tell it how many.
+ * The server's side of `TinyMQ.Subscribe`. Published frames do not pass through here: see `OutboundBuffers`. Frames
+ * for a slow subscriber are dropped, and it learns from the running counts how many messages it missed.
  */
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError } from "../errors.ts";
@@ -45,17 +45,17 @@ class SubscribeRpc implements Rpc {
     }
     throw new TinyMQError(
       "INVALID_ARGUMENT",
-      "a subscriber sends heartbeats, a finish frame, and nothing else",
+      "a subscriber may send heartbeats and a finish frame, and nothing else",
     );
   }
 
-  /** Tells the count, so that a subscriber learns what it missed although nothing follows. */
+  /** Sends the running count, so that a subscriber learns what it missed even if nothing more is published. */
   heartbeat(): void {
     this.#send({ oneofKind: "count", count: { epoch: this.#topic.epoch, published: this.#topic.published } });
   }
 
   drained(): void {
-    // It may have missed frames while it did not read; the count says how many.
+    // Frames may have been dropped in the meantime; the count tells how many messages.
     this.heartbeat();
   }
 

@@ -1,6 +1,6 @@
 /**
- * The server's end of a connection of the first version: one producer or one consumer, one message at a
- * time. It takes the same locks and the same log as everybody else.
+ * The server's end of a first-version connection: one producer or one consumer, one message at a time. It uses the
+ * same topics and locks as v1 streams.
  *
  * States: `opening` (before ConnInit), `producing`, `consuming`, `ended`.
  */
@@ -8,8 +8,7 @@
 import { NO_OPTIONS } from "../broker/inbound/accept.ts";
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
-import type { ConsumerPort, Delivery, ProducerPort } from "../broker/ports.ts";
-import type { Refusal } from "../broker/refusal.ts";
+import type { ConsumerPort, Delivery, ProducerPort, Refusal } from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -32,9 +31,9 @@ const STATUS_QUEUE_EMPTY = 2001;
 const EMPTY = ContentRead.toBinary({ id: 0, status: STATUS_QUEUE_EMPTY, body: Uint8Array.of(0) });
 
 const MAX_ID = 2 ** 32 - 1;
-/** Those clients refuse larger frames. */
+/** First-version clients refuse larger frames. */
 const MAX_READ_BYTES = MiB;
-/** It sends no heartbeats; it answers pings. */
+/** First-version clients send no heartbeats, but answer pings. */
 const PING_MS = 15_000;
 const DEAD_AFTER_MS = 40_000;
 
@@ -51,13 +50,13 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   #topic: Topic | null = null;
   #producer: TopicProducer | null = null;
   #consumer: TopicConsumer | null = null;
-  /** The last ContentWrite's number on this connection, and the ids of those without an answer. */
+  /** The number of the last ContentWrite, and the ids of those without an answer. */
   #seq = 0;
   readonly #writtenIds: number[] = [];
   #lastReceived: number;
   #timer: Timer | null = null;
 
-  /** `path` is the URL's path without its first slash: the topic, where ConnInit has none. */
+  /** `path` is the URL's path without its first slash: the topic, if ConnInit names none. */
   constructor(socket: FrameSocket, context: SessionContext, path: string) {
     this.#socket = socket;
     this.#context = context;
@@ -95,7 +94,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
 
   closed(code: number): void {
     const clean = isCleanClose(code);
-    // A clean close acknowledges what was polled last, as the next poll would have.
+    // A clean close acknowledges the last message, as the next poll would have.
     if (clean && this.#consumer !== null) this.#consumer.ack(this.#consumer.lease.nextPosition);
     this.#release(clean);
   }
@@ -106,11 +105,10 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
     this.#socket.close(code, closeReason(reason));
   }
 
-  /** Ends the connection with an error; the first version's clients see it closed. */
+  /** Ends the connection with an error; all that first-version clients see of it is the close. */
   fail(error: TinyMQError): void {
     if (this.#state === "ended") return;
-    if (error.code === "INTERNAL")
-      this.#context.broker.failed("a connection of the first version failed", error);
+    if (error.code === "INTERNAL") this.#context.failed("a connection of the first version failed", error);
     else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
     this.#release(false);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
@@ -124,13 +122,13 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
     this.#writer.send(Ack.toBinary({ id: this.#writtenIds.shift()! }));
   }
 
-  /** That protocol has no word for "not stored". */
-  rejected(_seq: number, refusal: Refusal): void {
-    this.fail(refusal.error);
+  /** The first version has no frame for a rejection, so the connection ends. */
+  rejected(_seq: number, { code, message }: Refusal): void {
+    this.fail(new TinyMQError(code, message));
   }
 
   deliver(_pullId: number, _firstPosition: number, delivery: Delivery): void {
-    // What it is sent, its program gets: it asks for one at a time.
+    // The client polls one message at a time, so the program gets it at once.
     this.#consumer?.handed(this.#consumer.lease.nextPosition);
     const { messages } = Batch.fromBinary(concatBytes(delivery.parts));
     const { id, body } = messages[0]!;
@@ -143,10 +141,10 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
     const why = frame === null ? `its id ${id} is above 2^32-1` : `it needs a frame of ${frame.length} bytes`;
     const error = new TinyMQError(
       "OUT_OF_RANGE",
-      `the next message is not for a first-version client: ${why}`,
+      `the next message cannot be sent to a first-version client: ${why}`,
     );
     this.#context.misbehaved(`topic "${this.#consumer?.topic.name}": ${error.message}`);
-    // It was not told, so no delivery is counted.
+    // The message was not sent, so its delivery does not count.
     this.#release(true);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
   }
@@ -156,7 +154,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   }
 
   promoted(): void {
-    // A first-version consumer never stands in line.
+    // First-version consumers are exclusive: they never wait in line.
   }
 
   #open(frame: Uint8Array): void {
@@ -217,7 +215,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
     if (this.#state === "ended") return;
     const { clock, timers } = this.#context.broker;
     if (clock.now() - this.#lastReceived >= DEAD_AFTER_MS) {
-      this.fail(new TinyMQError("UNAVAILABLE", "no frame and no pong came from the client for 40 s"));
+      this.fail(new TinyMQError("UNAVAILABLE", "nothing came from the client for 40 s"));
       this.#socket.terminate();
       return;
     }

@@ -1,6 +1,6 @@
-/** Small work on byte arrays. */
+/** Helpers for byte arrays. */
 
-/** One array with all parts, in order. A copy, even of a single part. */
+/** Concatenates all parts into a new array; even a single part is copied. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const part of parts) length += part.length;
@@ -13,7 +13,7 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffe
   return whole;
 }
 
-/** Two lower-case digits a byte. */
+/** Lower-case hexadecimal, two digits per byte. */
 export function toHex(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += byte.toString(16).padStart(2, "0");

@@ -1,18 +1,18 @@
-/** Time, for both ends: injected, so that tests move it instead of waiting for it. */
+/** The clock of client and server. It is injected, so that tests advance time instead of waiting. */
 
 export interface Clock {
   /** Milliseconds since some fixed moment; never goes back. */
   now(): number;
   /** Milliseconds since 1970, for people and for files. */
   wall(): number;
-  /** Calls `run` once, `ms` from now or a little later; the function it returns calls that off. */
+  /** Calls `run` once, after `ms` (at most LONGEST_TIMER) or a little later; the returned function cancels it. */
   after(ms: number, run: () => void): () => void;
 }
 
-/** A timer of the runtime goes wrong above this many ms (source: HTML, "Timers": a signed 32-bit number). */
+/** Longest delay of a runtime's timer, in ms (source: HTML, "Timers": a signed 32-bit number). */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** The clock of the machine. */
+/** The system's clock. */
 export const SYSTEM_CLOCK: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),

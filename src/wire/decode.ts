@@ -1,8 +1,8 @@
 /**
- * How the client reads an encoded `Batch`: one cursor, and no object per message but what is asked for.
+ * Reads an encoded `Batch` on the client: one cursor, and no object per message except what the caller asks for.
  *
- * Always holds: nothing outside the given bytes is read; what is malformed is DATA_LOSS; fields that this
- * version does not know are skipped.
+ * Always holds: nothing outside the given bytes is read; malformed input throws DATA_LOSS; unknown fields are
+ * skipped.
  */
 import { TinyMQError } from "../errors.ts";
 import type { Headers } from "./encode.ts";
@@ -10,47 +10,44 @@ import { textCoder } from "./text.ts";
 
 const NO_BYTES = new Uint8Array(0);
 /**
- * Whether small bodies share a buffer: one each costs Node a microsecond, ten times the rest of a message. In
- * Bun it is a view of a shared one that costs more (measured: 128 bytes in a loop, +15 %).
+ * Whether small bodies share a buffer. In Node, a buffer per body costs a microsecond, ten times the rest of the
+ * message. In Bun, a view of a shared buffer costs more (measured: 128 bytes in a loop, +15 %).
  */
 const SHARE_BUFFERS = !("Bun" in globalThis);
-/** Bodies below this length are copied together with what follows them, up to so many bytes. */
+/** A body shorter than OWN_BYTES is copied together with the bytes that follow, SHARED_BYTES in all. */
 const OWN_BYTES = 4_096;
 const SHARED_BYTES = 8_192;
-/**
- * From this length on, a body that came alone in its frame is not copied: that would take longer than all
- * else.
- */
+/** A body of at least this length that is half of its frame or more is not copied: the copy would dominate. */
 const LARGE_BYTES = 32_768;
 
-/** A cursor over the messages of a batch: `next()`, then the getters tell of the message it stands on. */
+/** A cursor over a batch: call `next()`, then read the current message. */
 export class BatchReader {
-  /** Of the current message. */
+  /** Id of the current message. */
   id = 0;
   readonly #bytes: Uint8Array;
   readonly #shareBuffers: boolean;
   #at = 0;
-  /** Of the current message: its fields, its body, and where its first header begins (-1: none). */
+  /** In the current message: the end of its fields, its body, and its first header (-1: none). */
   #end = 0;
   #bodyStart = 0;
   #bodyEnd = 0;
   #headersAt = -1;
-  /** A copy of the batch's bytes from `#copiedFrom`, in which bodies were handed out. */
+  /** A copy of the batch's bytes from `#copiedFrom` on, which small bodies are views of. */
   #copied: Uint8Array = NO_BYTES;
   #copiedFrom = 0;
 
-  /** `bytes`: no subclass such as Node's Buffer, whose `slice` is another one. */
+  /** `bytes` MUST NOT be a subclass such as Node's Buffer, whose `slice` does not copy. */
   constructor(bytes: Uint8Array, shareBuffers = SHARE_BUFFERS) {
     this.#bytes = bytes;
     this.#shareBuffers = shareBuffers;
   }
 
-  /** Whether the batch is used up. */
+  /** Whether no further message follows. */
   get done(): boolean {
     return this.#at >= this.#bytes.length;
   }
 
-  /** Steps to the next message; false behind the last. Throws DATA_LOSS if it is malformed. */
+  /** Moves to the next message; false after the last. Throws DATA_LOSS if it is malformed. */
   next(): boolean {
     const bytes = this.#bytes;
     if (this.#at >= bytes.length) return false;
@@ -68,21 +65,21 @@ export class BatchReader {
     return true;
   }
 
-  /** The body of the current message: a view of the batch's bytes. */
+  /** The body of the current message, as a view of the batch's bytes. */
   bytes(): Uint8Array {
     if (this.#bodyStart === this.#bodyEnd) return NO_BYTES;
     return this.#bytes.subarray(this.#bodyStart, this.#bodyEnd);
   }
 
   /**
-   * The body of the current message, to keep. The batch's bytes must not stay in memory for one small body: a
-   * body's buffer is at most 8 KiB or twice its length.
+   * The body of the current message, to keep. Its buffer is at most 8 KiB or twice the body's length, so that a
+   * small body does not keep the whole batch in memory.
    */
   copy(): Uint8Array {
     const start = this.#bodyStart;
     const length = this.#bodyEnd - start;
     if (length === 0) return NO_BYTES;
-    // Most of its frame, which is good as it is: nobody else is handed this part of it.
+    // A view will do: the body is most of its frame, and no other body shares these bytes.
     if (length >= LARGE_BYTES && 2 * length >= this.#bytes.buffer.byteLength) return this.bytes();
     if (!this.#shareBuffers || length >= OWN_BYTES) return this.#bytes.slice(start, this.#bodyEnd);
     let at = start - this.#copiedFrom;
@@ -94,12 +91,12 @@ export class BatchReader {
     return new Uint8Array(this.#copied.buffer, at, length);
   }
 
-  /** The body of the current message as text; what is not UTF-8 becomes U+FFFD. */
+  /** The body of the current message as text; invalid UTF-8 becomes U+FFFD. */
   text(): string {
     return textCoder.read(this.#bytes, this.#bodyStart, this.#bodyEnd);
   }
 
-  /** The headers of the current message, an object without a prototype, or undefined if it has none. */
+  /** The headers of the current message as an object without a prototype; undefined if it has none. */
   headers(): Headers | undefined {
     if (this.#headersAt < 0) return undefined;
     const headers: Record<string, string> = Object.create(null);
@@ -162,7 +159,7 @@ export class BatchReader {
     else throw malformed(`a field has wire type ${wireType}`);
   }
 
-  /** Steps over `length` bytes and returns where it then stands. */
+  /** Skips `length` bytes and returns the new position. */
   #step(length: number, end: number): number {
     const next = this.#at + length;
     if (next > end) throw malformed("a field runs past the end of its message");
@@ -170,14 +167,11 @@ export class BatchReader {
     return next;
   }
 
-  /**
-   * Not `readVarint`: keeping the place in a field is a third faster here (measured), and the error is
-   * DATA_LOSS.
-   */
+  /** Not `readVarint`: keeping the position in a field is a third faster (measured), and errors are DATA_LOSS. */
   #varint(end: number): number {
     const bytes = this.#bytes;
     let at = this.#at;
-    // Behind the end there may be bytes, but of something else.
+    // There may be bytes after the end, but they belong to something else.
     if (at >= end) throw malformed("a number is cut off");
     let byte = bytes[at++]!;
     if (byte < 0x80) {

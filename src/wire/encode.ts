@@ -1,7 +1,7 @@
 /**
- * The client's hot path: messages to the bytes of `Batch`.
+ * Encodes messages into a `Batch`: the client's hot path.
  *
- * Always holds: the bytes equal those of the generated code (proven by property tests).
+ * Always holds: the bytes equal those of the generated code (property tests).
  */
 import { MessageTooLarge, TinyMQError } from "../errors.ts";
 import { EncodedBatch, HEADROOM, SEND_BUFFER_BYTES, SendBuffers } from "./encoded-batch.ts";
@@ -9,16 +9,16 @@ import { KiB, MAX_ID } from "./limits.ts";
 import { textCoder } from "./text.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
-/** Text to text. Any own enumerable key is sent, `__proto__` included. */
+/** Header names and values. Every own enumerable key is sent, `__proto__` included. */
 export type Headers = Readonly<Record<string, string>>;
 
 const FIRST_BUFFER_BYTES = 16 * KiB;
-/** Up to this length a loop beats `set`. */
+/** Up to this length a loop is faster than `set`. */
 const SHORT_BYTES = 24;
 
-/** Writes messages one behind the other; `seal()` cuts off what was written as one batch. */
+/** Appends messages to the open batch; `seal()` ends that batch and begins the next. */
 export class BatchWriter {
-  /** Largest message, in bytes of body and headers as encoded; `add` refuses what is larger. */
+  /** Maximum bytes of one encoded message, without its entry's tag and length; `add` refuses larger ones. */
   maxMessageBytes: number;
   readonly #buffers = new SendBuffers();
   #buffer = this.#buffers.take(FIRST_BUFFER_BYTES);
@@ -42,24 +42,28 @@ export class BatchWriter {
   }
 
   /**
-   * Adds one message to the open batch and returns the bytes that it takes there. Throws INVALID_ARGUMENT
-   * for an id that is no integer from 0 to 2^53-1, a body or header of a wrong type, and `MessageTooLarge`;
-   * the open batch is then as it was.
+   * Adds one message to the open batch and returns how many bytes it takes there. Throws INVALID_ARGUMENT for an
+   * id that is not an integer from 0 to 2^53-1 and for a body or header of the wrong type, or `MessageTooLarge`;
+   * the batch is then unchanged.
    */
   add(id: number, body: string | Uint8Array, headers?: Headers): number {
     if (!Number.isSafeInteger(id) || id < 0) throw wrongId(id);
     const idLength = id === 0 ? 0 : 1 + varintLength(id);
     const headersLength = headers === undefined ? 0 : encodedHeadersLength(headers);
-    // Not the end: the batch may move to another buffer.
+    // Not `#end`, since the batch may move to another buffer.
     const before = this.size;
     if (typeof body === "string") this.#addText(id, body, idLength, headersLength, headers);
     else if (body instanceof Uint8Array) this.#addBytes(id, body, idLength, headersLength, headers);
-    else throw new TinyMQError("INVALID_ARGUMENT", `a body is text or bytes, not ${typeof body}`);
+    else
+      throw new TinyMQError(
+        "INVALID_ARGUMENT",
+        `the body must be a string or a Uint8Array, not ${typeof body}`,
+      );
     this.#count += 1;
     return this.size - before;
   }
 
-  /** Ends the open batch and begins the next. The batch keeps its bytes until it is released. */
+  /** Ends the open batch and begins the next. The sealed batch keeps its bytes until it is released. */
   seal(): EncodedBatch {
     const batch = new EncodedBatch(this.#buffers, this.#buffer, this.#start, this.#end);
     this.#start = this.#end + HEADROOM;
@@ -69,7 +73,7 @@ export class BatchWriter {
   }
 
   #addText(id: number, body: string, idLength: number, headersLength: number, headers?: Headers): void {
-    // Characters are at most bytes: what is far too large is not measured first.
+    // UTF-8 has at least a byte per character: text that is far too long need not be measured.
     if (body.length > this.maxMessageBytes) throw tooLarge(body.length, this.maxMessageBytes);
     const bodyLength = textCoder.byteLength(body);
     const at = this.#place(id, bodyLength, idLength, headersLength);
@@ -86,12 +90,12 @@ export class BatchWriter {
     this.#end = this.#writeHeaders(at + length, headers);
   }
 
-  /** Makes room, and writes entry tag and length, id, body tag and length; returns where the body goes. */
+  /** Makes room, writes all that precedes the body, and returns where the body goes. */
   #place(id: number, bodyLength: number, idLength: number, headersLength: number): number {
     const ofBody = bodyLength === 0 ? 0 : 1 + varintLength(bodyLength) + bodyLength;
     const messageLength = idLength + ofBody + headersLength;
     if (messageLength > this.maxMessageBytes) throw tooLarge(messageLength, this.maxMessageBytes);
-    // Tag and length of the entry are up to six bytes more.
+    // The entry's tag and length take up to six more bytes.
     this.#reserve(messageLength + 6);
     const bytes = this.#buffer.bytes;
     let at = this.#end;
@@ -130,11 +134,11 @@ export class BatchWriter {
     return at;
   }
 
-  /** Makes room for `needed` more bytes; the open batch moves to another buffer if this one has none. */
+  /** Makes room for `needed` more bytes; the open batch moves to another buffer if they do not fit into this one. */
   #reserve(needed: number): void {
     const buffer = this.#buffer;
     if (this.#count === 0 && buffer.users === 1) {
-      // All batches in it were released.
+      // All batches in this buffer were released.
       this.#start = HEADROOM;
       this.#end = HEADROOM;
     }
@@ -151,7 +155,7 @@ export class BatchWriter {
 }
 
 function encodedHeadersLength(headers: Headers): number {
-  // A Map, a list or the web's Headers have no keys of their own, and would be sent as nothing.
+  // The keys of a Map, an array or the web's Headers are not what the caller means to send.
   if (typeof headers !== "object" || headers === null || Symbol.iterator in headers)
     throw wrongHeaders(headers);
   let length = 0;
@@ -160,7 +164,7 @@ function encodedHeadersLength(headers: Headers): number {
     if (typeof value !== "string") {
       throw new TinyMQError(
         "INVALID_ARGUMENT",
-        `header ${JSON.stringify(key)} must be text, not ${typeof value}`,
+        `header ${JSON.stringify(key)} must be a string, not ${typeof value}`,
       );
     }
     const entry = encodedHeaderLength(textCoder.byteLength(key), textCoder.byteLength(value));
@@ -178,19 +182,20 @@ function wrongHeaders(headers: unknown): TinyMQError {
     typeof headers === "object" && headers !== null
       ? (headers.constructor?.name ?? "object")
       : String(headers);
-  const hint = headers instanceof Map ? ": Object.fromEntries() makes one of it" : "";
+  const hint = headers instanceof Map ? ": convert it with Object.fromEntries()" : "";
   return new TinyMQError(
     "INVALID_ARGUMENT",
-    `headers are an object of text, such as { shop: "north" }, not ${given}${hint}`,
+    `headers must be an object of strings such as { shop: "north" }, not ${given}${hint}`,
   );
 }
 
 function wrongId(id: unknown): TinyMQError {
-  return new TinyMQError("INVALID_ARGUMENT", `an id is an integer from 0 to ${MAX_ID}, not ${String(id)}`);
+  return new TinyMQError(
+    "INVALID_ARGUMENT",
+    `the id must be an integer from 0 to ${MAX_ID}, not ${String(id)}`,
+  );
 }
 
 function tooLarge(length: number, limit: number): MessageTooLarge {
-  return new MessageTooLarge(
-    `the message has ${length} bytes of body and headers, the server takes ${limit}`,
-  );
+  return new MessageTooLarge(`the message has ${length} bytes of body and headers, the limit is ${limit}`);
 }

@@ -1,39 +1,36 @@
 /**
- * Batches that are encoded, and the buffers that they are written into. The frame that carries one to the
- * server (`ProduceRequest { batch: ProduceBatch }`) is written around it, in place.
+ * Encoded batches, and the buffers they are written into. The frame that carries a batch to the server
+ * (`ProduceRequest { batch: ProduceBatch }`) is built around it in place.
  *
- * Always holds: a buffer is written again only after every batch in it was released.
+ * Always holds: a buffer is reused only after every batch in it was released.
  */
 import { TinyMQError } from "../errors.ts";
 import { KiB, MiB } from "./limits.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
-/** Room before the messages for tags, seq, three options and two lengths (at most 50 bytes). */
+/** Room before the messages for the frame's tags, seq, options and lengths (at most 50 bytes). */
 export const HEADROOM = 64;
 
 export const SEND_BUFFER_BYTES = 256 * KiB;
-/** What a fast producer has in flight. */
+/** Free bytes to keep: about what a fast producer has in flight. */
 const MAX_FREE_BYTES = 8 * MiB;
-/**
- * Larger buffers, for larger messages, are multiples of this, so that they fit the next one of about that
- * size.
- */
+/** Buffers for larger messages grow in steps of this, so that they fit the next message of about that size. */
 const LARGE_STEP = 64 * KiB;
 
-/** Bytes that batches are written into, one behind the other. */
+/** A buffer that batches are written into, one after another. */
 export interface SendBuffer {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Batches in it that were not released, and one more as long as it is written to. */
+  /** Batches in it that were not released, plus one while it is being written to. */
   users: number;
 }
 
-/** Keeps buffers without users for the next ones: fresh memory costs as much as writing it. */
+/** Reuses free buffers, since allocating fresh memory costs as much as writing it. */
 export class SendBuffers {
-  /** None is smaller than SEND_BUFFER_BYTES; the one that was used last is the last. */
+  /** Each has at least SEND_BUFFER_BYTES; the most recently used is last. */
   readonly #free: SendBuffer[] = [];
   #freeBytes = 0;
 
-  /** A buffer of at least `wanted` bytes; whoever asks is its one user. */
+  /** A buffer of at least `wanted` bytes; the caller is its only user. */
   take(wanted: number): SendBuffer {
     if (wanted < SEND_BUFFER_BYTES) return { bytes: new Uint8Array(wanted), users: 1 };
     const length = SEND_BUFFER_BYTES + LARGE_STEP * Math.ceil((wanted - SEND_BUFFER_BYTES) / LARGE_STEP);
@@ -45,7 +42,7 @@ export class SendBuffers {
     return buffer!;
   }
 
-  /** The buffer has one user less. */
+  /** Drops one user of the buffer. */
   release(buffer: SendBuffer): void {
     buffer.users -= 1;
     if (buffer.users > 0 || buffer.bytes.length < SEND_BUFFER_BYTES) return;
@@ -55,7 +52,7 @@ export class SendBuffers {
   }
 }
 
-/** A batch at `[start, end)` of a buffer, with HEADROOM before it, until it is released. */
+/** A batch at `[start, end)` of a buffer, with HEADROOM before it; valid until it is released. */
 export class EncodedBatch {
   readonly #buffers: SendBuffers;
   readonly #start: number;
@@ -75,14 +72,14 @@ export class EncodedBatch {
     return this.#end - this.#start;
   }
 
-  /** The encoded `Batch`: a view that is good until `release()`. */
+  /** The encoded `Batch`, a view that is valid until `release()`. */
   get messages(): Uint8Array<ArrayBuffer> {
     return this.#bytes().subarray(this.#start, this.#end);
   }
 
   /**
-   * The whole frame, a view that is good until `release()`: the header is written before the messages, in
-   * place. May be called again, with another seq too. The options are ms, 0 for none.
+   * The whole frame, a view that is valid until `release()`; its header is written in place before the messages.
+   * May be called again, also with another seq. The options are in ms, 0 for none.
    */
   frame(seq: number, delayMs: number, ttlMs: number, uniqueMs: number): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes();
@@ -105,7 +102,7 @@ export class EncodedBatch {
     return bytes.subarray(first, this.#end);
   }
 
-  /** Gives the bytes back: the views are not good any more. Twice does nothing. */
+  /** Gives the bytes back, which invalidates all views. Can be called twice. */
   release(): void {
     if (this.#buffer === undefined) return;
     this.#buffers.release(this.#buffer);
@@ -118,7 +115,7 @@ export class EncodedBatch {
   }
 }
 
-/** A varint field that is left out when it is zero, its one-byte tag included. */
+/** Bytes of a varint field with its one-byte tag; 0 for a zero value, which is left out. */
 function fieldLength(value: number): number {
   return value === 0 ? 0 : 1 + varintLength(value);
 }

@@ -1,7 +1,7 @@
-/** A queue on an array: what is taken from its front costs nothing until half of it is gone. */
+/** A queue on an array. Taking from the front is cheap: items move only once half of the array is used up. */
 export class Fifo<T> {
   #items: T[] = [];
-  /** Items before this place were taken. */
+  /** Index of the oldest item; those before it were taken. */
   #head = 0;
 
   get length(): number {
@@ -27,11 +27,11 @@ export class Fifo<T> {
     this.#items.push(item);
   }
 
-  /** Takes the oldest item. */
+  /** Removes and returns the oldest item. */
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];
-    // What was taken must not be kept from the garbage collector.
+    // Let the garbage collector have it.
     this.#items[this.#head] = undefined as T;
     this.#head += 1;
     if (this.#head === this.#items.length) {
@@ -48,7 +48,7 @@ export class Fifo<T> {
     return this.#items.splice(this.#head + index, count, ...items);
   }
 
-  /** Takes all, oldest first. */
+  /** Removes and returns all items, oldest first. */
   drain(): T[] {
     const items = this.#items.slice(this.#head);
     this.#items = [];

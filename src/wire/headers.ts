@@ -1,4 +1,4 @@
-/** Headers as encoded fields of a message, to be put beside its other fields. */
+/** Encodes headers as fields of a message, to be appended to its other fields. */
 import { Message } from "../gen/tinymq/v1/queue.ts";
 
 export function encodeHeaders(headers: Record<string, string>): Uint8Array {

@@ -3,29 +3,31 @@
 export const KiB = 1024;
 export const MiB = 1024 * 1024;
 
-/** Body and headers of one message: its encoded entry. */
+/** One encoded message (id, body, headers), without its entry's tag and length. */
 export const MAX_MESSAGE_BYTES = MiB;
-/** What a batch may have beside its largest message. */
+/** Room in a batch besides its largest message. */
 export const BATCH_SLACK_BYTES = 64 * KiB;
-/** What a frame may have beside its batch: the field tags, seq, and options. */
+/** Room in a frame besides its batch: field tags, seq and options. */
 export const FRAME_SLACK_BYTES = KiB;
 export const MAX_BATCH_MESSAGES = 8_192;
 export const MAX_BATCHES_IN_FLIGHT = 256;
 export const MAX_PULLS_IN_FLIGHT = 64;
-/** Fields of a frame, the settles of a pull among them: some 65,000 of those. */
+/** Fields of a frame, each settle of a pull counted as one. */
 export const MAX_FRAME_FIELDS = 65_536;
-/** Of a close frame's reason (source: RFC 6455, section 5.5: 125 bytes less the code). */
+/** A close frame's reason (source: RFC 6455, section 5.5: 125 bytes less the code). */
 export const MAX_CLOSE_REASON_BYTES = 123;
-/** Of a settle's reason that is kept. */
+/** What is kept of the reason of a settle or rewind. */
 export const MAX_REASON_BYTES = 1_024;
-/** An id: 0 to this. */
+/** Longest delay of a rewind, which holds back the whole topic. */
+export const LONGEST_HOLD_MS = 86_400_000;
+/** Largest id of a message. */
 export const MAX_ID = Number.MAX_SAFE_INTEGER;
 
 export const HEARTBEAT_MS = 15_000;
-/** A stream on which nothing arrived is given up after this many heartbeat times. */
+/** A stream on which nothing arrives for this many heartbeat intervals is closed. */
 export const DEAD_AFTER_HEARTBEATS = 3;
 export const FIRST_FRAME_MS = 5_000;
-/** Nothing larger is read of a client that has not said who it is. */
+/** Maximum first frame: the client is not yet authenticated. */
 export const FIRST_FRAME_BYTES = 4 * KiB;
 
 export const SUBPROTOCOL = "tinymq.v1";

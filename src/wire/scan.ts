@@ -1,8 +1,8 @@
 /**
- * The server's view of an encoded `Batch`: it walks entries and never decodes a body.
+ * How the server reads an encoded `Batch`: it walks the entries and never decodes a body.
  *
- * A batch is a run of entries `0x0a, length, Message`. Whatever passed `checkBatch` can be walked by the
- * other functions without a bounds check of their own. Source of the encoding: protobuf.dev, "Encoding".
+ * A batch is a sequence of entries `0x0a, length, Message`. The other functions rely on `checkBatch` and check no
+ * bounds themselves. Source of the encoding: protobuf.dev, "Encoding".
  */
 import { TinyMQError } from "../errors.ts";
 import { readVarint, varintEnd } from "./varint.ts";
@@ -15,7 +15,7 @@ const HEADERS_TAG = 0x1a;
 const KEY_TAG = 0x0a;
 const VALUE_TAG = 0x12;
 
-/** What one walk over a batch found: how many messages, and where it ended. */
+/** How many messages a walk over a batch covered, and where it ended. */
 export interface Span {
   count: number;
   end: number;
@@ -61,7 +61,7 @@ export function checkBatch(
   return count;
 }
 
-/** Of a checked batch: how many whole entries from `start` fit into both limits, at least `least`. */
+/** How many whole entries of a checked batch, from `start` on, fit into both limits; at least `least`. */
 export function spanWithin(
   bytes: Uint8Array,
   start: number,
@@ -81,7 +81,7 @@ export function spanWithin(
   return { count, end: at };
 }
 
-/** Of a checked batch: where the entry that begins at `at` ends. */
+/** Where the entry at `at` of a checked batch ends. */
 export function entryEnd(bytes: Uint8Array, at: number): number {
   const first = bytes[at + 1]!;
   if (first < 0x80) return at + 2 + first;
@@ -100,7 +100,7 @@ export function skipEntries(bytes: Uint8Array, at: number, count: number): numbe
   return position;
 }
 
-/** Of a checked batch: where the message of the entry at `at` begins, behind tag and length. */
+/** Where the message of the entry at `at` of a checked batch begins, after tag and length. */
 export function messageStart(bytes: Uint8Array, at: number): number {
   let position = at + 1;
   while (bytes[position]! >= 0x80) position += 1;
@@ -125,7 +125,7 @@ export function messageId(bytes: Uint8Array, at: number): number {
   return id;
 }
 
-/** Calls `visit` with tag and the field's place (tag included) for each field of `bytes[start, end)`. */
+/** Calls `visit` for each field of `bytes[start, end)`; `fieldStart` is where its tag begins. */
 export function eachField(
   bytes: Uint8Array,
   start: number,
@@ -147,7 +147,7 @@ function checkMessage(bytes: Uint8Array, start: number, end: number, index: numb
   while (at < end) {
     const tag = bytes[at++]!;
     if (tag === ID_TAG) {
-      // Ids below 128 are one byte; the rest is checked to be a number that JavaScript holds exactly.
+      // Ids below 128 are one byte; larger ones must be numbers that JavaScript represents exactly.
       if (at < end && bytes[at]! < 0x80) {
         at += 1;
         continue;
@@ -174,7 +174,7 @@ function checkMessage(bytes: Uint8Array, start: number, end: number, index: numb
   }
 }
 
-/** A header is an entry of a map: a key and a value, both text, and nothing else; readers refuse the rest. */
+/** A header is a map entry: a key and a value, both UTF-8. Some decoders refuse any other field, and so do we. */
 function checkHeader(bytes: Uint8Array, start: number, end: number, index: number): void {
   let at = start;
   while (at < end) {
@@ -201,7 +201,7 @@ function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   }
 }
 
-/** Where the length that was read last ends, as `varintEnd`. */
+/** Where the last length that was read ends, like `varintEnd`. */
 let lengthEnd = 0;
 
 function readLength(bytes: Uint8Array, at: number, end: number): number {

@@ -31,12 +31,12 @@ const DURATION_UNITS: Record<string, number> = {
   d: 86_400_000,
 };
 
-/** Bytes of `size`, a whole number. Throws INVALID_ARGUMENT naming `what`. */
+/** `size` in whole bytes. Throws INVALID_ARGUMENT naming `what`. */
 export function parseSize(size: Size, what: string): number {
   return parseWithUnit(size, SIZE_UNITS, what, 'a size such as 4096, "64KiB" or "1.5GB"');
 }
 
-/** Milliseconds of `duration`, a whole number. Throws INVALID_ARGUMENT naming `what`. */
+/** `duration` in whole milliseconds. Throws INVALID_ARGUMENT naming `what`. */
 export function parseDuration(duration: Duration, what: string): number {
   return parseWithUnit(duration, DURATION_UNITS, what, 'a duration such as 250, "1.5s" or "10m"');
 }
@@ -47,7 +47,7 @@ function parseWithUnit(
   what: string,
   wanted: string,
 ): number {
-  // Defaults are numbers, and a server checks a dozen of them before it listens.
+  // Fast path: a server checks a dozen defaults, which are numbers, before it listens.
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(String(value));
   const factor =

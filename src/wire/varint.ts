@@ -1,7 +1,7 @@
-/** Numbers and lengths as Protocol Buffers write them. Integers from 0 to 2^53-1. */
+/** Varints as Protocol Buffers encode them, for integers from 0 to 2^53-1. */
 import { TinyMQError } from "../errors.ts";
 
-/** Bytes of the shortest varint of `value`. */
+/** Length in bytes of the shortest varint of `value`. */
 export function varintLength(value: number): number {
   if (value < 0x80) return 1;
   if (value < 0x4000) return 2;
@@ -12,12 +12,12 @@ export function varintLength(value: number): number {
   return value < 0x2_0000_0000_0000 ? 7 : 8;
 }
 
-/** Writes the shortest varint of `value` at `at`; returns the place behind it. */
+/** Writes the shortest varint of `value` at `at`; returns where it ends. */
 export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value;
   let position = at;
   while (rest >= 0x1000_0000) {
-    // Bit operators would cut it to 32 bits.
+    // Bit operators would truncate it to 32 bits.
     bytes[position++] = (rest % 0x80) | 0x80;
     rest = Math.floor(rest / 0x80);
   }
@@ -29,11 +29,11 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
   return position + 1;
 }
 
-/** Where the varint that was read last ends. A module's variable saves an object a field. */
+/** Where the last varint that was read ends. A module variable saves allocating a result per read. */
 export let varintEnd = 0;
 
 /**
- * The varint at `at`; `varintEnd` is then behind it. From 2^53 on it is not exact, but never below 2^53.
+ * Reads the varint at `at` and sets `varintEnd`. Values from 2^53 on are inexact, but never below 2^53.
  * Throws INVALID_ARGUMENT if it is longer than ten bytes or does not end before `end`.
  */
 export function readVarint(bytes: Uint8Array, at: number, end: number): number {

@@ -235,3 +235,26 @@ test("what is rejected in a dead-letter topic is gone, and counted", () => {
     PRICES.topic + PRICES.leased + world.broker.topics.get("t.dead")!.backlog.log.memory,
   );
 });
+
+test("a dead letter whose delivery ends a slow consumer of the topic is moved once, and so is what that one held", () => {
+  const world = new World({ maxDeliveries: 1 }, 64 * KiB);
+  const producer = new TestProducer(world, "t");
+  for (let id = 0; id < 8; id++) producer.send([message(id, `${id} `.padEnd(10_000, "x"))]);
+  const rejecting = new TestConsumer(world, "t", "shared");
+  expect(rejecting.fetch({ max: 4, bytes: 45_000 })).toHaveLength(4);
+  const slow = new TestConsumer(world, "t", "shared");
+  slow.link.socket.state = "slow";
+  slow.pull({ max: 4, bytes: 45_000 });
+  slow.handed(4);
+  const dead = new TestConsumer(world, "t.dead");
+  dead.link.socket.state = "slow";
+  for (let pull = 0; pull < 3; pull++) dead.pull({ max: 4, bytes: 35_000, wait: SECOND });
+  rejecting.reject(0, 4, "no good");
+  expect(slow.closed?.code).toBe(4008);
+  dead.link.drain();
+  world.clock.advance(0);
+  const { backlog } = world.broker.topics.get("t.dead")!;
+  expect([backlog.log.count, deadLettered(world)]).toEqual([8, 8]);
+  const came = [...dead.bodies(), ...dead.fetch(), ...dead.fetch()].map((body) => Number.parseInt(body, 10));
+  expect(came).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+});

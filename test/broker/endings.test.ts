@@ -85,7 +85,7 @@ test("a frame behind the finish frame ends the stream and is not carried out", (
   subscriber.finish();
   subscriber.request(HEARTBEAT);
   for (const { closed } of [producer, consumer, subscriber]) {
-    expect(closed).toEqual({ code: INVALID_ARGUMENT, reason: "a frame came behind the finish frame" });
+    expect(closed).toEqual({ code: INVALID_ARGUMENT, reason: "a frame came after the finish frame" });
   }
   expect(world.broker.shared.counters).toMatchObject({ produced: 1, acked: 0 });
 });

@@ -187,3 +187,27 @@ test("a shared consumer cannot hold the topic back", () => {
   expect(consumer.closed?.code).toBe(4009);
   expect(new TestConsumer(world, "t", "shared").fetch()).toEqual(["0*"]);
 });
+
+test("a hold that ends because another topic needs memory wakes who waits", () => {
+  for (const overflow of ["drop-oldest", "reject"] as const) {
+    const world = new World({ maxMemory: 768 * 1024, overflow });
+    // Where nothing may be dropped its time to live is over, and no timer has run yet.
+    const held = { ttlMs: overflow === "reject" ? 30_000 : 0 };
+    const producer = new TestProducer(world, "t");
+    producer.send([message(0, "x".repeat(270_000))], held);
+    // Not in the same buffer.
+    const next = "next".padEnd(30_000);
+    producer.send([message(1, next)]);
+    const consumer = holder(world, 0);
+    consumer.pull({ wait: HOUR });
+    world.clock.skip(30_000);
+    const other = new TestProducer(world, "other");
+    for (let id = 0; id < 13; id++) other.send([message(id, "x".repeat(20_000))]);
+    expect(world.broker.shared.counters).toMatchObject({ rejected: 0, produced: 15 });
+    expect(heldMs(world)).toBe(0);
+    // Not by who made room, who is in the middle of a send.
+    expect(consumer.bodies()).toEqual([]);
+    world.clock.advance(0);
+    expect(consumer.bodies()).toEqual([next]);
+  }
+});

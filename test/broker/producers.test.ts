@@ -32,7 +32,7 @@ test("a rejected batch, stored ones behind it, and a cut before the answers: sen
 });
 
 test("what was rejected because memory was full stays rejected when it is sent again with room", () => {
-  const world = new World({ maxMemory: 4_096 });
+  const world = new World({ maxMemory: 4_200 });
   const producer = new TestProducer(world, "t", 1);
   producer.send([message(1, "a".repeat(2_000))]);
   producer.send([message(2, "b".repeat(3_000))]);
@@ -150,6 +150,16 @@ test("a full table of producers refuses new ones and forgets none", () => {
   expect(world.broker.topics.get("t")?.producers.connected).toBe(0);
   expect(answers(new TestProducer(world, "t", 1).take())).toEqual(["opened true 1"]);
   expect(new TestProducer(world, "t").closed).toBeNull();
+});
+
+test("a snapshot restores more producers than the limit is by then", () => {
+  const world = new World({ maxProducers: 2 });
+  for (const id of [1, 2]) new TestProducer(world, "t", id).send([message(1, "a")]);
+  world.broker.limits.maxProducers = 1;
+  world.restart();
+  for (const id of [1, 2]) {
+    expect(answers(new TestProducer(world, "t", id, 2).take())).toEqual(["opened true 1"]);
+  }
 });
 
 test("unique ids: a second message of an id is left out while the time runs, within a batch too", () => {

@@ -2,9 +2,7 @@
 import { expect, test } from "bun:test";
 import { NO_OPTIONS } from "../../src/broker/inbound/accept.ts";
 import { type ProducedTopic, TopicProducer } from "../../src/broker/inbound/topic-producer.ts";
-import type { ProducerPort } from "../../src/broker/ports.ts";
-import type { Refusal } from "../../src/broker/refusal.ts";
-import { QueueFull } from "../../src/errors.ts";
+import type { ProducerPort, Refusal } from "../../src/broker/ports.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
 
 /** A topic that settles a batch when the test says so. */
@@ -12,6 +10,7 @@ class SlowTopic implements ProducedTopic {
   readonly maxMessageBytes = 100;
   readonly waiting: ((refusal: Refusal | null) => void)[] = [];
   refusals = 0;
+  remembered = 0;
 
   accept(...[, , , , settled]: Parameters<ProducedTopic["accept"]>): void {
     this.waiting.push(settled);
@@ -19,6 +18,10 @@ class SlowTopic implements ProducedTopic {
 
   refused(count: number): void {
     this.refusals += count;
+  }
+
+  remembers(bytes: number): void {
+    this.remembered += bytes;
   }
 }
 
@@ -53,7 +56,7 @@ test("answers leave in the order of seq, in whatever order batches are settled",
   for (let seq = 1; seq <= 4; seq++) producer.produce(seq, batch(), NO_OPTIONS);
   const [first, second, third, fourth] = topic.waiting;
   third!(null);
-  second!({ error: new QueueFull("full"), messages: [] });
+  second!({ code: "RESOURCE_EXHAUSTED", message: "full", messages: [] });
   expect(port.all).toEqual([]);
   expect(producer.answeredSeq).toBe(0);
   first!(null);

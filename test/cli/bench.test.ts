@@ -154,7 +154,7 @@ describe("bench", () => {
   test("a body that the server does not take", async () => {
     const { code, stdout, stderr } = await state.run(["bench", "--size", "2MiB", "--count", "5"]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(stderr).toMatch(/^error: the message has \d+ bytes .* the server takes 1048576\n$/);
+    expect(stderr).toMatch(/^error: the message has \d+ bytes .* the limit is 1048576\n$/);
   });
 
   test("a server with little memory", async () => {
@@ -205,7 +205,7 @@ describe("a topic that is named", () => {
   test("is refused if its name is none", async () => {
     const { code, stderr } = await state.run(["bench", "--topic", "x".repeat(256)]);
     expect(code).toBe(1);
-    expect(stderr).toStartWith("error: a topic's name may have 255 bytes");
+    expect(stderr).toStartWith("error: a topic name may have at most 255 bytes");
   });
 });
 

@@ -130,7 +130,7 @@ describe("refused, and the offender named", () => {
   test("a wrong value in the environment is named by its variable", async () => {
     const { code, stderr } = await state.run(["start"], { env: { TINYMQ_MAX_MEMORY: "lots" } });
     expect(code).toBe(2);
-    expect(stderr).toContain("environment variable TINYMQ_MAX_MEMORY");
+    expect(stderr).toStartWith('error: TINYMQ_MAX_MEMORY: "lots" is not a size');
   });
 
   test("no command at all: the help, on standard error", async () => {

@@ -1,6 +1,17 @@
 /** The server's log: its lines, and that its file stays small. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LineLoggerOptions } from "../../cli/daemon/line-logger.ts";
@@ -74,6 +85,18 @@ describe("the file", () => {
     expect(now).toEndWith("info  first\n");
     expect(now.length).toBeLessThan(100);
     expect(readFileSync(`${file}.1`, "utf8").length).toBe(5_001);
+  });
+
+  test.each([
+    ["a FIFO", (path: string) => Bun.spawnSync(["mkfifo", path])],
+    ["a link", (path: string) => symlinkSync(join(folder, "of-somebody-else"), path)],
+  ])("%s as FILE.1 is replaced, and neither waited for nor followed", async (what, make) => {
+    const file = join(folder, `${what}.log`);
+    make(`${file}.1`);
+    writeFileSync(file, `${"x".repeat(5_000)}\n`, { mode: 0o600 });
+    expect(await log({ file, maxBytes: 4_000 }, 'logger.info("first");')).toEndWith("info  first\n");
+    expect(lstatSync(`${file}.1`)).toMatchObject({ size: 5_001 });
+    expect(existsSync(join(folder, "of-somebody-else"))).toBe(false);
   });
 });
 

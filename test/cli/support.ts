@@ -9,6 +9,9 @@ import { PID_FILE } from "../../cli/daemon/state-folder.ts";
 
 export const CLI = resolve(import.meta.dir, "../../cli");
 
+/** What `status` and `stop` say where nothing runs; the developer may have a server on the default port. */
+export const NOT_RUNNING = /^error: (?:tinyMQ is not running|no server was started from the state folder)/;
+
 /** What a run of the program left. */
 export interface Ran {
   code: number;

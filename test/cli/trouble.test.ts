@@ -6,7 +6,7 @@ import { startInBackground } from "../../cli/daemon/background.ts";
 import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import type { Handover } from "../../cli/daemon/serve.ts";
 import { PID_FILE } from "../../cli/daemon/state-folder.ts";
-import { makeState, type State, until, willEnd } from "./support.ts";
+import { makeState, NOT_RUNNING, type State, until, willEnd } from "./support.ts";
 
 const STAND_IN = join(import.meta.dir, "stand-in.ts");
 
@@ -51,7 +51,7 @@ describe("a PID file that a server left behind", () => {
     expect((await state.run(["status"])).code).toBe(1);
     const { code, stderr } = await state.run(["stop", "--timeout", "10ms"]);
     expect(code).toBe(1);
-    expect(stderr).toContain("tinyMQ is not running");
+    expect(stderr).toMatch(NOT_RUNNING);
     expect(readdirSync(state.home)).toEqual([]);
     expect(stranger.exitCode).toBeNull();
     expect(identifyProcess(stranger.pid)).not.toBeNull();
@@ -81,7 +81,7 @@ describe("a PID file that a server left behind", () => {
     const { pid } = state.record()!;
     process.kill(pid, "SIGKILL");
     await until("the crash", () => identifyProcess(pid) === null);
-    expect((await state.run(["status"])).stderr).toBe("error: tinyMQ is not running\n");
+    expect((await state.run(["status"])).stderr).toMatch(NOT_RUNNING);
     expect((await state.run(["start", "--port", "0"])).code).toBe(0);
     expect((await state.run(["stop"])).code).toBe(0);
   });

@@ -461,8 +461,8 @@ test("a lost connection throws out of a loop", async () => {
 });
 
 test("what cannot be", async () => {
-  expect(() => new Consumer("h", 1, "t", { mode: "other" as never })).toThrow("mode is");
-  expect(() => new Consumer("h", 1, "t", { prefetch: 0 })).toThrow("prefetch is");
+  expect(() => new Consumer("h", 1, "t", { mode: "other" as never })).toThrow("mode must be");
+  expect(() => new Consumer("h", 1, "t", { prefetch: 0 })).toThrow("prefetch must be");
   const { consumer } = await connected();
   expect(await failure(consumer.poll({ wait: "soon" }))).toMatchObject({ code: "INVALID_ARGUMENT" });
   expect(await failure(consumer.initConn())).toMatchObject({ code: "FAILED_PRECONDITION" });

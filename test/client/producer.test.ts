@@ -213,7 +213,7 @@ test("a producer_id that another program uses is found out", async () => {
   next.send({ oneofKind: "opened", opened });
   const error = await sent;
   expect(error).toBeInstanceOf(DeadConnectionUsed);
-  expect(error.message).toContain("another producer uses this producer_id");
+  expect(error.message).toContain("another program uses this producer's id");
   expect(error.cause).toMatchObject({ code: "ABORTED" });
 });
 
@@ -448,9 +448,9 @@ test("reconnect.initial goes on trying at initConn, too", async () => {
 
 test("what cannot be is refused at once", async () => {
   expect(() => new Producer("h", 1, "")).toThrow(InvalidTopic);
-  expect(() => new Producer("h", 0, "t")).toThrow("a port is 1 to 65535");
+  expect(() => new Producer("h", 0, "t")).toThrow("the port must be 1 to 65535");
   expect(() => new Producer("", 1, "t")).toThrow("the host is missing");
-  expect(() => new Producer("h", 1, "t", { delivery: "other" as never })).toThrow("delivery is");
+  expect(() => new Producer("h", 1, "t", { delivery: "other" as never })).toThrow("delivery must be");
   expect(() => new Producer("h", 1, "t", { unique: "x" })).toThrow("unique");
   const producer = new Producer("h", 1, "t");
   expect(await failure(producer.send("a"))).toMatchObject({

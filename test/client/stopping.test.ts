@@ -4,6 +4,7 @@ import type { OpenSocket } from "../../src/client/sockets/socket.ts";
 import { openWebSocket } from "../../src/client/sockets/socket-web.ts";
 import {
   adminClient,
+  type ConsumedMessage,
   Consumer,
   type ConsumerOptions,
   DeadConnectionUsed,
@@ -102,6 +103,32 @@ describe("with a server", () => {
     expect(never.state).toBe("closed");
     // Its program had it, and ended well.
     expect(await rest("never")).toEqual(["0"]);
+  });
+
+  test("close() with autoAck: false sends what is acknowledged, and returns the rest", async () => {
+    await filled("close", 5);
+    const consumer = await opened("close", { autoAck: false });
+    const messages: ConsumedMessage<string>[] = [];
+    for await (const message of consumer) {
+      messages.push(message);
+      if (messages.length === 4) break;
+    }
+    messages[2]!.ack();
+    messages[0]!.ack();
+    await consumer.close();
+    const next = await opened("close");
+    const returned: [string, boolean, number][] = [];
+    for await (const { body, redelivered, attempt } of next) {
+      returned.push([body, redelivered, attempt]);
+      if (returned.length === 3) void next.stop();
+    }
+    await next.stop();
+    // 4 was fetched by the first consumer and not handed out. It ended well: no delivery is counted.
+    expect(returned).toEqual([
+      ["1", true, 1],
+      ["3", true, 1],
+      ["4", true, 1],
+    ]);
   });
 
   test("flush() resolves when the server has settled", async () => {

@@ -18,7 +18,8 @@ export function memoryOf(world: World, model: Model, sims: Iterable<Sim>): Bytes
   const bytes: Bytes = { least: 0, most: 0 };
   for (const { kind, link } of sims) if (kind !== "subscriber") add(bytes, link.socket.bufferedBytes);
   for (const [name, topic] of world.broker.topics) {
-    add(bytes, PRICES.topic + topic.backlog.log.memory + (topic.acceptor.delays?.log.memory ?? 0));
+    const { backlog, acceptor, producers } = topic;
+    add(bytes, PRICES.topic + backlog.log.memory + (acceptor.delays?.log.memory ?? 0) + producers.memory);
     countTopic(bytes, model.topic(name));
   }
   return bytes;

@@ -33,9 +33,7 @@ export class Model implements ModelHost {
     const dead = this.topic(`${name}.dead`);
     const topic = this.topic(name);
     const moved = dead.deliverable.slice(0, limit);
-    dead.count("delivered", moved.length);
-    dead.count("redelivered", moved.filter(({ state }) => state === "returned").length);
-    dead.done(moved);
+    for (const message of moved) dead.remove(message);
     topic.moveIn(
       moved.map(({ id, body, headers }) => {
         const own = Object.entries(headers).filter(([header]) => !DEATH_HEADERS.has(header));

@@ -102,7 +102,10 @@ export class Room {
     if (used + growth <= maxMemory && (maxTopicMemory === 0 || server.memory + growth <= maxTopicMemory))
       fail(`${topic.name} had no room for ${smallest} bytes: ${used} of ${maxMemory} are used`);
     const all = contents.reduce((sum, { body }) => sum + body.length + 100, 0);
-    if (overflow !== "drop-oldest" || all > maxMemory || (maxTopicMemory > 0 && all > maxTopicMemory)) return;
+    // A buffer is up to twice as large as what is in it; nothing is dropped for what an empty server has no room for.
+    const needs = 2 * all + PRICES.topic;
+    if (overflow !== "drop-oldest" || needs > maxMemory || (maxTopicMemory > 0 && needs > maxTopicMemory))
+      return;
     const others = maxTopicMemory > 0 ? [topic] : this.#model.topics.values();
     for (const other of others) {
       if (this.#stillHas(other)) fail(`${topic.name} had no room, and not all was dropped of ${other.name}`);

@@ -132,7 +132,7 @@ describe("a half-open link", () => {
           (error) => error,
         );
         const error = await within(`silence after byte ${after} ${direction}`, 100 + LATE, opened);
-        expect(error?.code).toBe("UNAVAILABLE");
+        expect(error).toMatchObject({ name: "InitFailed", code: "UNAVAILABLE" });
         await producer.close();
       }
     }

@@ -4,12 +4,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_LIMITS } from "../../src/broker/broker-limits.ts";
 import { CODE_NUMBERS } from "../../src/errors.ts";
-import { Admin } from "../../src/gen/tinymq/v1/admin.ts";
+import { Admin, Counters } from "../../src/gen/tinymq/v1/admin.ts";
 import { TinyMQ } from "../../src/gen/tinymq/v1/queue.ts";
 import { OPTIONS } from "../../src/server/index.ts";
 import * as limits from "../../src/wire/limits.ts";
 import { MAX_TOPIC_BYTES } from "../../src/wire/topic-name.ts";
-import { ROOT } from "../repo/sources.ts";
+import { ROOT, readSource } from "../repo/sources.ts";
+import { message, TestConsumer, TestProducer, unfold } from "../support/clients.ts";
+import { World } from "../support/world.ts";
 import { startServer, toHex, Wire } from "./support.ts";
 import { conversations, refused } from "./vectors.ts";
 
@@ -88,6 +90,104 @@ test("every number of the tables is the code's", () => {
     const row = table.find((line) => line.startsWith(`| ${limit} | `));
     expect(row, limit).toContain(value);
   }
+});
+
+test("numbers that stand in the text are the code's", () => {
+  const constant = (file: string, name: string) => {
+    const found = readSource(file).match(new RegExp(`const ${name} = ([\\d_]+)( \\* KiB| \\* MiB)?;`));
+    const unit = found?.[2] === " * KiB" ? limits.KiB : found?.[2] === " * MiB" ? limits.MiB : 1;
+    return Number(found?.[1]?.replaceAll("_", "")) * unit;
+  };
+  const told: [file: string, name: string, value: number, where: string][] = [
+    [
+      "src/broker/outbound/dispatcher.ts",
+      "MOST_LEASE_RUNS",
+      16_384,
+      "is in 16,384 [pieces](#settling) or more, its pulls wait",
+    ],
+    ["src/broker/outbound/topic-consumer.ts", "MOST_PIECES", 32_768, "more than 32,768 closes the stream"],
+    ["src/broker/outbound/deaths.ts", "SHORT_REASON_BYTES", 64, "at most 64 while memory is full"],
+    ["src/broker/outbound/deaths.ts", "NO_ROOM_MS", 1_000, "tried again each second"],
+    ["src/broker/backlog.ts", "MOST_RUNS", 1_024, "A delivery has at most 1,024 runs"],
+    ["src/session/consume.ts", "DEFAULT_MESSAGES", 1_024, "mean 1,024 messages and 256 KiB"],
+    ["src/session/consume.ts", "DEFAULT_BYTES", 256 * limits.KiB, "mean 1,024 messages and 256 KiB"],
+    ["src/wire/limits.ts", "LONGEST_HOLD_MS", 86_400_000, "At most 24 h (else 4003)"],
+    ["src/session/consume.ts", "TELL_SETTLED_MS", 5, "some 5 ms after"],
+    ["src/server/core.ts", "MAX_UNOPENED", 64, "At most 64 connections may have no open stream"],
+    ["src/server/core.ts", "LEAST_UNOPENED", 8, "but at least 8"],
+    ["src/server/core.ts", "CLOSE_GRACE_MS", 1_000, "did not take its 1012 within 1 s"],
+    ["src/server/admission.ts", "KEPT_MS", 1_000, "has not opened a stream within 1 s is cut"],
+    ["src/server/bun-socket.ts", "LINGER_MS", 5_000, "cuts the connection within 5 s"],
+    [
+      "src/server/server.ts",
+      "SOCKET_SLACK_BYTES",
+      64 * limits.KiB,
+      "more than 64 KiB above `max_frame_bytes`",
+    ],
+    ["src/server/admin-service.ts", "MAX_TOPICS_A_PAGE", 1_000, "`limit` (at most 1,000)"],
+    ["src/server/request-bodies.ts", "MAX_READING", 64, "slower than those of 64 others"],
+    ["src/server/request-bodies.ts", "MAX_BYTES", 16 * limits.MiB, "16 MiB of unfinished bodies"],
+    ["src/server/request-bodies.ts", "DEADLINE_MS", 5_000, "did not come within 5 s"],
+  ];
+  for (const [file, name, value, where] of told) {
+    expect({ name, value: constant(file, name) }).toEqual({ name, value });
+    expect(page).toContain(where);
+  }
+  expect(DEFAULT_LIMITS.producerMemoryMs).toBe(120_000);
+  expect(page).toContain("2 minutes after an unclean end");
+});
+
+test("pieces: at 16,384 pulls wait until some are settled, and a settle that leaves more than 32,768 ends the stream", () => {
+  const world = new World();
+  const producer = new TestProducer(world, "t");
+  const total = 70_000;
+  for (let first = 0; first <= total; first += 5_000)
+    producer.send(Array.from({ length: 5_000 }, (_, each) => message(first + each, "x")));
+  const consumer = new TestConsumer(world, "t", "shared");
+  for (let held = 0; held < total; held += 5_000)
+    expect(consumer.fetch({ max: 5_000, bytes: 1_000_000 })).toHaveLength(5_000);
+  const settle = (position: number) => consumer.settle({ position, count: 1, outcome: 0 });
+  // Each settled position ends one piece and begins the next.
+  const settleEvery = (from: number, to: number) => {
+    for (let position = from; position < to; position += 2) settle(position);
+  };
+  settleEvery(1, 2 * 16_382);
+  expect(consumer.fetch({ max: 1 })).toHaveLength(1);
+  settle(2 * 16_382 + 1);
+  expect(consumer.fetch({ max: 1 })).toEqual([]);
+  expect([consumer.fetch({ max: 1, wait: 60_000 }), consumer.closed]).toEqual([[], null]);
+  consumer.ack(4);
+  expect(consumer.bodies()).toHaveLength(1);
+  settleEvery(2 * 16_382 + 3, 2 * 32_770 - 1);
+  expect(consumer.closed).toBeNull();
+  settle(2 * 32_770 + 1);
+  expect(consumer.closed?.code).toBe(4008);
+});
+
+test("reasons have 1,024 bytes, and 64 where memory is full", () => {
+  const reasonsOf = (maxMemory: number, isFull: boolean) => {
+    const world = new World({ maxMemory });
+    const producer = new TestProducer(world, "t");
+    producer.send([message(1, "y".repeat(900))]);
+    const consumer = new TestConsumer(world, "t", "shared");
+    consumer.fetch();
+    // Each topic takes some, and the last finds no room.
+    for (let index = 0; isFull && new TestProducer(world, `${index}`).closed === null; index++);
+    consumer.reject(0, 1, "r".repeat(2_000));
+    world.broker.limits.maxMemory = limits.MiB;
+    world.clock.advance(1_000);
+    const dead = new TestConsumer(world, "t.dead");
+    dead.pull();
+    const { headers } = unfold(dead.take()[1]!).messages[0]!.message;
+    return headers["tinymq-dead-reason"]!.length;
+  };
+  expect([reasonsOf(limits.MiB, false), reasonsOf(64 * limits.KiB, true)]).toEqual([1_024, 64]);
+});
+
+test("every counter is explained", () => {
+  const table = page.slice(page.indexOf("| counter | messages |")).split("\n\n")[0]!;
+  const explained = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name!);
+  expect(explained).toEqual(Counters.fields.map(({ name }) => name));
 });
 
 test("every close code is explained: those that vectors earn, and all others as not sent", () => {

@@ -21,6 +21,7 @@ const LAYERS: readonly Layer[] = [
   { name: "errors", holds: is("src/errors.ts"), imports: [], packages: [] },
   { name: "gen", holds: below("src/gen"), imports: [], packages: PROTOBUF },
   { name: "wire", holds: below("src/wire"), imports: ["gen", "errors"], packages: PROTOBUF },
+  { name: "names", holds: is("src/did-you-mean.ts"), imports: [], packages: [] },
   { name: "log", holds: below("src/log"), imports: ["wire", "errors"], packages: [] },
   { name: "broker", holds: below("src/broker"), imports: ["log", "wire", "gen", "errors"], packages: [] },
   {
@@ -32,7 +33,7 @@ const LAYERS: readonly Layer[] = [
   {
     name: "server",
     holds: below("src/server"),
-    imports: ["session", "broker", "log", "wire", "gen", "errors"],
+    imports: ["session", "broker", "log", "wire", "gen", "names", "errors"],
     packages: [...PROTOBUF, "node:", "bun/"],
   },
   {
@@ -41,7 +42,12 @@ const LAYERS: readonly Layer[] = [
     imports: ["client", "wire", "gen", "errors"],
     packages: [...PROTOBUF, "node:", "ws/"],
   },
-  { name: "client", holds: below("src/client"), imports: ["wire", "gen", "errors"], packages: PROTOBUF },
+  {
+    name: "client",
+    holds: below("src/client"),
+    imports: ["wire", "gen", "names", "errors"],
+    packages: PROTOBUF,
+  },
   { name: "entry", holds: is("src/index.ts"), imports: ["client", "wire", "gen", "errors"], packages: [] },
   {
     name: "entry for Node",
@@ -52,13 +58,13 @@ const LAYERS: readonly Layer[] = [
   {
     name: "cli",
     holds: below("cli"),
-    imports: ["server", "client", "client for Node", "entry", "entry for Node", "errors"],
+    imports: ["server", "client", "client for Node", "entry", "entry for Node", "names", "errors"],
     packages: ["citty/", "cli-progress/", "consola/", "node:", "bun/"],
   },
 ];
 
 /** Layers that run in a browser. */
-const ANYWHERE = ["errors", "gen", "wire", "client", "entry"];
+const ANYWHERE = ["errors", "gen", "wire", "names", "client", "entry"];
 
 function is(path: string): (file: string) => boolean {
   return (file) => file === path;

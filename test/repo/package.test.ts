@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as errors from "../../src/errors.ts";
+import * as server from "../../src/server/index.ts";
 import { emptyProject, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
 import { renamedClasses, unreadable } from "./readable.ts";
 import { ROOT } from "./sources.ts";
@@ -13,7 +14,7 @@ const LARGEST_INSTALL = 3_000_000;
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 
 /** What a package of plain code consists of. */
-const KINDS = /\.(?:js|d\.ts|sh|json|md|proto|txt)$|^LICENSE$/;
+const KINDS = /\.(?:js|d\.ts|sh|json|md|svg|proto|txt)$|^LICENSE$/;
 /** The table of emoji that the library of progress bars brings is one line of 10 KB. */
 function withoutEmoji(code: string): string {
   return code.replace(/(?<=node_modules\/emoji-regex\/index\.js\n[^/]*return )\/.*\/g;/, "null;");
@@ -142,11 +143,20 @@ describe("package", () => {
   });
 
   test("Node is told that the server needs Bun", async () => {
-    const imported = await run(["node", "--input-type=module", "-e", 'await import("tmqserver/server")'], {
-      cwd: project.folder,
-    });
-    expect(imported.code).toBe(1);
-    expect(imported.stderr).toContain("needs Bun");
+    const reason = "Error: tmqserver/server needs Bun (https://bun.com). Node runs the client; ";
+    const names = Object.keys(server).join(", ");
+    for (const script of [
+      'await import("tmqserver/server")',
+      'import * as server from "tmqserver/server"; console.log(server)',
+      `import { ${names} } from "tmqserver/server"; console.log(${names})`,
+    ]) {
+      const { code, stdout, stderr } = await run(["node", "--input-type=module", "-e", script], {
+        cwd: project.folder,
+      });
+      expect({ script, code, stdout }).toEqual({ script, code: 1, stdout: "" });
+      expect(stderr).toContain(`${reason}the server runs with: bunx tmqserver start`);
+      expect(stderr).not.toContain("SyntaxError");
+    }
   });
 
   test("the client can be bundled for a browser, and needs nothing that a browser lacks", async () => {

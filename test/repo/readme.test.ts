@@ -1,64 +1,18 @@
-/**
- * README.md does what it says: its code blocks run in order, in one empty project with the packed
- * package, and what they print is what README shows.
- *
- * - `sh` runs in the project's folder; `ts` and `js` are saved and run with Bun. A block that fails
- *   fails its test.
- * - `text` right behind such a block is its output; "…" in it stands for anything.
- * - A block of another language, a `text` that shows nobody's output, or one that must not run, needs
- *   `<!-- not run: REASON -->` on the line above it.
- *
- * What README says to everybody means something else here: port 9800 is a free port (also where it is
- * the default), the package comes from its tarball, and the state folder is one of our own.
- */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { emptyProject, type Finished, freePort, PACKAGE_TIMEOUT, packedPackage, run } from "./packed.ts";
+/** README.md and the pages that show how something is done do what they say: see `page-blocks.ts`. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { formatDuration, formatSize, OPTIONS } from "../../src/server/index.ts";
+import { blocksOf, matches, testBlocksOf } from "./page-blocks.ts";
 import { ROOT, readSource } from "./sources.ts";
 
-interface Block {
-  readonly line: number;
-  readonly language: string;
-  readonly code: string;
-  /** Why it is not run, if it is not. */
-  readonly reason: string | undefined;
-  /** The output that README shows behind it. */
-  output?: string;
-}
-
-const RUNNABLE = ["sh", "ts", "js"];
-
-/** The fenced blocks of a page, each `text` block attached to the block whose output it is. */
-function blocksOf(page: string): Block[] {
-  const blocks: Block[] = [];
-  const lines = page.split("\n");
-  for (let index = 0; index < lines.length; index += 1) {
-    const fence = /^(`{3,})(\S*)\s*$/.exec(lines[index]!);
-    if (!fence) continue;
-    const end = lines.indexOf(fence[1]!, index + 1);
-    if (end === -1) throw new Error(`README.md:${index + 1}: the block has no end`);
-    const code = lines.slice(index + 1, end).join("\n");
-    const reason = /^<!-- not run: (.+) -->$/.exec(lines[index - 1] ?? "")?.[1];
-    const shown = blocks.at(-1);
-    if (fence[2] === "text" && reason === undefined && shown !== undefined && shown.output === undefined) {
-      shown.output = code;
-    } else {
-      blocks.push({ line: index + 1, language: fence[2]!, code, reason });
-    }
-    index = end;
-  }
-  return blocks;
-}
-
-/** Whether `actual` is `shown`, whose "…" stand for anything. */
-function matches(actual: string, shown: string): boolean {
-  const pattern = shown
-    .split("…")
-    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-    .join("[\\s\\S]*?");
-  return new RegExp(`^${pattern}$`).test(actual);
-}
+/** All pages of the repository. */
+const PAGES = [
+  "README.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
 
 describe("the harness", () => {
   test("finds blocks, their reasons and their outputs", () => {
@@ -77,11 +31,11 @@ describe("the harness", () => {
       "x",
       "```",
     ];
-    expect(blocksOf(page.join("\n"))).toEqual([
+    expect(blocksOf(page.join("\n"), "a.md")).toEqual([
       { line: 2, language: "sh", code: "ls", reason: undefined, output: "a" },
       { line: 11, language: "ts", code: "x", reason: "why" },
     ]);
-    expect(() => blocksOf("```sh\nls")).toThrow("README.md:1");
+    expect(() => blocksOf("```sh\nls", "a.md")).toThrow("a.md:1");
   });
 
   test("compares with … for anything", () => {
@@ -90,60 +44,64 @@ describe("the harness", () => {
   });
 });
 
-describe("README.md", () => {
-  const blocks = blocksOf(readSource("README.md"));
-  const project = emptyProject("readme-project");
-  const env = { TINYMQ_HOME: project.state, TINYMQ_PORT: "" };
-  let tarball = "";
+describe("README.md", () => testBlocksOf("README.md", { prepared: false }));
+describe("docs/consuming.md", () => testBlocksOf("docs/consuming.md", { prepared: true }));
+describe("docs/operating.md", () => testBlocksOf("docs/operating.md", { prepared: true }));
+describe("docs/measuring.md", () => testBlocksOf("docs/measuring.md", { prepared: true }));
 
-  beforeAll(async () => {
-    tarball = await packedPackage();
-    env.TINYMQ_PORT = String(await freePort());
-  }, PACKAGE_TIMEOUT);
-
-  afterAll(async () => {
-    await run(["bunx", "tmqserver", "--stopserver"], { cwd: project.folder, env });
-  }, PACKAGE_TIMEOUT);
-
-  const here = (text: string): string =>
-    text.replaceAll("9800", env.TINYMQ_PORT).replace(/\b(add|install|i) tmqserver\b/g, `$1 ${tarball}`);
-
-  const runBlock = (block: Block): Promise<Finished> => {
-    if (block.language === "sh") return run(["sh", "-euc", here(block.code)], { cwd: project.folder, env });
-    const file = `readme-line-${block.line}.${block.language}`;
-    writeFileSync(join(project.folder, file), here(block.code));
-    return run(["bun", file], { cwd: project.folder, env });
+test("the table of options has all of the server's, with their defaults", () => {
+  const page = readSource("docs/operating.md");
+  const rows = page.slice(page.indexOf("| option | default |")).split("\n\n")[0]!.split("\n");
+  const rowOf = (name: string) => rows.find((row) => row.split("|")[1]!.includes(`\`${name}\``));
+  const shown = (spec: (typeof OPTIONS)[number]) => {
+    if (spec.kind === "size") return formatSize(Number(spec.fallback));
+    if (spec.kind === "duration") return formatDuration(Number(spec.fallback)).replace(/ m$/, " min");
+    return typeof spec.fallback === "number" && spec.name !== "port"
+      ? spec.fallback.toLocaleString("en-US")
+      : String(spec.fallback);
   };
+  for (const spec of OPTIONS) {
+    expect(rowOf(spec.name), spec.name).toBeDefined();
+    // Where 0 and "" mean none, the page says that.
+    if (spec.fallback) expect(rowOf(spec.name)).toContain(shown(spec));
+  }
+  expect(rowOf("log-level")).toContain("info");
+});
 
-  test("has blocks, and every one of them is run, or says why not", () => {
-    expect(blocks.length).toBeGreaterThan(5);
-    const neither = blocks.filter(
-      (block) => block.reason === undefined && !RUNNABLE.includes(block.language),
+describe("links", () => {
+  const anchorsOf = (text: string) =>
+    [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+        .replaceAll(" ", "-"),
     );
-    expect(neither).toEqual([]);
-    // A fence that the harness would not see.
-    expect(readSource("README.md")).not.toMatch(/^[ \t]+`{3}|^[ \t]*~{3}/m);
+  const linksOf = (page: string) =>
+    [...readSource(page).matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, target]) => {
+      const [file, anchor] = target!.split("#") as [string, string?];
+      return { target, file: file === "" ? page : normalize(join(dirname(page), file)), anchor };
+    });
+
+  test.each(PAGES)("of %s lead somewhere", (page) => {
+    const dead = linksOf(page).filter(({ file, anchor }) => {
+      if (!existsSync(join(ROOT, file))) return true;
+      return anchor !== undefined && !anchorsOf(readSource(file)).includes(anchor);
+    });
+    expect(dead).toEqual([]);
   });
 
-  test("links to files that are there", () => {
-    const links = [...readSource("README.md").matchAll(/\]\(([^)#]+)[^)]*\)/g)].map((match) => match[1]!);
-    const missing = links.filter((link) => !/^https?:/.test(link) && !existsSync(join(ROOT, link)));
+  test("of pages in the package lead to files in the package", () => {
+    const { files } = JSON.parse(readSource("package.json")) as { files: string[] };
+    const packed = (path: string) =>
+      !files.includes(`!${path}`) &&
+      files.some((pattern) => new Bun.Glob(pattern).match(path) || path.startsWith(`${pattern}/`));
+    const pages = PAGES.filter(packed);
+    expect(pages.length).toBeGreaterThan(8);
+    const missing = pages.flatMap((page) =>
+      linksOf(page)
+        .filter(({ file }) => !packed(file))
+        .map(({ target }) => `${page}: ${target}`),
+    );
     expect(missing).toEqual([]);
   });
-
-  for (const block of blocks.filter(({ reason }) => reason === undefined)) {
-    const title = block.code.split("\n").find((line) => line.trim() !== "") ?? "";
-    test(
-      `line ${block.line}: ${title}`,
-      async () => {
-        const finished = await runBlock(block);
-        expect(finished).toMatchObject({ code: 0 });
-        const printed = finished.stdout.trimEnd();
-        if (block.output !== undefined && !matches(printed, here(block.output))) {
-          expect(printed).toBe(here(block.output));
-        }
-      },
-      PACKAGE_TIMEOUT,
-    );
-  }
 });

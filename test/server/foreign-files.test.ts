@@ -5,11 +5,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type ServerOptions, TinyMQServer } from "../../src/server/index.ts";
 import { endServers, makeFolder, ServerProcess, startServer } from "../proof/server-process.ts";
 import { store, stored } from "./raw-messages.ts";
@@ -43,25 +45,27 @@ function makeFifo(path: string): string {
   return path;
 }
 
+/** What has a name of ours and is not ours; what the refusal says of it. */
+const PREPARED: [what: string, why: string, make: (path: string) => void][] = [
+  ["a folder", "is a folder", (path) => mkdirSync(path)],
+  [
+    "a folder with files",
+    "is a folder",
+    (path) => {
+      mkdirSync(path);
+      writeFileSync(join(path, "thesis"), "years of work");
+    },
+  ],
+  ["text", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "years of work, of somebody else")],
+  ["an empty file", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "")],
+  ["the first bytes alone", "is not a tinyMQ snapshot", (path) => writeFileSync(path, "tinymq-")],
+  ["one of another version", "another version", (path) => writeFileSync(path, "tinymq-9 and what it has")],
+  ["a FIFO", "is a FIFO", (path) => makeFifo(path)],
+  ["a device", "is a device", (path) => symlinkSync("/dev/zero", path)],
+  ["a link to a folder", "is a folder", (path) => symlinkSync(makeFolder(), path)],
+];
+
 describe("a snapshot that is none", () => {
-  const PREPARED: [what: string, why: string, make: (path: string) => void][] = [
-    ["a folder", "is a folder", (path) => mkdirSync(path)],
-    [
-      "a folder with files",
-      "is a folder",
-      (path) => {
-        mkdirSync(path);
-        writeFileSync(join(path, "thesis"), "years of work");
-      },
-    ],
-    ["text", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "years of work, of somebody else")],
-    ["an empty file", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "")],
-    ["the first bytes alone", "is no snapshot of tinyMQ", (path) => writeFileSync(path, "tinymq-")],
-    ["one of another version", "another version", (path) => writeFileSync(path, "tinymq-9 and what it has")],
-    ["a FIFO", "is a FIFO", (path) => makeFifo(path)],
-    ["a device", "is a device", (path) => symlinkSync("/dev/zero", path)],
-    ["a link to a folder", "is a folder", (path) => symlinkSync(makeFolder(), path)],
-  ];
   for (const [what, why, make] of PREPARED) {
     test(`${what}: refused, and nothing is renamed or written`, async () => {
       const folder = makeFolder();
@@ -105,28 +109,153 @@ describe("a snapshot that is none", () => {
   });
 });
 
+describe("what is beside a snapshot", () => {
+  /** The path of a snapshot of three messages. */
+  async function threeMessages(): Promise<string> {
+    const path = join(makeFolder(), "queue");
+    await using server = new TinyMQServer({ snapshot: path });
+    await server.start(HOST, 0);
+    await store(server.port, "orders", 3);
+    return path;
+  }
+
+  async function expectThreeMessages(path: string): Promise<void> {
+    await using server = new TinyMQServer({ snapshot: path });
+    await server.start(HOST, 0);
+    expect(await stored(server.port, "orders")).toBe(3);
+  }
+
+  test("FILE.restored that is no snapshot: refused, nothing is touched, and once it is moved the start is well", async () => {
+    for (const [what, why, make] of PREPARED) {
+      const path = await threeMessages();
+      const foreign = `${path}.restored`;
+      make(foreign);
+      const before = contentsOf(dirname(path));
+      const { code, message } = await refusedWith({ snapshot: path });
+      expect({ what, code }).toEqual({ what, code: "FAILED_PRECONDITION" });
+      expect(message).toStartWith(`snapshot: ${foreign} `);
+      expect(message).toContain(why);
+      expect(message).toContain("move it elsewhere");
+      expect(contentsOf(dirname(path))).toEqual(before);
+      renameSync(foreign, `${path}-moved`);
+      await expectThreeMessages(path);
+    }
+  });
+
+  test("an older FILE.restored of ours is replaced", async () => {
+    const path = await threeMessages();
+    writeFileSync(`${path}.restored`, "tinymq-1 and more");
+    const snapshot = readFileSync(path);
+    await expectThreeMessages(path);
+    expect(readFileSync(`${path}.restored`).equals(snapshot)).toBe(true);
+  });
+
+  test("FILE.damaged, of ours or not, is never written over: the next ones get a number, and the eleventh is refused", async () => {
+    const path = join(makeFolder(), "queue");
+    mkdirSync(`${path}.damaged`);
+    writeFileSync(join(`${path}.damaged`, "thesis"), "years of work");
+    writeFileSync(`${path}.damaged.1`, "years of work");
+    symlinkSync("nowhere", `${path}.damaged.2`);
+    const damaged = (round: number) => `tinymq-1 and then nothing that is a snapshot, of round ${round}`;
+    for (let round = 3; round <= 9; round++) {
+      writeFileSync(path, damaged(round));
+      const { code, message } = await refusedWith({ snapshot: path });
+      expect(code).toBe("DATA_LOSS");
+      expect(message).toContain(`${path}.damaged.${round}`);
+    }
+    for (let round = 3; round <= 9; round++)
+      expect(readFileSync(`${path}.damaged.${round}`, "utf8")).toBe(damaged(round));
+    expect(readFileSync(join(`${path}.damaged`, "thesis"), "utf8")).toBe("years of work");
+    expect(readFileSync(`${path}.damaged.1`, "utf8")).toBe("years of work");
+    expect(readlinkSync(`${path}.damaged.2`)).toBe("nowhere");
+
+    writeFileSync(path, damaged(10));
+    const { code, message } = await refusedWith({ snapshot: path });
+    expect(code).toBe("FAILED_PRECONDITION");
+    expect(message).toContain(`${path}.damaged and ${path}.damaged.1 to ${path}.damaged.9`);
+    expect(message).toContain("move them elsewhere");
+    expect(readFileSync(path, "utf8")).toBe(damaged(10));
+  });
+
+  test("FILE.written-PID is never written over: the messages get a number", async () => {
+    const path = join(makeFolder(), "queue");
+    const written = `${path}.written-${process.pid}`;
+    writeFileSync(written, "years of work");
+    writeFileSync(`${written}.1`, "tinymq-1 and messages that nobody restored");
+    const server = new TinyMQServer({ snapshot: path });
+    await server.start(HOST, 0);
+    await store(server.port, "orders", 3);
+    writeFileSync(path, "years of work, too");
+    const error = await server.stop().catch((thrown) => thrown);
+    expect(error.message).toContain(`The messages are in ${written}.2`);
+    expect(readFileSync(written, "utf8")).toBe("years of work");
+    expect(readFileSync(`${written}.1`, "utf8")).toBe("tinymq-1 and messages that nobody restored");
+    expect(readFileSync(path, "utf8")).toBe("years of work, too");
+    await expectThreeMessages(`${written}.2`);
+  });
+
+  test("FILE.written-PID with all numbers: refused at the start, not at the stop", async () => {
+    const path = join(makeFolder(), "queue");
+    const written = `${path}.written-${process.pid}`;
+    writeFileSync(written, "years of work");
+    for (let number = 1; number <= 9; number++) writeFileSync(`${written}.${number}`, "years of work");
+    const before = contentsOf(dirname(path));
+    const { code, message } = await refusedWith({ snapshot: path });
+    expect(code).toBe("FAILED_PRECONDITION");
+    expect(message).toContain(`${written} and ${written}.1 to ${written}.9`);
+    expect(contentsOf(dirname(path))).toEqual(before);
+  });
+
+  test("FILE.writing-PID that is foreign is left, also with our PID, and the stop still writes", async () => {
+    const path = join(makeFolder(), "queue");
+    const writing = `${path}.writing-${process.pid}`;
+    mkdirSync(writing);
+    writeFileSync(join(writing, "thesis"), "years of work");
+    writeFileSync(`${writing}.1`, "years of work");
+    const server = new TinyMQServer({ snapshot: path });
+    await server.start(HOST, 0);
+    await store(server.port, "orders", 3);
+    // One more, which comes while the server runs.
+    writeFileSync(`${writing}.2`, "years of work");
+    const before = contentsOf(dirname(path));
+    await server.stop();
+    expect(contentsOf(dirname(path)).filter((each) => !each.startsWith(`${path} `))).toEqual(before);
+    await expectThreeMessages(path);
+  });
+});
+
 describe("snapshots that were not finished", () => {
   test("of dead processes are removed at the start; nothing else is", async () => {
     const folder = makeFolder();
     const dead = Bun.spawn(["true"]);
     await dead.exited;
     const alive = await startServer();
-    const mine = [
-      "queue.writing-",
-      "queue.writing-x1",
-      "queue.writing-0",
-      "other.writing-1",
-      "queue.writing",
-    ];
+    // Below, PIDs of five millions and more are of dead processes: Linux and macOS give none so high.
+    const begun = ["", "t", "tinymq-", "tinymq-1", "tinymq-1 and half of it"];
+    const foreign = ["x", "tinymq-2", "tinymQ", "years of work"];
     const name = (pid: number) => `queue.writing-${pid}`;
-    for (const each of [...mine, name(dead.pid), name(process.pid), name(alive.pid)]) {
-      writeFileSync(join(folder, each), "half of it");
-    }
-    // A folder of that name is nobody's snapshot.
-    mkdirSync(join(folder, name(dead.pid + 4_000_000)));
+    const write = (names: string[], text: string) => {
+      for (const each of names) writeFileSync(join(folder, each), text);
+      return names;
+    };
+    const left = [
+      ...write(["queue.writing-", "queue.writing-x1", "queue.writing-0", "other.writing-1"], "tinymq-1"),
+      ...write(
+        ["queue.writing", `${name(dead.pid)}.10`, name(alive.pid), `${name(alive.pid)}.1`],
+        "tinymq-1",
+      ),
+      ...foreign.flatMap((text, index) => write([name(6_000_000 + index)], text)),
+      ...write([`${name(process.pid)}.1`], "years of work"),
+    ];
+    write([name(dead.pid), `${name(dead.pid)}.1`, name(process.pid)], "tinymq-1 and half of it");
+    for (const [index, text] of begun.entries()) write([name(5_000_000 + index)], text);
+    // Neither a folder of that name nor a link is a snapshot that a server wrote.
+    mkdirSync(join(folder, name(7_000_000)));
+    symlinkSync("queue.writing-x1", join(folder, name(7_000_001)));
+    left.push(name(7_000_000), name(7_000_001));
     const server = new TinyMQServer({ snapshot: join(folder, "queue") });
     await server.start(HOST, 0);
-    expect(readdirSync(folder).sort()).toEqual([...mine, name(alive.pid), name(dead.pid + 4_000_000)].sort());
+    expect(readdirSync(folder).sort()).toEqual(left.sort());
     await server.stop();
   });
 
@@ -141,7 +270,7 @@ describe("snapshots that were not finished", () => {
     process.kill(first.pid, "SIGKILL");
     await first.ended();
     // A machine that wrote faster than we looked has left none.
-    writeFileSync(unfinished, "half of it");
+    writeFileSync(unfinished, "tinymq-1 and half of it");
     await startServer({ snapshot }, folder);
     expect(readdirSync(folder).filter((each) => each.includes("writing"))).toEqual([]);
   }, 30_000);
@@ -154,7 +283,7 @@ describe("a token file, certificate or key", () => {
     ["a folder", "is a folder", (path) => mkdirSync(path)],
     ["nothing", "there is no file", () => {}],
     ["an empty file", "", (path) => writeFileSync(path, " \n")],
-    ["2 MiB", "at most", (path) => writeFileSync(path, "x".repeat(2 * 1024 * 1024))],
+    ["2 MiB", "the limit is", (path) => writeFileSync(path, "x".repeat(2 * 1024 * 1024))],
   ];
   for (const [what, why, make] of wrong) {
     test(`that is ${what}: refused at once, by the option's name`, async () => {

@@ -84,7 +84,7 @@ describe("all at once", () => {
     const wire = await opened(PRODUCE);
     wire.socket.send("text");
     await wire.end();
-    expect(warnings()[10]).toMatch(/\d+ more lines like the last were left out/);
+    expect(warnings()[10]).toMatch(/\d+ more lines were left out/);
     expect(warnings()).toHaveLength(12);
   });
 

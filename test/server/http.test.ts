@@ -151,7 +151,7 @@ describe("a refused Origin or Host is logged as a warning, with what to allow", 
     expect(lines(server, "warn")[10]).toContain("a text frame");
     server.clock.advance(60_000);
     await fetch(urlOf(server, "/health"), { headers: { Origin: site } });
-    expect(lines(server, "warn")[11]).toContain("90 more lines like the last were left out");
+    expect(lines(server, "warn")[11]).toContain("90 more lines were left out");
     expect(lines(server, "warn")[12]).toContain(site);
   });
 

@@ -37,8 +37,22 @@ describe("numbers", () => {
     expect(heartbeat("20d")).toBe('heartbeat: "20d" is not at most 1 d (and at least 100 ms)');
     expect(heartbeat("99ms")).toBe('heartbeat: "99ms" is not at least 100 ms (and at most 1 d)');
     expect(errorOf(() => resolveOptions({ maxMessageSize: "1TB" }))?.message).toBe(
-      'max-message-size: "1TB" is not at most 512 MiB (and at least 1 B)',
+      'maxMessageSize: "1TB" is not at most 512 MiB (and at least 1 B)',
     );
+    expect(errorOf(() => resolveOptions({}, { TINYMQ_MAX_MESSAGE_SIZE: "1TB" }))?.message).toBe(
+      'TINYMQ_MAX_MESSAGE_SIZE: "1TB" is not at most 512 MiB (and at least 1 B)',
+    );
+  });
+
+  test("an option that is none is refused, and the one that may have been meant is named", () => {
+    const refusal = (options: object) => {
+      const error = errorOf(() => new TinyMQServer(options as ServerOptions));
+      expect(error?.code).toBe("INVALID_ARGUMENT");
+      return error?.message;
+    };
+    expect(refusal({ maxMemry: 1 })).toBe('a server has no option "maxMemry"; did you mean maxMemory?');
+    expect(refusal({ nonsense: 1 })).toBe('a server has no option "nonsense"');
+    expect(refusal({ maxMemory: "lots" })).toStartWith('maxMemory: "lots" is not a size');
   });
 
   test("the least and the most are taken, one beyond either is not: embedded and in the environment", () => {
@@ -154,7 +168,7 @@ describe("a token", () => {
   test("of a process: blanks open no bind beyond this machine", async () => {
     const { code, log } = await new ServerProcess({ host: "0.0.0.0", token: " " }, makeFolder()).ended();
     expect(code).toBe(1);
-    expect(log).toContain("blanks");
+    expect(log).toContain("blank");
   }, 30_000);
 });
 

@@ -1,7 +1,18 @@
 /** Snapshots: what a stop writes, what a start restores, and what happens to files that are damaged. */
-import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
+import * as fs from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { SnapshotRecord } from "../../src/gen/tinymq/v1/snapshot.ts";
 import { Consumer, Producer } from "../../src/index.ts";
 import { type ServerOptions, TinyMQServer } from "../../src/server/index.ts";
 import { FaultProxy } from "../proof/proxy.ts";
@@ -202,6 +213,7 @@ describe("a damaged file", () => {
     expect(error.message).toContain(`${file}.damaged`);
     expect(existsSync(file)).toBe(false);
     expect(readFileSync(`${file}.damaged`).equals(bytes)).toBe(true);
+    rmSync(`${file}.damaged`);
   }
 
   /** The server refuses that start, and the file, which is not ours, stays as it is. */
@@ -239,6 +251,74 @@ describe("a damaged file", () => {
     expect(await messagesOf(server)).toBe(0);
     await server.stop();
   }, 60_000);
+
+  /** Starts with a copy of the file, which is cut off to `length` bytes just before it is read for the nth time. */
+  async function startWhileCut(bytes: Uint8Array, nth: number, length: number) {
+    const file = join(makeFolder(), "queue");
+    writeFileSync(file, bytes);
+    const server = new TinyMQServer({ snapshot: file });
+    let reads = 0;
+    const { readSync } = fs;
+    const read = spyOn(fs, "readSync").mockImplementation(((...args: Parameters<typeof readSync>) => {
+      reads += 1;
+      if (reads === nth) truncateSync(file, length);
+      return readSync(...args);
+    }) as typeof readSync);
+    const error = await server.start(HOST, 0).then(
+      () => null,
+      (thrown) => thrown,
+    );
+    read.mockRestore();
+    await server.stop();
+    return { file, error, finished: reads < nth };
+  }
+
+  test("that is cut off at any moment while it is read is named and kept aside, and the server does not start", async () => {
+    const { bytes } = await smallSnapshot();
+    const cut = 20;
+    let nth = 1;
+    for (; ; nth++) {
+      const { file, error, finished } = await startWhileCut(bytes, nth, cut);
+      if (finished) break;
+      expect({ nth, code: error?.code }).toEqual({ nth, code: "DATA_LOSS" });
+      expect(error.message).toContain(`${file} is damaged (it is cut off)`);
+      expect(error.message).toContain(`${file}.damaged`);
+      expect(existsSync(file)).toBe(false);
+      expect(readFileSync(`${file}.damaged`).equals(bytes.subarray(0, cut))).toBe(true);
+    }
+    // The first bytes, all of it, its checksum, and at least one record, with its length.
+    expect(nth).toBeGreaterThan(5);
+  });
+
+  test("that has lost our first bytes while it is read may be anybody's: it is named and left", async () => {
+    const { bytes } = await smallSnapshot();
+    const { file, error } = await startWhileCut(bytes, 2, 0);
+    expect(error?.code).toBe("FAILED_PRECONDITION");
+    expect(error.message).toContain(`snapshot: ${file} is not a tinyMQ snapshot`);
+    expect(statSync(file).size).toBe(0);
+    expect(existsSync(`${file}.damaged`)).toBe(false);
+  });
+});
+
+test("a whole snapshot that cannot be restored stays, and the error says what to do", async () => {
+  const file = join(makeFolder(), "queue");
+  const head = { instance: "i", writtenAt: 1, version: "99.0.0" };
+  const record = SnapshotRecord.toBinary({ kind: { oneofKind: "head", head } });
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, record.length, true);
+  const records = Buffer.concat([Buffer.from("tinymq-1"), length, record]);
+  const bytes = Buffer.concat([records, new Bun.CryptoHasher("sha256").update(records).digest()]);
+  writeFileSync(file, bytes);
+  const server = new TinyMQServer({ snapshot: file });
+  const error = await server.start(HOST, 0).catch((thrown) => thrown);
+  await server.stop();
+  expect(error.code).toBe("FAILED_PRECONDITION");
+  expect(error.message).toContain(`snapshot: ${file} is intact, but version`);
+  expect(error.message).toContain("its last record is missing");
+  expect(error.message).toContain(
+    "start version 99.0.0, which wrote it, or move the file elsewhere to begin empty",
+  );
+  expect(readFileSync(file).equals(bytes)).toBe(true);
 });
 
 describe("a server process", () => {

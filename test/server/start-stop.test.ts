@@ -162,23 +162,33 @@ describe("a snapshot that cannot be retired", () => {
     return file;
   }
 
-  test("because its new name is taken by a folder: nobody listens, and the next start finds it", async () => {
-    const file = await threeMessages();
-    mkdirSync(`${file}.restored`);
-    writeFileSync(join(`${file}.restored`, "mine"), "keep");
-    const serve = spyOn(Bun, "serve");
-    const { error, server } = await start(file);
-    expect(serve).toHaveBeenCalledTimes(1);
-    const { port } = serve.mock.results[0]!.value as { port: number };
-    serve.mockRestore();
-    expect(error?.code).toBe("FAILED_PRECONDITION");
-    expect(error?.message).toContain(`The messages are in ${file}`);
-    expect([server.addresses, server.port]).toEqual([[], 0]);
-    expect(await isTaken(HOST, port)).toBe(false);
-    await server.stop();
-    rmSync(`${file}.restored`, { recursive: true });
-    await expectAllThere(file);
-  });
+  const TAKERS: [what: string, make: (path: string) => void][] = [
+    ["a folder", (path) => mkdirSync(path)],
+    ["a file", (path) => writeFileSync(path, "years of work")],
+  ];
+  for (const [what, make] of TAKERS) {
+    test(`because ${what} took its new name meanwhile: nobody listens, and the next start finds it`, async () => {
+      const file = await threeMessages();
+      const listen = Bun.serve;
+      const serve = spyOn(Bun, "serve").mockImplementation(((options: Parameters<typeof Bun.serve>[0]) => {
+        make(`${file}.restored`);
+        return listen(options);
+      }) as typeof Bun.serve);
+      const { error, server } = await start(file);
+      expect(serve).toHaveBeenCalledTimes(1);
+      const { port } = serve.mock.results[0]!.value as { port: number };
+      serve.mockRestore();
+      expect(error?.code).toBe("FAILED_PRECONDITION");
+      expect(error?.message).toContain(`${file}.restored is `);
+      expect(error?.message).toContain(`The messages are in ${file}`);
+      expect([server.addresses, server.port]).toEqual([[], 0]);
+      expect(await isTaken(HOST, port)).toBe(false);
+      await server.stop();
+      fs.renameSync(`${file}.restored`, `${file}-moved`);
+      if (what === "a file") expect(readFileSync(`${file}-moved`, "utf8")).toBe("years of work");
+      await expectAllThere(file);
+    });
+  }
 
   test("because its folder cannot be synced: neither is the next start empty, nor is anything consumed twice", async () => {
     const file = await threeMessages();

@@ -67,9 +67,10 @@ export function countMemory(world: Counted): { least: number; most: number } {
 }
 
 function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => void): void {
-  const { backlog, acceptor, returns } = topic;
+  const { backlog, acceptor, returns, producers } = topic;
   const { delays, unique } = acceptor;
-  count(backlog.log.memory + (delays?.log.memory ?? 0));
+  // What is remembered of refusals is counted in the tests of producers.
+  count(backlog.log.memory + (delays?.log.memory ?? 0) + producers.memory);
   count(PRICES.returned * [...backlog.returned].length);
   count(PRICES.expiring * (backlog.expiry?.items().length ?? 0));
   count(PRICES.delayed * [...(delays?.items() ?? [])].length);

@@ -156,7 +156,6 @@ export class World {
       clock: this.clock,
       limits: this.#limits,
       publisher: { publish: (...published) => this.#publish(...published) },
-      failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
     });
     const limits = {
       maxMessageBytes: this.#limits.maxMessageBytes,
@@ -178,6 +177,7 @@ export class World {
       deadAfterMs: limits.deadAfterMs,
       limits,
       authenticate: (token) => (token === "" ? { may: () => true } : null),
+      failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
       misbehaved: (what) => this.misbehaviour.push(what),
     };
     return { context, consumers: broker.consumers };

@@ -156,9 +156,9 @@ test("wrong ids, bodies and headers are INVALID_ARGUMENT and leave the batch as 
     expect(() => writer.add(wrong as number, "a")).toThrow(TinyMQError);
   }
   for (const wrong of [1, null, undefined, {}, new ArrayBuffer(1)]) {
-    expect(() => writer.add(1, wrong as string)).toThrow("a body is text or bytes");
+    expect(() => writer.add(1, wrong as string)).toThrow("the body must be a string or a Uint8Array");
   }
-  expect(() => writer.add(1, "a", { k: 1 as never })).toThrow('header "k" must be text, not number');
+  expect(() => writer.add(1, "a", { k: 1 as never })).toThrow('header "k" must be a string, not number');
   expect(() => writer.add(1, "a".repeat(97))).toThrow(MessageTooLarge);
   expect(() => writer.add(1, "ä".repeat(49))).toThrow(MessageTooLarge);
   expect(() => writer.add(1, new Uint8Array(97))).toThrow(MessageTooLarge);

@@ -7,13 +7,8 @@ import {
   ProduceResponse,
   SubscribeResponse,
 } from "../../src/gen/tinymq/v1/queue.ts";
-import {
-  type FrameSink,
-  FrameWriter,
-  readAcked,
-  readProduceBatch,
-  requireCount,
-} from "../../src/wire/frames.ts";
+import { requireCount } from "../../src/session/open.ts";
+import { type FrameSink, FrameWriter, readAcked, readProduceBatch } from "../../src/wire/frames.ts";
 import { runs } from "../support/runs.ts";
 
 const number = fc.oneof(
@@ -215,6 +210,30 @@ test("other frames are left to the generated code", () => {
   // A field that this version does not know, and one whose bytes are cut off.
   expect(readProduceBatch(Uint8Array.of(0x12, 2, 0x30, 1))).toBeNull();
   expect(readProduceBatch(Uint8Array.of(0x12, 2, 0x2a, 5))).toBeNull();
+});
+
+test("the buffer of a large frame is given back some frames later, amid deliveries and publications", () => {
+  const writer = new FrameWriter();
+  const large = new Uint8Array(1_000_000);
+  const held = () => writer.acked(1).buffer.byteLength;
+  for (let round = 0; round < 3; round++) {
+    writer.published(new Uint8Array(0), 1, 1, large);
+    expect(held()).toBeGreaterThan(large.length);
+    for (let frame = 0; frame < 300; frame++) {
+      const parts = [Uint8Array.of(0x0a, 1, frame & 0x7f), Uint8Array.of(0x0a, 0)];
+      const runs = [{ firstOffset: frame, count: 2, redelivered: false, deliveries: 0 }];
+      const bytes = sent((to) => writer.delivered({ pullId: 1, firstPosition: frame, runs }, parts, 5, to));
+      const { kind } = ConsumeResponse.fromBinary(bytes);
+      expect(kind.oneofKind === "delivered" && [...kind.delivered.messages]).toEqual([
+        10,
+        1,
+        frame & 0x7f,
+        10,
+        0,
+      ]);
+    }
+    expect(held()).toBe(64 * 1024);
+  }
 });
 
 test("literal bytes", () => {

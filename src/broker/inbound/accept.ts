@@ -1,27 +1,28 @@
-/** The way of a batch into a topic: limits, options, and then the log, the delays or the subscribers. */
+/** How a batch comes into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { QueueFull, TinyMQError } from "../../errors.ts";
 import type { Log } from "../../log/log.ts";
 import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
-import type { BatchOptions } from "../ports.ts";
-import type { MessageRange, Refusal } from "../refusal.ts";
-import type { Shared } from "../shared.ts";
+import type { BatchOptions, MessageRange, Refusal } from "../ports.ts";
+import type { Shared } from "../topic-host.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
 import { UniqueIds } from "./unique.ts";
 
 /** What a batch needs of its topic. Times by the broker's clock. */
 export interface AcceptingTopic {
   readonly tally: Tally;
-  /** Makes room for an append to `log`, or to the topic's own; throws `QueueFull`. */
-  makeRoom(byteLength: number, log?: Log): void;
-  /** Whether it would fit as things are. */
-  hasRoom(byteLength: number, log?: Log): boolean;
-  /** Stores a batch for which there is room; it expires when the clock shows `expires` (Infinity: never). */
-  store(batch: Uint8Array, count: number, expires: number): void;
+  /** Where batches are stored that are not delayed. */
+  readonly log: Log;
+  /** Makes room for an append to `log`; throws `QueueFull`. */
+  makeRoom(batch: Uint8Array, log: Log): void;
+  /** Whether the topic may hold so many bytes more as things are. */
+  hasRoom(byteLength: number): boolean;
+  /** Stores a batch; it expires when the clock shows `expires` (Infinity: never). `tight`: see `Log.append`. */
+  store(batch: Uint8Array, count: number, expires: number, tight?: boolean): void;
   publish(batch: Uint8Array, count: number): void;
-  /** What it holds has changed: until it is told, room is reckoned without that. */
+  /** To be called when memory was taken or freed, before room is asked for again. */
   changed(): void;
 }
 
@@ -30,6 +31,10 @@ export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 /** Delayed batches, and bytes of them, that are moved in one turn. */
 const MOVED_AT_ONCE = 1_024;
 const MOVED_BYTES = 4 * MiB;
+/** Where memory is full a turn ends after so many batches: each costs a copy of a slab. */
+const MOVED_TIGHTLY = 16;
+/** Ranges of one refusal, at most, for refusals are remembered. */
+const MOST_RANGES = 16;
 /** Longer than anybody waits, short enough to be added to any clock. */
 const LONGEST_MS = 100 * 365 * 86_400_000;
 
@@ -65,24 +70,33 @@ export class Acceptor {
       return null;
     } catch (thrown) {
       if (!(thrown instanceof QueueFull)) throw thrown;
-      if (count === 1) return { error: thrown, messages: [] };
+      const { code, message } = thrown;
+      if (count === 1) return { code, message, messages: [] };
       const refused = this.#takeWhatFits(batch, count, options);
       if (refused.length === 0) return null;
-      // None of it: said shortly.
-      return { error: thrown, messages: refused[0]!.count === count ? [] : refused };
+      const isNoneStored = refused[0]!.count === count;
+      return { code, message, messages: isNoneStored ? [] : refused };
     }
   }
 
-  /** Tries each message, without making room again: that was tried for all of them. Returns those refused. */
+  /**
+   * Stores each message for which there is room, without making more: that was tried for the whole batch. Returns
+   * those refused; where there are many ranges, the last one reaches to the end of the batch.
+   */
   #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
     const refused: MessageRange[] = [];
-    const log = options.delayMs > 0 ? this.#delayed().log : undefined;
+    const log = options.delayMs > 0 ? this.#delayed().log : this.#topic.log;
     for (let index = 0, at = 0; index < count; index++) {
       const end = entryEnd(batch, at);
-      if (!this.#topic.hasRoom(end - at, log) || !this.#tryOne(batch.subarray(at, end), options)) {
+      const message = batch.subarray(at, end);
+      if (!this.#topic.hasRoom(log.growth(message)) || !this.#tryOne(message, options)) {
         const last = refused.at(-1);
         if (last !== undefined && last.first + last.count === index) last.count += 1;
         else refused.push({ first: index, count: 1 });
+        if (refused.length === MOST_RANGES) {
+          refused.at(-1)!.count = count - refused.at(-1)!.first;
+          break;
+        }
       }
       at = end;
     }
@@ -114,7 +128,7 @@ export class Acceptor {
     for (const id of filtered.ids) unique.remember(id, until);
   }
 
-  /** Hands a checked batch to the subscribers, and keeps nothing. Throws INVALID_ARGUMENT for options. */
+  /** Hands a checked batch to the subscribers, and stores nothing. Throws INVALID_ARGUMENT if it has options. */
   broadcast(batch: Uint8Array, count: number, options: BatchOptions): void {
     if (options.delayMs > 0 || options.ttlMs > 0 || options.uniqueMs > 0) {
       throw new TinyMQError(
@@ -125,12 +139,12 @@ export class Acceptor {
     this.#topic.publish(batch, count);
   }
 
-  /** Moves batches that are due at `now` to where they are delivered from, some at a time, each then `moved`. */
+  /** Stores delayed batches that are due at `now`, some in each turn; `moved` is called after each. */
   moveDue(now: number, moved: () => void): void {
-    for (let batches = 0, bytes = 0; batches < MOVED_AT_ONCE && bytes < MOVED_BYTES; batches++) {
+    for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES; ) {
       const due = this.delays?.takeDue(now);
       if (due === undefined) return;
-      this.#move(due, now);
+      work += this.#move(due, now) ? 1 : MOVED_AT_ONCE / MOVED_TIGHTLY;
       bytes += due.batch.length;
       moved();
     }
@@ -141,20 +155,29 @@ export class Acceptor {
     this.#delayed().add(delayed);
   }
 
-  /** Remembers an id for `unique` until the clock shows `until`: of a snapshot. */
+  /** Remembers an id that a snapshot has, until the clock shows `until`. */
   restoreUnique(id: number, until: number): void {
     this.#uniqueIds().remember(id, until);
   }
 
-  /** The messages of these batches are dropped, not consumed: their ids may come again. */
-  forgetUnique(batches: Iterable<Uint8Array>): void {
+  /** Drops about `most` delayed messages, or all that there are; returns how many. */
+  purge(most: number): number {
+    let purged = 0;
+    while (purged < most) {
+      const delayed = this.delays?.takeDue(Infinity);
+      if (delayed === undefined) break;
+      this.forgetUnique(delayed.batch);
+      purged += delayed.count;
+    }
+    this.#topic.tally.count("purged", purged);
+    return purged;
+  }
+
+  /** The messages of a batch are purged, not consumed: their ids may come again. */
+  forgetUnique(batch: Uint8Array): void {
     const { unique } = this;
     if (unique === null || unique.count === 0) return;
-    const forget = (batch: Uint8Array) => {
-      for (let at = 0; at < batch.length; at = entryEnd(batch, at)) unique.forget(messageId(batch, at));
-    };
-    for (const batch of batches) forget(batch);
-    for (const { batch } of this.delays?.items() ?? []) forget(batch);
+    for (let at = 0; at < batch.length; at = entryEnd(batch, at)) unique.forget(messageId(batch, at));
   }
 
   /** The topic is gone. */
@@ -163,14 +186,25 @@ export class Acceptor {
     this.unique?.clear();
   }
 
-  #move(due: DelayedBatch, now: number): void {
-    if (due.expires <= now) {
-      this.#topic.tally.count("expired", due.count);
-    } else {
-      // No room is asked for: the messages were charged when they came.
-      this.#topic.store(due.batch, due.count, due.expires);
-      this.#topic.publish(due.batch, due.count);
+  /**
+   * Stores a batch that was taken from the delays. It was charged there, so it is stored in any case. Where memory is
+   * full the slabs that it left are packed, and it takes no more than the bytes that this frees; false then.
+   */
+  #move({ batch, count, expires }: DelayedBatch, now: number): boolean {
+    const topic = this.#topic;
+    if (expires <= now) {
+      topic.tally.count("expired", count);
+      return true;
     }
+    topic.changed();
+    const fits = topic.hasRoom(topic.log.growth(batch));
+    if (!fits) {
+      this.delays?.log.compact(1);
+      topic.changed();
+    }
+    topic.store(batch, count, expires, !fits && !topic.hasRoom(topic.log.growth(batch)));
+    topic.publish(batch, count);
+    return fits;
   }
 
   #now(): number {
@@ -192,12 +226,12 @@ export class Acceptor {
     const ttlMs = effectiveTtl(this.#shared.limits, options.ttlMs);
     const expires = ttlMs > 0 ? this.#now() + ttlMs : Infinity;
     if (options.delayMs > 0) {
-      topic.makeRoom(batch.length, this.#delayed().log);
+      topic.makeRoom(batch, this.#delayed().log);
       this.delay({ batch, count, due: this.#now() + Math.min(options.delayMs, LONGEST_MS), expires });
       topic.tally.count("produced", count);
       return;
     }
-    topic.makeRoom(batch.length);
+    topic.makeRoom(batch, topic.log);
     topic.store(batch, count, expires);
     topic.tally.count("produced", count);
     topic.publish(batch, count);

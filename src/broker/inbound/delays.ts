@@ -14,16 +14,13 @@ interface Delayed extends Due {
   readonly expires: number;
 }
 
-/** Messages that were sent together. `due` and `expires` (Infinity: never) by the broker's clock. */
+/** Messages that were sent together. `due` and `expires` (Infinity: never) are times of the broker's clock. */
 export interface DelayedBatch {
   readonly due: number;
   readonly expires: number;
   readonly count: number;
   readonly batch: Uint8Array;
 }
-
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
 
 export class Delays {
   readonly log: Log;
@@ -38,7 +35,7 @@ export class Delays {
   }
 
   get memory(): number {
-    return this.log.memory + this.#heap.length * ENTRY_BYTES;
+    return this.log.memory + this.#heap.memory;
   }
 
   get nextDue(): number {
@@ -53,17 +50,11 @@ export class Delays {
 
   /** Takes out the next batch that is due at `now`; undefined: none is. */
   takeDue(now: number): DelayedBatch | undefined {
-    const entry = this.#heap.shiftDue(now);
+    const entry = this.#heap.nextDue <= now ? this.#heap.shift() : undefined;
     if (entry === undefined) return undefined;
     const batch = this.#read(entry);
     this.log.release(entry.first, entry.count);
     return { ...entry, batch };
-  }
-
-  /** Drops everything; returns how many messages. */
-  clear(): number {
-    this.#heap.clear();
-    return this.log.release(0, this.log.nextOffset);
   }
 
   /** Everything, in due order, for a snapshot. */

@@ -14,9 +14,7 @@ export interface Expiring extends Due {
   end: number;
 }
 
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
-/** So many entries are kept without a look at whether their messages are still there. */
+/** Above so many entries, those whose messages are gone are looked for. */
 const PRUNE_FROM = 1_024;
 /** Offsets that are handed out at once, however many expire together. */
 const MOST_OFFSETS = 4_096;
@@ -34,7 +32,7 @@ export class Expiry {
   }
 
   get memory(): number {
-    return this.#heap.length * ENTRY_BYTES + this.#late.memory;
+    return this.#heap.memory + this.#late.memory;
   }
 
   get nextDue(): number {
@@ -103,8 +101,8 @@ export class Expiry {
   }
 
   /**
-   * Looks at one entry, and forgets it if its messages are gone: a long time to live must not outgrow the queue
-   * itself. Each that is added looks at two, so that there are never many more than messages.
+   * Looks at one entry, and forgets it if its messages are gone. Two are looked at for each that is added, so that
+   * there are never many more than messages, however long these could have lived.
    */
   #prune(): void {
     const entry = this.#heap.at(this.#pruneAt);

@@ -1,6 +1,6 @@
 /**
- * Ids by the time when they are due, the earliest first: two numbers each, side by side in one array, for there
- * may be a million of them.
+ * Ids by the time when they are due, the earliest first: two numbers each, side by side in one array, since
+ * there may be a million of them.
  *
  * Always holds: no id is due before its parent in the heap.
  */
@@ -66,7 +66,7 @@ export class IdHeap {
     this.#length = 0;
   }
 
-  /** To room for `size` entries. */
+  /** Makes room for `size` entries in all. */
   #resize(size: number): void {
     const entries = new Float64Array(2 * size);
     entries.set(this.#entries.subarray(0, 2 * this.#length));

@@ -1,8 +1,8 @@
-/** The producers of one topic: who is connected, and who may send again after its connection was cut. */
+/** The producers of one topic: those connected, and those remembered after a cut, so that they can send again. */
 import { TinyMQError } from "../../errors.ts";
 import type { ProducerPort } from "../ports.ts";
-import type { Shared } from "../shared.ts";
 import type { Timer } from "../timers.ts";
+import type { Shared } from "../topic-host.ts";
 import { type ProducedTopic, TopicProducer } from "./topic-producer.ts";
 
 /** What the table needs of its topic. */
@@ -21,10 +21,12 @@ export class ProducerTable {
   readonly #topic: TableTopic;
   readonly #shared: Shared;
   #byId: Map<string, TopicProducer> | null = null;
-  /** Of producers without a connection. */
+  /** When producers without a connection are forgotten. */
   #forgetting: Map<TopicProducer, Timer> | null = null;
   /** Producers with a connection. */
   connected = 0;
+  /** Bytes of the refusals that are remembered. */
+  memory = 0;
 
   constructor(topic: TableTopic, shared: Shared) {
     this.#topic = topic;
@@ -49,11 +51,11 @@ export class ProducerTable {
 
   /** A stream ended; a clean end forgets the producer at once. */
   close(producer: TopicProducer, port: ProducerPort, clean: boolean): void {
-    // On another connection by now.
+    // It has another connection by now.
     if (producer.port !== port) return;
     this.#detach(producer);
-    if (producer.id !== "" && clean) this.#forget(producer);
-    else if (producer.id !== "") this.#forgetLater(producer);
+    if (producer.id === "" || clean) this.#forget(producer);
+    else this.#forgetLater(producer);
     this.#topic.changed();
   }
 
@@ -62,11 +64,11 @@ export class ProducerTable {
     for (const producer of this.#byId?.values() ?? []) this.#forget(producer);
   }
 
-  /** A producer of a snapshot: not connected, forgotten later. */
+  /** A producer of a snapshot, even above the limit: not connected, forgotten later. */
   restore(id: string, lastSeq: number): TopicProducer {
     const producer = new TopicProducer(this.#topic, id, lastSeq, false, null);
     producer.known = true;
-    this.#remember(producer);
+    this.#remember(producer, Number.POSITIVE_INFINITY);
     this.#forgetLater(producer);
     return producer;
   }
@@ -86,12 +88,12 @@ export class ProducerTable {
     existing.reopen(firstSeq, broadcast, port);
   }
 
-  #remember(producer: TopicProducer): void {
-    const { remembered, limits } = this.#shared;
-    if (remembered.producers >= limits.maxProducers) {
+  #remember(producer: TopicProducer, most = this.#shared.limits.maxProducers): void {
+    const { remembered } = this.#shared;
+    if (remembered.producers >= most) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
-        `the server remembers ${limits.maxProducers} producers and has no room for more: close some, or try later`,
+        `the server remembers ${most} producers and has no room for more: close some, or try later`,
       );
     }
     this.#byId ??= new Map();
@@ -121,6 +123,7 @@ export class ProducerTable {
 
   #forget(producer: TopicProducer): void {
     this.#keep(producer);
+    this.#topic.remembers(-producer.memory);
     if (this.#byId?.delete(producer.id)) this.#shared.remembered.producers -= 1;
   }
 }

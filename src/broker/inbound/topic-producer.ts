@@ -8,8 +8,7 @@ import { TinyMQError, toTinyMQError } from "../../errors.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
 import { checkBatch } from "../../wire/scan.ts";
-import type { BatchOptions, ProducerPort } from "../ports.ts";
-import type { Refusal } from "../refusal.ts";
+import type { BatchOptions, ProducerPort, Refusal } from "../ports.ts";
 
 /** What a producer needs of its topic. */
 export interface ProducedTopic {
@@ -27,6 +26,8 @@ export interface ProducedTopic {
   ): void;
   /** So many messages (at least 1) were refused. */
   refused(count: number): void;
+  /** What is remembered of refusals takes so many bytes more. */
+  remembers(bytes: number): void;
 }
 
 /** A batch that is not settled yet, or whose answer waits for an earlier one. */
@@ -36,9 +37,17 @@ interface Pending {
   refusal: Refusal | null;
 }
 
+/** Batches [first, last] that were refused for one reason. */
+interface Rejected {
+  readonly first: number;
+  last: number;
+  readonly refusal: Refusal;
+}
+
 /**
  * Always holds: every seq up to `lastSeq` was received; those in `#pending` have no answer yet, ascending, and
- * are answered in that order; `#rejected` has the rejected ones of the last 256.
+ * are answered in that order; `#rejected` has the rejected ones of the last 256, ascending; `memory` is what
+ * they take, in bytes.
  */
 export class TopicProducer {
   readonly #topic: ProducedTopic;
@@ -47,13 +56,15 @@ export class TopicProducer {
   /** Null while it has no connection. */
   port: ProducerPort | null;
   lastSeq: number;
-  /** The last seq that came on this connection: those above wait to be sent again, and for their answer. */
+  /** The last seq that came on this connection; those above it are answered once they were sent again. */
   #seenSeq: number;
   readonly #pending = new Fifo<Pending>();
-  readonly #rejected = new Map<number, Refusal>();
+  /** Batches that follow each other and were refused whole for one reason share an entry: a full server refuses many. */
+  readonly #rejected = new Fifo<Rejected>();
+  memory = 0;
   /**
-   * Whether a batch came since it was registered. Until then it is told to be unknown, however often it
-   * opens: the answer that told it so first may have been lost, and with it that its past was forgotten.
+   * Whether a batch came since it was registered. Until then each open is answered with `known` false: the first
+   * such answer may have been lost, and the client must learn that the server knows nothing of its past.
    */
   known = false;
 
@@ -87,12 +98,12 @@ export class TopicProducer {
   }
 
   /** Rejected ones of the last 256, for a snapshot. */
-  rejections(): Iterable<[seq: number, refusal: Refusal]> {
-    return this.#rejected;
-  }
-
-  restoreRejection(seq: number, refusal: Refusal): void {
-    this.#rejected.set(seq, refusal);
+  *rejections(): Generator<[seq: number, refusal: Refusal]> {
+    for (const { first, last, refusal } of this.#rejected) {
+      for (let seq = Math.max(first, this.lastSeq - MAX_BATCHES_IN_FLIGHT + 1); seq <= last; seq++) {
+        yield [seq, refusal];
+      }
+    }
   }
 
   /**
@@ -116,7 +127,7 @@ export class TopicProducer {
     this.known = true;
     const pending: Pending = { seq, settled: false, refusal: null };
     this.#pending.push(pending);
-    if (typeof checked !== "number") this.#settle(pending, 1, { error: checked, messages: [] });
+    if (typeof checked !== "number") this.#settle(pending, 1, checked);
     else if (checked === 0) this.#settle(pending, 0, null);
     else {
       this.#topic.accept(messages, checked, options, this.#broadcast, (refusal) =>
@@ -125,14 +136,14 @@ export class TopicProducer {
     }
   }
 
-  /** How many messages a batch has, or why it is refused. Throws what ends the stream: it is no batch. */
-  #check(messages: Uint8Array): number | TinyMQError {
+  /** How many messages a batch has, or why it is refused. Throws if it is no batch, which ends the stream. */
+  #check(messages: Uint8Array): number | Refusal {
     try {
       return checkBatch(messages, 0, messages.length, this.#topic.maxMessageBytes, MAX_BATCH_MESSAGES);
     } catch (thrown) {
-      const error = toTinyMQError(thrown);
-      if (error.code === "OUT_OF_RANGE") return error;
-      throw error;
+      const { code, message } = toTinyMQError(thrown);
+      if (code === "OUT_OF_RANGE") return { code, message, messages: [] };
+      throw thrown;
     }
   }
 
@@ -152,18 +163,31 @@ export class TopicProducer {
   }
 
   #answer(seq: number, refusal: Refusal | null): void {
-    // An acknowledgement tells of all below it: on a new connection none may overtake what is sent again.
+    // An acknowledgement covers all batches below it: on a new connection it must not overtake those sent again.
     const port = seq <= this.#seenSeq ? this.port : null;
     if (refusal === null) {
       port?.acked(seq);
       return;
     }
-    for (const old of this.#rejected.keys()) {
-      if (old > seq - MAX_BATCHES_IN_FLIGHT) break;
-      this.#rejected.delete(old);
-    }
-    this.#rejected.set(seq, refusal);
+    this.remember(seq, refusal);
     port?.rejected(seq, refusal);
+  }
+
+  /** Remembers how a batch was answered, the last of those so far. */
+  remember(seq: number, refusal: Refusal): void {
+    const before = this.memory;
+    let first = this.#rejected.first();
+    for (; first !== undefined && first.last <= seq - MAX_BATCHES_IN_FLIGHT; first = this.#rejected.first()) {
+      this.#rejected.shift();
+      this.memory -= refusalBytes(first.refusal);
+    }
+    const last = this.#rejected.last();
+    if (last !== undefined && last.last === seq - 1 && isAlike(last.refusal, refusal)) last.last = seq;
+    else {
+      this.#rejected.push({ first: seq, last: seq, refusal });
+      this.memory += refusalBytes(refusal);
+    }
+    if (this.memory !== before) this.#topic.remembers(this.memory - before);
   }
 
   /** Answers a batch that was sent again as it was answered the first time. */
@@ -179,8 +203,18 @@ export class TopicProducer {
     }
     this.#seenSeq = Math.max(this.#seenSeq, seq);
     if (seq > this.answeredSeq) return; // Its answer is on its way.
-    const rejected = this.#rejected.get(seq);
+    const rejected = [...this.#rejected].find(({ first, last }) => first <= seq && seq <= last);
     if (rejected === undefined) this.port?.acked(seq);
-    else this.port?.rejected(seq, rejected);
+    else this.port?.rejected(seq, rejected.refusal);
   }
+}
+
+function isAlike(one: Refusal, other: Refusal): boolean {
+  const isWhole = one.messages.length + other.messages.length === 0;
+  return isWhole && one.code === other.code && one.message === other.message;
+}
+
+/** Bytes of a refusal that is remembered, measured roughly. */
+function refusalBytes({ message, messages }: Refusal): number {
+  return 160 + message.length + 48 * messages.length;
 }

@@ -7,13 +7,13 @@
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
-import type { Shared } from "../shared.ts";
+import type { Shared } from "../topic-host.ts";
 import { IdHeap } from "./id-heap.ts";
 import { IdTable } from "./id-table.ts";
 
 /** What one remembered id costs in the map, in bytes, measured roughly. */
 const ID_BYTES = 48;
-/** Ids that are forgotten in one turn: nobody else is kept waiting by a million that run out together. */
+/** Ids that are forgotten in one turn: a million may run out together, and others must not wait for all. */
 const FORGOTTEN_AT_ONCE = 10_000;
 
 /** A batch without the messages whose ids were taken. */
@@ -27,7 +27,7 @@ export class UniqueIds {
   readonly #remembered: Shared["remembered"];
   /** Of all topics together. */
   readonly #maxIds: number;
-  /** To the time when it is forgotten, by the broker's clock. */
+  /** Each id with the time when it is forgotten, by the broker's clock. */
   readonly #ids = new IdTable();
   readonly #heap = new IdHeap();
 

@@ -1,13 +1,13 @@
 /**
- * Messages on their way to the dead letters, oldest first: leased by nobody any more, delivered to nobody. They
- * move some at a time, and wait where there is no room for what they grow by.
+ * Messages on their way to the dead letters, in the order in which they died: no consumer has them or gets them.
+ * They move some at a time, and wait while there is no room for what their headers add.
  */
 import { TinyMQError, toTinyMQError } from "../../errors.ts";
 import type { Chunk } from "../../log/chunk.ts";
 import type { Log } from "../../log/log.ts";
-import { truncateUtf8 } from "../../wire/close.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { KiB } from "../../wire/limits.ts";
+import { truncateUtf8 } from "../../wire/text.ts";
 import { withDeathHeaders } from "../dead-letters.ts";
 
 /** The offsets [first, end), and how they died. */
@@ -24,24 +24,25 @@ export interface DyingTopic {
   readonly log: Log;
   /** ms since 1970. */
   wall(): number;
-  /** Whether so many bytes would fit as things are. */
+  /** Whether it may hold so many bytes more as things are. */
   hasRoom(byteLength: number): boolean;
   /** The topic of its dead letters, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openDeadLetters(): DeadLetterTopic;
-  /** They have moved. */
-  buried(firstOffset: number, count: number): void;
+  /** Removes messages that have moved. */
+  done(firstOffset: number, count: number, counter: "deadLettered"): void;
 }
 
 export interface DeadLetterTopic {
-  /** Throws RESOURCE_EXHAUSTED. */
-  makeRoom(byteLength: number): void;
+  readonly log: Log;
+  /** Makes room for an append to `log` by which so many bytes are freed elsewhere. Throws RESOURCE_EXHAUSTED. */
+  makeRoom(batch: Uint8Array, log: Log, freed: number): void;
   moveIn(batch: Uint8Array, count: number): void;
 }
 
 /** Messages, and bytes, that become dead letters in one turn. */
 const BURIED_AT_ONCE = 1_024;
 const BURIED_BYTES = 256 * KiB;
-/** How long messages wait for room among the dead letters before it is looked for again, in ms. */
+/** After so long, in ms, those that found no room are tried again. */
 const NO_ROOM_MS = 1_000;
 /** What is kept of each reason where memory is full. */
 const SHORT_REASON_BYTES = 64;
@@ -68,11 +69,11 @@ export class Deaths {
     return this.#dying.first();
   }
 
-  /** They move at once, or once there is room for those before them. */
+  /** Adds messages that died; `bury` moves them. */
   add({ first, end, deliveries, reason: given }: Dying, now: number): void {
     const last = this.#dying.last();
     if (last === undefined) this.nextDue = now;
-    // Kept until all have moved: where memory is full, no more than a few words of each.
+    // It is kept until all have moved: where memory is full, only its first words.
     const kept = this.#topic.hasRoom(2 * given.length) ? given : truncateUtf8(given, SHORT_REASON_BYTES);
     const sameReason = last !== undefined && last.reason === kept;
     if (sameReason && last.end === first && last.deliveries === deliveries) {
@@ -86,7 +87,7 @@ export class Deaths {
 
   /** Moves some to the dead-letter topic; those for which there is no room wait. */
   bury(now: number): void {
-    // A dead letter that is delivered can end a slow client's stream, and what that held may die: it has its turn.
+    // To deliver a dead letter can end a slow client's stream, and messages that it held may die: not within this loop.
     if (this.#isBurying) return;
     this.#isBurying = true;
     try {
@@ -146,13 +147,13 @@ export class Deaths {
     try {
       const dead = topic.openDeadLetters();
       // Their own bytes are charged already, and are free again once they have moved.
-      dead.makeRoom(letters.length - chunk.byteLength);
+      dead.makeRoom(letters, dead.log, chunk.byteLength);
       dead.moveIn(letters, chunk.count);
     } catch (thrown) {
       if (toTinyMQError(thrown).code !== "RESOURCE_EXHAUSTED") throw thrown;
       return false;
     }
-    topic.buried(first, chunk.count);
+    topic.done(first, chunk.count, "deadLettered");
     return true;
   }
 }

@@ -13,8 +13,8 @@ import type { Timer, Timers } from "../timers.ts";
 import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from "./topic-consumer.ts";
 
 /**
- * Runs that a consumer may hold unsettled: pieces of offsets that do not follow each other. A consumer in order
- * has one; beyond, its pulls wait until it has settled some, or their wait is over.
+ * Runs of consecutive offsets that a consumer may hold unsettled; one that settles in order has one. With more, its
+ * pulls wait until it has settled some, or their wait is over.
  */
 const MOST_LEASE_RUNS = 16_384;
 /** Runs that are delivered in one turn. */
@@ -24,7 +24,7 @@ const WORK_A_TURN = 4_096;
 export interface DispatchedTopic extends LeasedTopic {
   /** Messages that a consumer could get now. */
   readonly ready: number;
-  /** Whether what is ready is not known yet: it will be in a later turn, and `pump` is called then. */
+  /** Whether `ready` may still count expired messages; `pump` is called when they are gone. */
   readonly isSweeping: boolean;
   /** Leases ready messages, at least one even above `maxBytes`; null: none is ready. */
   take(maxMessages: number, maxBytes: number): Delivery | null;
@@ -44,9 +44,9 @@ export class Dispatcher {
   /** Pulls that want an answer at once, of those in `#waiting`. */
   #impatient: Pull[] = [];
   #pumping = false;
-  /** A consumer opens again in its own place: nobody moves up into it. */
+  /** A consumer is opening again, and takes its own place: nobody moves up into it. */
   #replacing = false;
-  /** What goes on in a later turn, where there is more to do than one turn may take. */
+  /** Pumps in a later turn. */
   #continuing: Timer | null = null;
   /** Bytes of all leases. */
   memory = 0;
@@ -152,7 +152,7 @@ export class Dispatcher {
     else if (!this.#topic.isSweeping) this.#answerImpatient();
   }
 
-  /** Pumps in a turn of its own: where there is more to do, or where whoever makes room may not deliver. */
+  /** Pumps in a turn of its own: where there is more to do, or in the middle of a send, which must not deliver. */
   pumpLater(): void {
     this.#timers.cancel(this.#continuing);
     this.#continuing = this.#timers.after(0, () => this.pump());
@@ -216,7 +216,7 @@ export class Dispatcher {
     for (const pull of consumer.pulls) if (pull.slot < 0) this.#enqueue(pull);
   }
 
-  /** Answers the oldest pull that can be answered, with so many runs; 0: there is none, or nothing for it. */
+  /** Answers the oldest pull that can be answered; returns with how many runs. 0: no pull, or nothing for it. */
   #step(): number {
     const topic = this.#topic;
     if (topic.ready === 0) return 0;
@@ -262,7 +262,7 @@ export class Dispatcher {
   }
 
   #answerEmpty(pull: Pull): void {
-    // Its stream may have ended of the answer to another.
+    // The answer to another pull may have ended its stream.
     if (!pull.consumer.pulls.has(pull)) return;
     this.#finish(pull);
     pull.consumer.port.empty(pull.pullId);

@@ -12,8 +12,6 @@ interface Held extends Due {
   readonly end: number;
 }
 
-/** What one entry of the heap costs, in bytes, measured roughly. */
-const ENTRY_BYTES = 96;
 /** Offsets that are taken at once, however many are due together. */
 const MOST_OFFSETS = 4_096;
 
@@ -27,16 +25,16 @@ export class HeldBack {
   }
 
   get memory(): number {
-    return this.#ranges.memory + this.#heap.length * ENTRY_BYTES;
+    return this.#ranges.memory + this.#heap.memory;
   }
 
   get nextDue(): number {
     return this.#heap.nextDue;
   }
 
-  /** The lowest offset held back. */
-  first(): number | undefined {
-    return this.#ranges.first()?.first;
+  /** The lowest offsets held back. */
+  first(): OffsetRange | undefined {
+    return this.#ranges.first();
   }
 
   /** Holds [first, end) back until the clock shows `due`. */
@@ -58,7 +56,7 @@ export class HeldBack {
   /** Takes out what is held back of [first, end), and returns it. */
   remove(first: number, end: number): OffsetRange[] {
     const removed = this.#ranges.remove(first, end);
-    // Else timers of what is gone would go on.
+    // Entries of messages that are gone would keep the topic's timer going.
     if (this.#ranges.count === 0) this.#heap.clear();
     return removed;
   }

@@ -18,12 +18,12 @@ export interface LeaseRun {
 /** What one run costs, in bytes, measured roughly. */
 const RUN_BYTES = 72;
 
+const endOf = ({ position, count }: LeaseRun): number => position + count;
+
 export class Lease {
   readonly #runs = new SortedList<LeaseRun>((run) => run.position);
   /** The position of the next message that is delivered. */
   nextPosition = 0;
-  /** Messages not settled. */
-  count = 0;
 
   /** Runs not settled. */
   get runs(): number {
@@ -47,7 +47,6 @@ export class Lease {
       this.#runs.add({ position: this.nextPosition, firstOffset, count, deliveries });
     }
     this.nextPosition += count;
-    this.count += count;
   }
 
   /** Takes out every position below `end`, calling `settle` with the offsets. */
@@ -62,9 +61,7 @@ export class Lease {
   take(position: number, end: number): LeaseRun[] {
     const taken: LeaseRun[] = [];
     if (position >= end) return taken;
-    const before = this.#runs.floor(position);
-    let run =
-      before !== undefined && before.position + before.count > position ? before : this.#runs.above(position);
+    let run = this.#runs.endingAbove(position, endOf);
     while (run !== undefined && run.position < end) {
       const runEnd: number = run.position + run.count;
       const next = runEnd < end ? this.#runs.above(run.position) : undefined;
@@ -78,7 +75,6 @@ export class Lease {
   takeAll(): LeaseRun[] {
     const all = [...this.#runs];
     this.#runs.clear();
-    this.count = 0;
     return all;
   }
 
@@ -91,7 +87,6 @@ export class Lease {
     const taken = part(run, from, to);
     const end = run.position + run.count;
     const rest = to < end ? part(run, to, end) : null;
-    this.count -= to - from;
     if (run.position < from) {
       run.count = from - run.position;
       if (rest !== null) this.#runs.add(rest);

@@ -5,11 +5,11 @@
 import { DEAD_LETTER_SUFFIX } from "../../wire/topic-name.ts";
 import type { Backlog } from "../backlog.ts";
 import type { Tally } from "../counters.ts";
-import type { Shared } from "../shared.ts";
+import type { Shared } from "../topic-host.ts";
 import { Deaths, type Dying, type DyingTopic } from "./deaths.ts";
 import type { Return } from "./topic-consumer.ts";
 
-/** Why a message became a dead letter when nobody gave a reason. */
+/** The reason where a message was delivered too often. */
 const TOO_MANY_DELIVERIES = "max-deliveries";
 const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
 
@@ -17,7 +17,7 @@ const AT_ONCE: Return = { delayMs: 0, alone: true, reason: "" };
 export interface ReturningTopic extends DyingTopic {
   readonly backlog: Backlog;
   readonly tally: Tally;
-  /** ms by the clock of all topics. */
+  /** ms by the broker's clock. */
   now(): number;
   /** What it holds, or what is due, has changed. */
   changed(): void;
@@ -82,7 +82,7 @@ export class Returns {
     this.#add(dying);
   }
 
-  /** What is on its way to the dead letters is held by nobody again. */
+  /** Messages on their way to the dead letters are ready again. */
   giveBackDying(): void {
     for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
       this.#topic.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);

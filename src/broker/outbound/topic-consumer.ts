@@ -5,7 +5,7 @@ import type { ConsumerPort } from "../ports.ts";
 import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
 
-/** All that a consumer holds may return in one turn: settling here and there must not make that a long one. */
+/** Runs that a consumer may hold by settling here and there: when its stream ends all return in one turn. */
 const MOST_PIECES = 32_768;
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
@@ -23,13 +23,13 @@ export interface Pull extends Due {
   timer: Timer | null;
 }
 
-/** How messages are given back: at once and without a reason, if it is left out. */
+/** How messages are given back. */
 export interface Return {
   /** They are held back for so long. */
   readonly delayMs: number;
-  /** Held back alone; else all that is behind them waits, too. */
+  /** Whether only they are held back, and not all that is behind them. */
   readonly alone: boolean;
-  /** Why; "": nobody said. */
+  /** "": none was given. */
   readonly reason: string;
 }
 
@@ -38,7 +38,7 @@ export interface LeasedTopic {
   readonly name: string;
   /** Removes leased messages: they are consumed. */
   done(firstOffset: number, count: number): void;
-  /** Where those go that are not. */
+  /** Where leased messages go that are not consumed. */
   readonly returns: {
     /** Takes leased messages back, to be delivered again; `deliveries` is how often they were delivered. */
     giveBack(firstOffset: number, count: number, deliveries: number, how?: Return): void;
@@ -67,10 +67,10 @@ export class TopicConsumer {
   readonly mode: ConsumerMode;
   readonly port: ConsumerPort;
   readonly lease = new Lease();
-  /** May take messages: holds the lock, or competes. */
+  /** Whether it may take messages: it holds the lock, or is shared. */
   active = false;
   closed = false;
-  /** Holds as many runs as it may: its pulls wait. */
+  /** Whether it holds as many runs as it may, so that its pulls wait. */
   isStalled = false;
   /** Positions settled so far, each once; what a rewind gave back is not among them. */
   settled = 0;
@@ -170,9 +170,9 @@ export class TopicConsumer {
   }
 
   /**
-   * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a
-   * delay the message at `position` holds itself and all behind it back until that is over. The caller tells its client afterwards and
-   * then calls `pump()`.
+   * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a delay
+   * the message at `position` holds itself and all behind it back until that is over. The caller tells its
+   * client afterwards and then calls `pump()`.
    */
   rewind(position: number, reason: string, delayMs: number): void {
     this.#checkDelivered(position);
@@ -185,14 +185,14 @@ export class TopicConsumer {
       }
       if (count > 0) this.topic.returns.giveBack(firstOffset, count, run.deliveries);
     }
-    // Not before: the stream may end of it, and what was given back counts as given back.
+    // Not before: an answer may end the stream, which would give the messages back in another way.
     this.#dispatcher.cancelPulls(this);
     this.#dispatcher.leaseChanged(this, true);
   }
 
   /**
    * Gives back all that is unsettled. An unclean end counts a delivery for what the program was handed: it may
-   * be what the program died of. What was prefetched behind it is innocent.
+   * be what the program died of. What was prefetched behind it does not count.
    */
   returnLeases(clean: boolean): void {
     const handed = clean ? 0 : this.#handed;

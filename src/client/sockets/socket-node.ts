@@ -1,4 +1,4 @@
-/** The WebSocket of Node: the package `ws`. Node 20 has none of its own, and that of later ones is slower. */
+/** Client sockets in Node, on the package `ws`: Node 20 has no WebSocket, and that of later versions is slower. */
 import { WebSocket } from "ws";
 import { CLOSE_ABNORMAL, closeCodeOf } from "../../wire/close.ts";
 import type { ClientSocket, OpenSocket, TlsOptions } from "./socket.ts";
@@ -53,9 +53,8 @@ function connect(url: string, protocol: string, tls: TlsOptions | undefined): We
     ...(tls as object | undefined),
     perMessageDeflate: false,
     skipUTF8Validation: true,
-    // A mask is there to keep scripts in browsers from writing chosen bytes to proxies (RFC 6455, section
-    // 10.3). This is no browser, and `ws` masks in JavaScript: it skips that, and a copy, for a mask of
-    // zeros.
+    // Masks keep scripts in browsers from sending chosen bytes to proxies (RFC 6455, section 10.3), which does not
+    // matter here. `ws` masks in JavaScript; for a mask of zeros it skips that, and a copy.
     generateMask: (mask) => mask.fill(0),
   });
 }

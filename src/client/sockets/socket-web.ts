@@ -1,4 +1,4 @@
-/** The global WebSocket: of browsers and of Bun. */
+/** Client sockets on the global WebSocket, in browsers and in Bun. */
 import { CLOSE_ABNORMAL, closeCodeOf } from "../../wire/close.ts";
 import type { ClientSocket, OpenSocket, SocketEvents, TlsOptions } from "./socket.ts";
 

@@ -1,6 +1,6 @@
-/** What the client needs of a WebSocket in every runtime. */
+/** The contract between the client and a runtime's WebSocket. */
 
-/** TLS settings. Browsers ignore them: they trust what they trust. */
+/** TLS settings. Browsers ignore them and use their own. */
 export interface TlsOptions {
   /** Certificates of the authorities to trust, PEM. Default: those of the runtime. */
   ca?: string | readonly string[];
@@ -18,16 +18,13 @@ export interface SocketEvents {
   open(): void;
   /** A binary frame. The bytes belong to the receiver. */
   frame(bytes: Uint8Array): void;
-  /**
-   * The end, exactly once unless `terminate()` was called. `detail` is the runtime's own error message, or
-   * "".
-   */
+  /** The end, exactly once unless `terminate()` was called. `detail` is the runtime's error message, or "". */
   close(code: number, reason: string, detail: string): void;
 }
 
 /** One WebSocket. */
 export interface ClientSocket {
-  /** Hands a binary frame to the socket. `bytes` MUST stay as they are until the server answered. */
+  /** Hands a binary frame to the socket. `bytes` MUST NOT change until the server has answered. */
   send(bytes: Uint8Array<ArrayBuffer>): void;
   /** Begins the closing handshake; `SocketEvents.close` follows when the server answers. */
   close(code: number, reason: string): void;

@@ -28,7 +28,7 @@ import type { RpcOptions } from "@protobuf-ts/runtime-rpc";
  */
 export interface IAdminClient {
     /**
-     * What this server is and how it does.
+     * The server's version, state and counters.
      *
      * @generated from protobuf rpc: GetStatus
      */
@@ -72,7 +72,7 @@ export class AdminClient implements IAdminClient, ServiceInfo {
     constructor(private readonly _transport: RpcTransport) {
     }
     /**
-     * What this server is and how it does.
+     * The server's version, state and counters.
      *
      * @generated from protobuf rpc: GetStatus
      */

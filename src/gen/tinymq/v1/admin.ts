@@ -27,7 +27,7 @@ export interface GetStatusResponse {
      */
     version: string;
     /**
-     * Names the server's memory: new whenever memory was lost, kept by a snapshot.
+     * Identifies the server's memory: new whenever that was lost, kept by a snapshot.
      *
      * @generated from protobuf field: string instance = 2
      */
@@ -77,7 +77,7 @@ export interface GetStatusResponse {
      */
     engine: string;
     /**
-     * Messages since start, in all topics, those that are gone included.
+     * Counts since the start, over all topics, including those that are gone.
      *
      * @generated from protobuf field: tinymq.v1.Counters counters = 12
      */
@@ -132,7 +132,7 @@ export interface Counters {
      */
     dropped: number;
     /**
-     * Refused to producers.
+     * Rejected when they were sent.
      *
      * @generated from protobuf field: uint64 rejected = 8 [jstype = JS_NUMBER]
      */
@@ -167,7 +167,7 @@ export interface ListTopicsRequest {
      */
     prefix: string;
     /**
-     * At most this many; 0 means 1,000, which is also the most.
+     * At most this many; 0 means 1,000, which is also the maximum.
      *
      * @generated from protobuf field: uint32 limit = 2
      */
@@ -212,13 +212,13 @@ export interface TopicInfo {
      */
     name: string;
     /**
-     * May be delivered now.
+     * Ready to be delivered.
      *
      * @generated from protobuf field: uint64 ready = 2 [jstype = JS_NUMBER]
      */
     ready: number;
     /**
-     * Delivered and not settled; and those on their way to the dead letters, for which there is no room yet.
+     * Delivered and not settled, or waiting for room in the dead-letter topic.
      *
      * @generated from protobuf field: uint64 unacked = 3 [jstype = JS_NUMBER]
      */
@@ -244,7 +244,7 @@ export interface TopicInfo {
      */
     consumers: number;
     /**
-     * Consumers in line for the lock.
+     * Consumers that wait in line for the lock.
      *
      * @generated from protobuf field: uint32 standbys = 8
      */
@@ -258,8 +258,8 @@ export interface TopicInfo {
      */
     counters?: Counters;
     /**
-     * How long the next message, which was retried with a delay, still holds itself and all behind it back, in
-     * ms; 0: nothing is held so.
+     * How much longer, in ms, the next message holds back itself and all later ones, since it was rewound with a
+     * delay; 0: it does not.
      *
      * @generated from protobuf field: uint64 held_ms = 11 [jstype = JS_NUMBER]
      */

@@ -18,7 +18,7 @@ import type { RpcOptions } from "@protobuf-ts/runtime-rpc";
 /**
  * The streaming half of tinyMQ. Each call is one WebSocket: its path is /tinymq.v1.TinyMQ/<Method>,
  * its subprotocol "tinymq.v1", and each binary frame is exactly one message of the method's input
- * (client to server) or output (server to client) type. docs/protocol.md tells the rules of each.
+ * (client to server) or output (server to client) type. docs/protocol.md has the rules.
  *
  * @generated from protobuf service tinymq.v1.TinyMQ
  */
@@ -36,7 +36,7 @@ export interface ITinyMQClient {
      */
     consume(options?: RpcOptions): DuplexStreamingCall<ConsumeRequest, ConsumeResponse>;
     /**
-     * Sees what is sent to one topic, live and at most once, and consumes nothing.
+     * Receives what is sent to one topic, live and at most once, without consuming it.
      *
      * @generated from protobuf rpc: Subscribe
      */
@@ -45,7 +45,7 @@ export interface ITinyMQClient {
 /**
  * The streaming half of tinyMQ. Each call is one WebSocket: its path is /tinymq.v1.TinyMQ/<Method>,
  * its subprotocol "tinymq.v1", and each binary frame is exactly one message of the method's input
- * (client to server) or output (server to client) type. docs/protocol.md tells the rules of each.
+ * (client to server) or output (server to client) type. docs/protocol.md has the rules.
  *
  * @generated from protobuf service tinymq.v1.TinyMQ
  */
@@ -74,7 +74,7 @@ export class TinyMQClient implements ITinyMQClient, ServiceInfo {
         return stackIntercept<ConsumeRequest, ConsumeResponse>("duplex", this._transport, method, opt);
     }
     /**
-     * Sees what is sent to one topic, live and at most once, and consumes nothing.
+     * Receives what is sent to one topic, live and at most once, without consuming it.
      *
      * @generated from protobuf rpc: Subscribe
      */

@@ -49,15 +49,15 @@ export interface Batch {
     messages: Message[];
 }
 /**
- * Sent by either end after 15 s in which it sent nothing else.
+ * Sent by either end after heartbeat_ms in which it sent nothing else.
  *
  * @generated from protobuf message tinymq.v1.Heartbeat
  */
 export interface Heartbeat {
 }
 /**
- * A client's last frame: it means to end this stream. Only a stream that ends behind it ended cleanly,
- * whatever the close code.
+ * A client's last frame: it ends the stream on purpose. Only a stream that ends after this frame has ended
+ * cleanly, whatever the close code.
  *
  * @generated from protobuf message tinymq.v1.Finish
  */
@@ -82,13 +82,13 @@ export interface Limits {
      */
     maxFrameBytes: number;
     /**
-     * Most messages in one batch.
+     * Maximum messages in one batch.
      *
      * @generated from protobuf field: uint32 max_batch_messages = 3
      */
     maxBatchMessages: number;
     /**
-     * Most batches without an answer (Produce), or pulls without an answer (Consume); 0 on Subscribe.
+     * Maximum unanswered batches (Produce) or unanswered pulls (Consume); 0 on Subscribe.
      *
      * @generated from protobuf field: uint32 max_in_flight = 4
      */
@@ -100,7 +100,7 @@ export interface Limits {
      */
     heartbeatMs: number;
     /**
-     * An end that received nothing for this long gives the stream up, in ms.
+     * An end that received nothing for this long ends the stream, in ms.
      *
      * @generated from protobuf field: uint32 dead_after_ms = 6
      */
@@ -160,7 +160,7 @@ export interface ProduceOpen {
      */
     delivery: Delivery;
     /**
-     * 16 random bytes that name this producer over all of its connections. Empty: no idempotence.
+     * 16 random bytes that identify this producer across all of its connections. Empty: no idempotence.
      *
      * @generated from protobuf field: bytes producer_id = 4
      */
@@ -173,7 +173,7 @@ export interface ProduceOpen {
     firstSeq: number;
     /**
      * The instance of the last ProduceOpened that this producer received; empty if it never received one.
-     * The server tells by it whether what this producer sent earlier can have been forgotten: see "known".
+     * It shows whether the server can have forgotten what this producer sent earlier: see "known".
      *
      * @generated from protobuf field: string instance = 6
      */
@@ -204,7 +204,7 @@ export interface ProduceBatch {
      */
     uniqueMs: number;
     /**
-     * An encoded Batch. Last, so that what describes it stands before it.
+     * An encoded Batch. The last field, so that all that describes it precedes it.
      *
      * @generated from protobuf field: bytes messages = 5
      */
@@ -252,7 +252,7 @@ export interface ProduceResponse {
  */
 export interface ProduceOpened {
     /**
-     * Names the server's memory: new whenever memory was lost, kept by a snapshot.
+     * Identifies the server's memory: new whenever that was lost, kept by a snapshot.
      *
      * @generated from protobuf field: string instance = 1
      */
@@ -268,7 +268,7 @@ export interface ProduceOpened {
      */
     known: boolean;
     /**
-     * Of a known producer the last seq that the server answered; else first_seq - 1.
+     * The last seq that the server answered, if the producer is known; otherwise first_seq - 1.
      *
      * @generated from protobuf field: uint64 last_seq = 4 [jstype = JS_NUMBER]
      */
@@ -286,7 +286,7 @@ export interface Acked {
     seq: number;
 }
 /**
- * Batch seq was not stored, or only a part of it, and will not be. Every batch below it has been answered.
+ * Batch seq was not stored, or only in part; the rest will not be. Every batch below it has been answered.
  *
  * @generated from protobuf message tinymq.v1.Rejected
  */
@@ -306,7 +306,7 @@ export interface Rejected {
      */
     message: string;
     /**
-     * The messages of the batch that were not stored; empty: none of the batch was stored. The others were.
+     * The messages of the batch that were not stored; the others were. Empty: none of the batch was stored.
      *
      * @generated from protobuf field: repeated tinymq.v1.MessageRange messages = 4
      */
@@ -405,7 +405,7 @@ export interface ConsumeOpen {
      */
     mode: ConsumeMode;
     /**
-     * 16 random bytes that name this consumer over all of its connections. Empty: none.
+     * 16 random bytes that identify this consumer across all of its connections. Empty: none.
      *
      * @generated from protobuf field: bytes consumer_id = 4
      */
@@ -422,13 +422,13 @@ export interface Pull {
      */
     pullId: number;
     /**
-     * At most this many messages; 0 means as many as the server likes.
+     * Maximum messages; 0: the server chooses.
      *
      * @generated from protobuf field: uint32 max_messages = 2
      */
     maxMessages: number;
     /**
-     * At most this many bytes of encoded messages, but always at least one message; 0: no wish.
+     * Maximum bytes of encoded messages, except that one message is always allowed; 0: the server chooses.
      *
      * @generated from protobuf field: uint32 max_bytes = 3
      */
@@ -440,7 +440,7 @@ export interface Pull {
      */
     waitMs: number;
     /**
-     * Ride along, and are carried out before the pull.
+     * Sent along with the pull, and carried out before it.
      *
      * @generated from protobuf field: tinymq.v1.Ack ack = 5
      */
@@ -455,8 +455,8 @@ export interface Pull {
     handed?: Handed;
 }
 /**
- * Every position below count was handed to the program. If the stream ends without a finish frame, a delivery
- * is counted for those of them that are not settled, and for no others.
+ * Every position below count was handed to the program. If the stream ends without a finish frame, the deliveries
+ * of those that are not settled count, and no others.
  *
  * @generated from protobuf message tinymq.v1.Handed
  */
@@ -478,7 +478,7 @@ export interface Ack {
     count: number;
 }
 /**
- * Settles the unsettled ones among the positions [position, position + count).
+ * Settles the unsettled positions in [position, position + count).
  *
  * @generated from protobuf message tinymq.v1.Settle
  */
@@ -496,14 +496,14 @@ export interface Settle {
      */
     outcome: Outcome;
     /**
-     * Why. At most 1,024 bytes are kept: with OUTCOME_REJECT in the dead letter's headers, with OUTCOME_RETRY
-     * for the case that the message becomes a dead letter of this retry. Else not kept.
+     * The reason, of which at most 1,024 bytes are kept: with OUTCOME_REJECT in the dead letter's headers; with
+     * OUTCOME_RETRY as well, if this retry makes the message a dead letter.
      *
      * @generated from protobuf field: string reason = 4
      */
     reason: string;
     /**
-     * With OUTCOME_RETRY: when it may be delivered again, in ms from now. What is behind it does not wait.
+     * With OUTCOME_RETRY: when it may be delivered again, in ms from now. Later messages do not wait for it.
      *
      * @generated from protobuf field: uint64 delay_ms = 5 [jstype = JS_NUMBER]
      */
@@ -521,14 +521,14 @@ export interface Rewind {
      */
     position: number;
     /**
-     * Why the message at position goes back, which counts as a retry: kept as that of a settle is.
+     * Why the message at position is given back, which counts as a retry; kept like the reason of a Settle.
      *
      * @generated from protobuf field: string reason = 2
      */
     reason: string;
     /**
-     * When the message at position may be delivered again, in ms from now, at most 24 h; what is behind it
-     * waits too, until it is delivered or gone.
+     * When the message at position may be delivered again, in ms from now, at most 24 h. Later messages wait as
+     * long, or until it is gone.
      *
      * @generated from protobuf field: uint64 delay_ms = 3 [jstype = JS_NUMBER]
      */
@@ -570,7 +570,7 @@ export interface ConsumeResponse {
     } | {
         oneofKind: "promoted";
         /**
-         * To a standby, once: it holds the lock from now on.
+         * Sent to a standby, once: from now on it holds the lock.
          *
          * @generated from protobuf field: tinymq.v1.Promoted promoted = 5
          */
@@ -633,15 +633,15 @@ export interface Delivered {
      */
     runs: Run[];
     /**
-     * An encoded Batch. Last, so that what describes it stands before it.
+     * An encoded Batch. The last field, so that all that describes it precedes it.
      *
      * @generated from protobuf field: bytes messages = 4
      */
     messages: Uint8Array;
 }
 /**
- * How many positions of this stream were settled so far, by acks and settles, each counted once; what a rewind
- * gave back is not among them. Sent some 5 ms after some were, if it is not what was sent last.
+ * How many positions of this stream were settled so far by acks and settles, each counted once and without those
+ * that a rewind gave back. Sent about 5 ms after it has changed.
  *
  * @generated from protobuf message tinymq.v1.Settled
  */
@@ -672,14 +672,14 @@ export interface Run {
      */
     redelivered: boolean;
     /**
-     * How many of those deliveries count: that were retried, or handed to a program that then ended uncleanly.
+     * How many of those deliveries count: they were retried, or handed to a program before an unclean end.
      *
      * @generated from protobuf field: uint32 deliveries = 4
      */
     deliveries: number;
 }
 /**
- * Answers one pull whose wait is over, or whose stream is being rewound.
+ * Answers one pull without messages: its wait is over, or the stream is being rewound.
  *
  * @generated from protobuf message tinymq.v1.Empty
  */
@@ -773,7 +773,7 @@ export interface SubscribeResponse {
     } | {
         oneofKind: "count";
         /**
-         * The running count, when nothing was published for a while; also the server's heartbeat.
+         * The running count: the server's heartbeat, also sent when a slow subscriber has caught up.
          *
          * @generated from protobuf field: tinymq.v1.PublishedCount count = 3
          */
@@ -795,7 +795,7 @@ export interface SubscribeOpened {
      */
     limits?: Limits;
     /**
-     * New when the topic is made anew: counts of different epochs cannot be compared.
+     * New when the topic is recreated; counts of different epochs cannot be compared.
      *
      * @generated from protobuf field: string epoch = 3
      */
@@ -828,7 +828,7 @@ export interface Published {
      */
     count: number;
     /**
-     * An encoded Batch. Last, so that what describes it stands before it.
+     * An encoded Batch. The last field, so that all that describes it precedes it.
      *
      * @generated from protobuf field: bytes messages = 4
      */
@@ -854,13 +854,13 @@ export interface PublishedCount {
  */
 export enum Delivery {
     /**
-     * Stored until a consumer took it.
+     * Stored until consumed.
      *
      * @generated from protobuf enum value: DELIVERY_QUEUE = 0;
      */
     QUEUE = 0,
     /**
-     * Not stored: handed to those who are subscribed now.
+     * Not stored: sent to the current subscribers only.
      *
      * @generated from protobuf enum value: DELIVERY_BROADCAST = 1;
      */
@@ -873,7 +873,7 @@ export enum Delivery {
  */
 export enum ConsumeMode {
     /**
-     * The topic's lock, or FAILED_PRECONDITION at once.
+     * Takes the topic's lock, or fails with FAILED_PRECONDITION at once.
      *
      * @generated from protobuf enum value: CONSUME_MODE_EXCLUSIVE = 0;
      */
@@ -908,7 +908,7 @@ export enum Outcome {
      */
     RETRY = 1,
     /**
-     * Goes to the dead-letter topic.
+     * Moved to the dead-letter topic.
      *
      * @generated from protobuf enum value: OUTCOME_REJECT = 2;
      */

@@ -14,8 +14,8 @@ import { reflectionMergePartial } from "@protobuf-ts/runtime";
 import { MessageType } from "@protobuf-ts/runtime";
 /**
  * A snapshot: the queued messages of a server that was stopped, for the next one to start with. It never
- * travels on the wire. The file is the eight bytes "tinymq-1", then records, each behind its length as four
- * bytes, little-endian, then the SHA-256 of all that stands before it.
+ * travels on the wire. The file is the eight bytes "tinymq-1"; then records, each preceded by its length in four
+ * bytes, little-endian; then the SHA-256 of everything before it.
  *
  * @generated from protobuf message tinymq.v1.SnapshotRecord
  */
@@ -90,7 +90,7 @@ export interface SnapshotHead {
      */
     instance: string;
     /**
-     * When it was written, in ms since 1970. Every time below is in the same terms.
+     * When it was written, in ms since 1970, like all times below.
      *
      * @generated from protobuf field: uint64 written_at = 2 [jstype = JS_NUMBER]
      */
@@ -140,7 +140,7 @@ export interface SnapshotMessages {
      */
     batch: Uint8Array;
     /**
-     * Whether they were given back, and how often they were delivered then.
+     * Whether they were given back, and how many of their deliveries count.
      *
      * @generated from protobuf field: bool returned = 4
      */
@@ -150,13 +150,13 @@ export interface SnapshotMessages {
      */
     deliveries: number;
     /**
-     * When they may be delivered again, where they were given back with a delay; 0: now.
+     * When they may be delivered again, if they were given back with a delay; 0: now.
      *
      * @generated from protobuf field: uint64 held_until = 6 [jstype = JS_NUMBER]
      */
     heldUntil: number;
     /**
-     * Whether what is behind them waits with them until held_until.
+     * Whether later messages wait with them until held_until.
      *
      * @generated from protobuf field: bool holds_topic = 7
      */
@@ -173,7 +173,7 @@ export interface SnapshotMessages {
     reason: string;
 }
 /**
- * Messages that are not due, in due order.
+ * Messages that are not due yet, in the order in which they become due.
  *
  * @generated from protobuf message tinymq.v1.SnapshotDelayed
  */
@@ -219,7 +219,7 @@ export interface SnapshotExpiry {
  */
 export interface SnapshotProducer {
     /**
-     * Two hexadecimal digits a byte.
+     * Two hexadecimal digits per byte.
      *
      * @generated from protobuf field: string id = 1
      */
@@ -250,7 +250,7 @@ export interface SnapshotRejection {
      */
     message: string;
     /**
-     * Of a batch that was stored in part: for each range of messages that were not, the first and how many.
+     * For a batch that was stored in part: the first and the count of each range of messages that were not stored.
      *
      * @generated from protobuf field: repeated uint32 ranges = 4
      */
@@ -265,7 +265,7 @@ export interface SnapshotUniqueIds {
      */
     ids: number[];
     /**
-     * Of each id, when it is forgotten.
+     * When each id is forgotten.
      *
      * @generated from protobuf field: repeated uint64 until = 2 [jstype = JS_NUMBER]
      */

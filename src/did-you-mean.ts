@@ -1,4 +1,4 @@
-/** What somebody may have meant who wrote a name that does not exist. */
+/** Suggests a known name for one that does not exist. */
 
 /** "; did you mean NAME?" with the closest of `names`, or "" if none is close to `word`. */
 export function didYouMean(word: string, names: readonly string[]): string {
@@ -9,7 +9,7 @@ export function didYouMean(word: string, names: readonly string[]): string {
   return close[0] ? `; did you mean ${close[0].name}?` : "";
 }
 
-/** How many letters must be added, left out or changed (Levenshtein). */
+/** How many letters must be added, removed or changed (Levenshtein distance). */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let i = 1; i <= one.length; i += 1) {

@@ -1,0 +1,17 @@
+/** A purge that lets others in: a million ids to forget must not block the server. */
+import type { Topic } from "./topic.ts";
+
+const MESSAGES_AT_A_TIME = 10_000;
+
+/** Drops what no consumer of the topic holds, some in each turn; returns how many messages. */
+export async function purge(topic: Topic): Promise<number> {
+  // No more than there are now: a producer that goes on could keep it from ending.
+  const most = topic.queued;
+  let purged = 0;
+  for (let some = most; some > 0 && purged < most; purged += some) {
+    // Others are served between two turns.
+    if (purged > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
+  }
+  return purged;
+}

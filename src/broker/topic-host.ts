@@ -1,0 +1,31 @@
+/** What topics need of their broker, and what they share. */
+import type { Counters } from "../gen/tinymq/v1/admin.ts";
+import type { Log } from "../log/log.ts";
+import type { SlabPool } from "../log/slab-pool.ts";
+import type { BrokerLimits } from "./broker-limits.ts";
+import type { Publisher } from "./ports.ts";
+import type { Timers } from "./timers.ts";
+
+export interface Shared {
+  readonly limits: BrokerLimits;
+  readonly timers: Timers;
+  readonly pool: SlabPool;
+  /** Sums over all topics, since the server started. */
+  readonly counters: Counters;
+  /** How many producers and ids all topics remember; each topic adds and subtracts its own. */
+  readonly remembered: { producers: number; uniqueIds: number };
+}
+
+export interface TopicHost<Topic> {
+  readonly shared: Shared;
+  readonly publisher: Publisher;
+  /** A topic's memory changed by so many bytes. */
+  charge(bytes: number): void;
+  /** Makes room for an append that frees `freed` bytes of another topic. Throws `QueueFull`. */
+  makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void;
+  /** Whether the topic may hold so many bytes more as things are. */
+  hasRoom(topic: Topic, byteLength: number): boolean;
+  /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
+  openTopic(name: string): Topic;
+  remove(topic: Topic): void;
+}

@@ -1,0 +1,69 @@
+/** `produce` into a server that is full. */
+import { expect, test } from "bun:test";
+import { finish, makeState, until } from "./support.ts";
+
+async function fullServer() {
+  const state = makeState();
+  expect((await state.run(["start", "--port", "0", "--max-memory", "1MiB"])).code).toBe(0);
+  return state;
+}
+
+/** Lines that begin with their number, and are as long as `length` says. */
+function numbered(count: number, length: (index: number) => number): string[] {
+  return Array.from({ length: count }, (_, index) => `${index} ${"x".repeat(length(index))}`);
+}
+
+test("it says exactly how many are stored, and which line was the first that is not", async () => {
+  const state = await fullServer();
+  const lines = numbered(40, () => 50_000);
+  const ran = await state.run(["produce", "orders"], { stdin: lines.join("\n") });
+  expect({ code: ran.code, stdout: ran.stdout }).toEqual({ code: 1, stdout: "" });
+  const told =
+    /^error: line (\d+): the server is full: .*; (\d+) messages stored; --wait waits for room\n$/.exec(
+      ran.stderr,
+    )!;
+  const stored = (await state.run(["consume", "orders"])).stdout;
+  expect(stored).toBe(
+    lines
+      .slice(0, Number(told[2]))
+      .map((line) => `${line}\n`)
+      .join(""),
+  );
+  expect(Number(told[1])).toBe(Number(told[2]) + 1);
+});
+
+test("smaller messages behind the first that found no room are counted, too", async () => {
+  const state = await fullServer();
+  const lines = numbered(30, (index) => (index % 3 === 2 ? 10 : 70_000));
+  const { stderr } = await state.run(["produce", "orders"], { stdin: lines.join("\n") });
+  const told =
+    /^error: line (\d+): .*; (\d+) messages stored(?:, (\d+) of them behind that line)?; --wait/.exec(
+      stderr,
+    )!;
+  const [line, stored, behind] = told.slice(1).map((text) => Number(text ?? 0)) as [number, number, number];
+  const numbers = (await state.run(["consume", "orders"])).stdout
+    .trim()
+    .split("\n")
+    .map((text) => Number.parseInt(text, 10));
+  expect(numbers.length).toBe(stored);
+  expect(numbers).not.toContain(line - 1);
+  expect(numbers.filter((number) => number < line - 1).length).toBe(line - 1);
+  expect(numbers.filter((number) => number > line - 1).length).toBe(behind);
+  expect(behind).toBeGreaterThan(0);
+});
+
+test("--wait waits for room, and keeps the order", async () => {
+  const state = await fullServer();
+  const lines = numbered(100, (index) => (index % 3 === 2 ? 10 : 50_000)).map((line) => `${line}\n`);
+  const producer = state.spawn(["produce", "orders", "--wait"], { stdin: lines.join("") });
+  const full = async () =>
+    JSON.parse((await state.run(["topics", "--json"])).stdout)[0]?.counters.rejected > 0;
+  await until("a full server", full);
+  expect(producer.exitCode).toBeNull();
+  const limit = String(lines.length);
+  const consumed = await state.run(["consume", "orders", "--follow", "--limit", limit]);
+  expect(consumed).toEqual({ code: 0, stdout: lines.join(""), stderr: "" });
+  const { code, stderr } = await finish(producer);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/^Waiting for room: the server is full: [^\n]+\n100 messages stored in [^\n]+\n$/);
+});
