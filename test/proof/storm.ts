@@ -20,20 +20,26 @@ const P99_MS = 100;
 /** Beside the cap and the idle memory, at a cap of 64 MiB: docs/guarantees.md. More in proportion above it. */
 const OVERHEAD = 160 * MiB;
 const OVERHEAD_CAP = 64 * MiB;
-/** First frames and bodies of calls that do not end: docs/guarantees.md. */
-const UNOPENED = 128 * 1_115_136 + 16 * MiB;
+const FRAME = 1_115_136;
+/** First frames and bodies of calls that do not end, and one frame each of 20 streams that have opened. */
+const UNFINISHED = 128 * FRAME + 16 * MiB + 20 * FRAME;
+/** What waits for those who do not read, as a share of the cap. */
+const UNREAD = 3 / 8;
 
-/** What the server's process may hold. */
+/** What the server's process may hold: the sum of what docs/guarantees.md states. */
 export function memoryBound({ idle, memoryLimit }: Damage): number {
-  return idle + memoryLimit + Math.max(1, memoryLimit / OVERHEAD_CAP) * OVERHEAD + UNOPENED;
+  const overhead = Math.max(1, memoryLimit / OVERHEAD_CAP) * OVERHEAD;
+  return idle + (1 + UNREAD) * memoryLimit + overhead + UNFINISHED;
 }
 
 /** Promises that were broken, but those of time. */
 export function broken(damage: Damage, attacks: readonly AttackName[]): string[] {
-  const { pair, deeds, errors, peak } = damage;
+  const { pair, deeds, errors, peak, dropped } = damage;
   const wrong = errors.map((line) => `the server's log: ${line}`);
   if (pair.failure !== "") wrong.push(`the pair: ${pair.failure}`);
-  for (const count of ["lost", "tooMany", "outOfOrder"] as const) {
+  // An operator who chose `drop-oldest` is told how many that cost.
+  if (pair.lost > dropped) wrong.push(`the pair: ${pair.lost} lost, ${dropped} dropped`);
+  for (const count of ["tooMany", "outOfOrder"] as const) {
     if (pair[count] > 0) wrong.push(`the pair: ${count} ${pair[count]}`);
   }
   if (pair.acknowledged === 0) wrong.push("the pair: nothing passed through");
@@ -51,10 +57,10 @@ const times = ({ p50, p99, max }: Latency) =>
   `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, max ${max.toFixed(0)} ms`;
 
 export function describe(damage: Damage): string {
-  const { pair, idle, peak, memoryUsed } = damage;
+  const { pair, idle, peak, memoryUsed, dropped } = damage;
   return [
     `sent ${pair.sent}, acknowledged ${pair.acknowledged}, rejected ${pair.rejected}, delivered ${pair.delivered}; ` +
-      `lost ${pair.lost}, too many ${pair.tooMany}, out of order ${pair.outOfOrder}`,
+      `lost ${pair.lost} (dropped ${dropped}), too many ${pair.tooMany}, out of order ${pair.outOfOrder}`,
     `to acknowledgement: ${times(pair.toAcknowledgement)}; to delivery: ${times(pair.toDelivery)}; ` +
       `the pair's own process paused ${pair.ownPause} ms at most`,
     `resident ${mebibytes(peak)} at most, idle ${mebibytes(idle)}, bound ${mebibytes(memoryBound(damage))}; ` +

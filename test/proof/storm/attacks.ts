@@ -10,7 +10,7 @@ export const ATTACK_NAMES = Object.keys(ATTACKS) as AttackName[];
 
 /** Without these an attack did not do what it is for. */
 export const PROOFS: Readonly<Record<AttackName, readonly string[]>> = {
-  rejectAll: ["rejected", "dead letters"],
+  rejectAll: ["rejected"],
   pullFragments: ["fragments"],
   rewindFragments: ["fragments"],
   expiring: ["ttl batches"],

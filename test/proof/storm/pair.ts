@@ -13,6 +13,7 @@ import { Stream } from "./stream.ts";
 
 export interface PairOrders {
   readonly port: number;
+  readonly topic: string;
   /** Messages a second. */
   readonly rate: number;
 }
@@ -43,7 +44,6 @@ export interface PairReport {
   readonly failure: string;
 }
 
-const TOPIC = "healthy";
 const NONE = new Uint8Array(0);
 const BODY = new Uint8Array(100).fill(120);
 /** How long what was sent may take in the end. */
@@ -68,9 +68,9 @@ function fail(error: unknown): void {
   process.send!(report());
 }
 
-async function run({ port, rate }: PairOrders): Promise<void> {
-  const produceOpen = { topic: TOPIC, token: "", delivery: 0, producerId: NONE, firstSeq: 1, instance: "" };
-  const consumeOpen = { topic: TOPIC, token: "", mode: 0, consumerId: NONE };
+async function run({ port, topic, rate }: PairOrders): Promise<void> {
+  const produceOpen = { topic, token: "", delivery: 0, producerId: NONE, firstSeq: 1, instance: "" };
+  const consumeOpen = { topic, token: "", mode: 0, consumerId: NONE };
   const producer = await Stream.open(
     port,
     "Produce",

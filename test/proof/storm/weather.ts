@@ -1,5 +1,6 @@
 /** One storm: a server, a healthy pair beside it, and processes of hostile clients. */
 import { join } from "node:path";
+import { adminClient } from "../../../src/index.ts";
 import type { ServerOptions } from "../../../src/server/index.ts";
 import { MiB } from "../load.ts";
 import { residentOf, startServer } from "../server-process.ts";
@@ -7,6 +8,9 @@ import { within } from "../until.ts";
 import type { AttackName } from "./attacks.ts";
 import type { Deeds, Orders } from "./hostile.ts";
 import type { PairOrders, PairReport } from "./pair.ts";
+
+/** The pair's topic. */
+const TOPIC = "healthy";
 
 /** Servers that a storm may meet. */
 export const SERVERS = {
@@ -34,6 +38,8 @@ export interface Damage {
   /** Charged for messages in the end. */
   readonly memoryUsed: number;
   readonly memoryLimit: number;
+  /** Messages of the pair that the server dropped for room, as it says. */
+  readonly dropped: number;
   /** What the server wrote to its log as errors. */
   readonly errors: readonly string[];
 }
@@ -50,7 +56,7 @@ export async function storm({ server: name, seconds, seed, scale, attacks }: Sto
   await server.status();
   const idle = server.resident;
   await using pair = new Child<PairOrders, PairReport>("pair.ts");
-  await pair.tell({ port: server.port, rate: RATE }).opened;
+  await pair.tell({ port: server.port, topic: TOPIC, rate: RATE }).opened;
   let peak = 0;
   const sampling = setInterval(() => {
     peak = Math.max(peak, residentOf(server.pid));
@@ -66,6 +72,7 @@ export async function storm({ server: name, seconds, seed, scale, attacks }: Sto
     const all = await Promise.all(hostile.map((each) => each.stop()));
     const pairReport = await pair.stop();
     const { memoryUsed, memoryLimit } = await server.status();
+    const { counters } = await adminClient("127.0.0.1", server.port).getTopic({ topic: TOPIC }).response;
     const errors = server.log.split("\n").filter((line) => / error /i.test(line));
     return {
       pair: pairReport,
@@ -74,6 +81,7 @@ export async function storm({ server: name, seconds, seed, scale, attacks }: Sto
       peak,
       memoryUsed,
       memoryLimit,
+      dropped: counters?.dropped ?? 0,
       errors,
     };
   } finally {
