@@ -15,7 +15,7 @@ import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
 import { zeroCounters } from "./counters.ts";
-import type { OpenedProducer } from "./inbound/producer-table.ts";
+import type { OpenedProducer, OpeningProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
 import type { ConsumerPort, ProducerPort, Publisher } from "./ports.ts";
 import { SortedNames } from "./sorted-names.ts";
@@ -92,13 +92,11 @@ export class Broker implements TopicHost<Topic> {
   /** Opens a producer's stream. Throws `InvalidTopic`, or RESOURCE_EXHAUSTED when there is no room for it. */
   openProducer(
     topicName: string,
-    producerId: Uint8Array,
-    firstSeq: number,
-    broadcast: boolean,
+    opening: OpeningProducer,
     port: ProducerPort,
   ): OpenedProducer & { topic: Topic } {
     const topic = this.openTopic(topicName);
-    return { ...topic.producers.open(toHex(producerId), firstSeq, broadcast, port), topic };
+    return { ...topic.producers.open(opening, port), topic };
   }
 
   /** Opens a consumer's stream. Throws FAILED_PRECONDITION if the topic's lock is taken. */

@@ -30,7 +30,8 @@ export function checkOptions(options: unknown, what: string, kinds: Kinds, examp
   for (const key of Object.keys(options)) {
     const value = (options as Record<string, unknown>)[key];
     if (!Object.hasOwn(kinds, key)) {
-      const names = Object.keys(kinds);
+      // `internals` are for our own tests.
+      const names = Object.keys(kinds).filter((name) => name !== "internals");
       throw invalid(
         `${what} have no ${JSON.stringify(key)}${didYouMean(key, names) || `; use one of ${names.join(", ")}`}`,
       );
@@ -45,7 +46,7 @@ export function checkOptions(options: unknown, what: string, kinds: Kinds, examp
 export function describe(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
-  if (typeof value === "object") return value.constructor?.name ?? "an object";
+  if (typeof value === "object") return value.constructor?.name || "an object";
   if (typeof value === "function") return `function ${value.name}`;
   if (typeof value === "string") return JSON.stringify(value);
   return String(value);

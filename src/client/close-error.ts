@@ -90,11 +90,16 @@ function pageOrigin(): string | undefined {
 /** The error of an aborted signal: its reason if that is a `TinyMQError`, else CANCELLED or DEADLINE_EXCEEDED. */
 export function abortError(signal: AbortSignal | undefined): TinyMQError {
   const reason: unknown = signal?.reason;
-  if (reason instanceof TinyMQError) return reason;
   if (reason instanceof DOMException && reason.name === "TimeoutError") {
     return new TinyMQError("DEADLINE_EXCEEDED", "the call's time limit has passed", { cause: reason });
   }
-  return new TinyMQError("CANCELLED", "aborted", { cause: reason });
+  return cancelledError(signal);
+}
+
+/** CANCELLED, unless the signal's reason is a `TinyMQError`. */
+export function cancelledError(signal: AbortSignal | undefined): TinyMQError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof TinyMQError ? reason : new TinyMQError("CANCELLED", "aborted", { cause: reason });
 }
 
 /** What `initConn()` throws if `error` ended the stream before it was open. */

@@ -6,7 +6,7 @@
 import { DeadConnectionUsed, TinyMQError, toTinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import { onAbort } from "./abort-signals.ts";
-import { abortError, deadConnection, initError, isPassing } from "./close-error.ts";
+import { cancelledError, deadConnection, initError, isPassing } from "./close-error.ts";
 import type { ConnectionState } from "./options.ts";
 import { delayBefore } from "./reconnect.ts";
 import type { ConnectionSettings } from "./settings.ts";
@@ -34,7 +34,7 @@ export interface ConnectionOwner {
 export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
-  readonly #onAbort = () => this.#end(abortError(this.#settings.signal), undefined);
+  readonly #onAbort = () => this.#end(cancelledError(this.#settings.signal), undefined);
   #forgetSignal = () => {};
   #state: ConnectionState = "idle";
   #stream: Stream | undefined;
@@ -80,15 +80,18 @@ export class Connection {
     if (this.#state === "closed") throw deadConnection(this.#error);
     if (this.#state !== "idle") throw new TinyMQError("FAILED_PRECONDITION", "initConn() was called before");
     const { signal, reconnect } = this.#settings;
-    if (signal?.aborted) this.#die(abortError(signal));
+    if (signal?.aborted) this.#die(cancelledError(signal));
     else this.#setState("connecting");
     if (signal !== undefined) this.#forgetSignal = onAbort(signal, this.#onAbort);
     while (this.#is("connecting")) {
       const error = await this.#attempt();
       if (error === undefined || !this.#is("connecting")) break;
-      if (reconnect?.initial && isPassing(error) && (await this.#backOff())) continue;
+      if (reconnect?.initial && isPassing(error)) {
+        this.#setState("connecting", error);
+        if ((await this.#backOff()) || !this.#is("connecting")) continue;
+      }
       this.#release();
-      if (this.#is("connecting")) this.#setState("idle", error);
+      this.#setState("idle", error);
       throw initError(error);
     }
     // It may have opened, been lost, and be reconnecting already: that is not a failure.

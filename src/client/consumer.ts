@@ -147,17 +147,20 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Ends loops: those that wait at once, the others when they come back with the message in hand. With `autoAck: false`
-   * it waits until all that was handed out is settled. Then waits until the server has settled what was acknowledged,
-   * and closes. Rejects, closed all the same: with DEADLINE_EXCEEDED if messages are in hand after `timeout`, with
-   * `OutcomeUnknown` if a connection was lost, or `timeout` is over, before the server confirmed. Within a loop, leave
-   * it or do not await this. Can be called twice.
+   * Ends loops: those that wait at once, the others when they come back with the message in hand; what a poll returned
+   * is not waited for, so `ack()` it first. With `autoAck: false` it waits until all that was handed out is settled.
+   * Then waits until the server has settled what was acknowledged, and closes. Rejects, closed all the same: with
+   * DEADLINE_EXCEEDED if messages are in hand after `timeout`, with `OutcomeUnknown` if a connection was lost
+   * meanwhile, or `timeout` is over, before the server confirmed. Only calls that are awaited throw, so that a signal's
+   * handler may drop the promise. Within a loop, leave it or do not await this. Can be called twice.
    */
   stop(options?: StopOptions): Promise<void> {
     try {
       checkStopOptions(options);
       const timeoutMs = milliseconds(options?.timeout ?? DEFAULT_STOP_TIMEOUT_MS, "timeout");
       this.#stopping ??= this.#stop(timeoutMs);
+      // A signal's handler drops this promise; whoever awaits a call of `stop()` gets the error.
+      this.#stopping.catch(() => {});
       return this.#stopping;
     } catch (thrown) {
       return Promise.reject(thrown);
@@ -181,6 +184,8 @@ export class Consumer<T = string> {
   async #stop(timeoutMs: number): Promise<void> {
     const receiver = this.#receiver;
     if (this.#connection.trouble !== undefined) return this.close();
+    // Messages whose acknowledgements were lost before have come again, or will to others.
+    if (this.#connection.isOpen) receiver.forgetLosses();
     this.#loopOwner.stopping = true;
     receiver.demand.stop();
     const limit = new TimeLimit(this.#clock, timeoutMs);

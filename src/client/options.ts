@@ -29,7 +29,10 @@ export interface ConnectionOptions {
   reconnect?: boolean | ReconnectOptions;
   /** Time limit of each attempt to connect; beyond it `initConn()` throws `InitFailed`, UNAVAILABLE. Default 10 s. */
   connectTimeout?: Duration;
-  /** Called after each change; `error` is why it is `reconnecting`, `idle` again, or `closed` without `close()`. */
+  /**
+   * Called after each change, and after each failed attempt of `reconnect.initial`. `error` is why it failed, is
+   * `reconnecting`, `idle` again, or `closed` without `close()`.
+   */
   onStateChange?: (state: ConnectionState, error: TinyMQError | undefined) => void;
   /** @internal For tests. */
   internals?: { clock?: Clock; random?: () => number; openSocket?: OpenSocket };

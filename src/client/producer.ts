@@ -54,6 +54,9 @@ export class Producer<T = string> {
     this.#closeTimeoutMs = parseDuration(options.closeTimeout ?? DEFAULT_CLOSE_TIMEOUT_MS, "closeTimeout");
     const uniqueMs = millisecondsFrom1(options.unique, "unique");
     this.#needsIds = uniqueMs > 0;
+    if (uniqueMs > 0 && options.delivery === "broadcast") {
+      throw invalid("`unique` needs delivery queue: a broadcast message is not stored");
+    }
     this.#outbox = new Outbox(
       this.#settings,
       deliveryOf(options.delivery),
@@ -196,13 +199,15 @@ function checkMessages(messages: unknown): void {
 
 /** One message of `sendBatch`. Throws INVALID_ARGUMENT unless it has a body, and nothing unknown instead. */
 function checkMessage<T>(message: OutgoingMessage<T>): OutgoingMessage<T> {
-  if (typeof message !== "object" || message === null || !("body" in message)) {
+  if (typeof message !== "object" || message === null) {
     throw invalid(`a message of sendBatch() is { body, id, headers }, not ${describe(message)}`);
   }
   for (const key in message) {
     if (key !== "body" && key !== "id" && key !== "headers") {
-      throw invalid(`a message of sendBatch() has no ${JSON.stringify(key)}${didYouMean(key, MESSAGE_KEYS)}`);
+      const hint = didYouMean(key, MESSAGE_KEYS) || "; delay and ttl are options of sendBatch()";
+      throw invalid(`a message of sendBatch() has no ${JSON.stringify(key)}${hint}`);
     }
   }
+  if (!("body" in message)) throw invalid("a message of sendBatch() has no body");
   return message;
 }

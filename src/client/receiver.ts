@@ -14,7 +14,8 @@ import {
   type Limits,
   Outcome,
 } from "../gen/tinymq/v1/queue.ts";
-import { LONGEST_HOLD_MS } from "../wire/limits.ts";
+import { LONGEST_HOLD_MS, MAX_REASON_BYTES } from "../wire/limits.ts";
+import { truncateUtf8 } from "../wire/text.ts";
 import { invalid } from "./check.ts";
 import { deadConnection, protocolError, unexpectedAnswer } from "./close-error.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
@@ -98,11 +99,12 @@ export class Receiver implements ConnectionOwner {
       );
     }
     if (positions.ended || positions.isSettled(position)) return;
+    const kept = truncateUtf8(reason, MAX_REASON_BYTES);
     // A rewind keeps the order, but would also take back later messages that the program is working on.
     if (shared || positions.hasUnsettled(position + 1, positions.handed)) {
-      this.#settlements.settle(position, Outcome.RETRY, reason, delayMs);
+      this.#settlements.settle(position, Outcome.RETRY, kept, delayMs);
     } else {
-      this.#rewind(positions, position, reason, delayMs);
+      this.#rewind(positions, position, kept, delayMs);
     }
     this.#settled();
   }
@@ -111,7 +113,7 @@ export class Receiver implements ConnectionOwner {
   reject(positions: Positions, position: number, reason: string): void {
     if (positions.ended) return this.#settlements.late(positions, position);
     if (positions.isSettled(position)) return;
-    this.#settlements.settle(position, Outcome.REJECT, reason, 0);
+    this.#settlements.settle(position, Outcome.REJECT, truncateUtf8(reason, MAX_REASON_BYTES), 0);
     this.#settled();
   }
 
@@ -123,6 +125,11 @@ export class Receiver implements ConnectionOwner {
   /** Sends pending acknowledgements; resolves when they are confirmed. Rejects with `OutcomeUnknown`. */
   flush(): Promise<void> {
     return this.#settlements.flush();
+  }
+
+  /** Earlier streams' unconfirmed acknowledgements make no `flush()` reject any more. */
+  forgetLosses(): void {
+    this.#settlements.forgetLosses();
   }
 
   /** Fails all waiters with `error`, since nothing more will arrive. */

@@ -26,7 +26,7 @@ export type ReconnectPolicy = Readonly<NonNullable<ReturnType<typeof reconnectPo
 export function reconnectPolicy(option: boolean | ReconnectOptions | undefined) {
   if (option === undefined || option === false) return undefined;
   const given = option === true ? {} : option;
-  checkOptions(given, "reconnect", RECONNECT, '{ maxDelay: "5s" }, or true');
+  checkOptions(given, "reconnect options", RECONNECT, '{ maxDelay: "5s" }, or true');
   const minDelay = parseDuration(given.minDelay ?? 100, "reconnect.minDelay");
   const policy = {
     minDelay,

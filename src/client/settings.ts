@@ -94,7 +94,7 @@ export function connectionSettings(
     tls,
     signal: options.signal,
     reconnect: reconnectPolicy(options.reconnect),
-    connectTimeoutMs: parseDuration(options.connectTimeout ?? 10_000, "connectTimeout"),
+    connectTimeoutMs: millisecondsFrom1(options.connectTimeout ?? 10_000, "connectTimeout"),
     onStateChange: options.onStateChange,
     clock: options.internals?.clock ?? SYSTEM_CLOCK,
     random: options.internals?.random ?? Math.random,
@@ -190,7 +190,7 @@ export function milliseconds(duration: Duration | undefined, what: string): numb
 export function millisecondsFrom1(duration: Duration | undefined, what: string): number {
   const ms = milliseconds(duration, what);
   if (ms > 0 || duration === undefined) return ms;
-  throw invalid(`${what} must be a duration above 0, not ${describe(duration)}; leave it out to have none`);
+  throw invalid(`${what} must be a duration above 0, not ${describe(duration)}; leave it out instead`);
 }
 
 /** 16 random bytes that identify a producer or consumer across all of its connections. */

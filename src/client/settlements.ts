@@ -56,7 +56,7 @@ export class Settlements {
 
   /** A message was handed to the program. For a redelivered one, which may crash it, the server is told at once. */
   handed(redelivered: boolean): void {
-    if (redelivered) this.#tellHanded(this.positions.takeHanded());
+    if (redelivered) this.tell();
     else if (this.#cancelTimer === undefined) this.#tellSoon();
   }
 
@@ -128,6 +128,10 @@ export class Settlements {
   confirmed(count: number): void {
     this.positions.confirmed = count;
     while (this.#flushes.length > 0 && this.#flushes[0]!.count <= count) this.#flushes.shift()!.resolve();
+  }
+
+  forgetLosses(): void {
+    this.#unconfirmed = 0;
   }
 
   #send(settle: Settle): void {

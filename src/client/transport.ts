@@ -49,13 +49,14 @@ export class TinyMQTransport implements RpcTransport {
     return mergeRpcOptions({}, options);
   }
 
-  /** One Twirp call. Its promises reject with a `TinyMQError`. */
+  /** One Twirp call; its time limit is 30 s unless `timeout` says otherwise. Its promises reject with a `TinyMQError`. */
   unary<I extends object, O extends object>(
     method: MethodInfo<I, O>,
     input: I,
     options: RpcOptions,
   ): UnaryCall<I, O> {
-    return unaryCall(this.#options, method, input, options, callSignal(options));
+    const { abort, timeout = UNARY_TIMEOUT_MS } = options;
+    return unaryCall(this.#options, method, input, options, callSignal({ ...(abort && { abort }), timeout }));
   }
 
   /**
@@ -94,8 +95,11 @@ export function adminClient(
   return new AdminClient(new TinyMQTransport({ ...options, host, port }));
 }
 
+/** Of a unary call without a `timeout` of its own, in ms: redriving a million messages takes less. */
+const UNARY_TIMEOUT_MS = 30_000;
+
 /** The signal that aborts a call: its `abort`, its `timeout` (ms or a date), either, or none. */
-function callSignal({ abort, timeout }: RpcOptions): AbortSignal | undefined {
+function callSignal({ abort, timeout }: Pick<RpcOptions, "abort" | "timeout">): AbortSignal | undefined {
   if (timeout === undefined) return abort;
   const limitMs = typeof timeout === "number" ? timeout : Math.max(0, timeout.getTime() - Date.now());
   const limit = AbortSignal.timeout(Math.min(limitMs, LONGEST_TIMER));

@@ -28,7 +28,7 @@ export function unaryCall<I extends object, O extends object>(
     body: encodeRequest(method.I, input, options),
     signal: signal ?? null,
     ...(tls === undefined ? {} : { tls }),
-  }).then((bytes) => method.O.fromBinary(bytes, options.binaryOptions));
+  }).then((bytes) => decodeResponse(method.O, bytes, options));
   const done = response.then(() => none);
   const status = response.then(() => ({ code: "OK", detail: "" }));
   // Callers await the one they want; the others must not count as unhandled.
@@ -51,6 +51,15 @@ function encodeRequest<I extends object>(
   if (!type.is(message))
     throw invalid(`a field of ${type.typeName} has a wrong type: ${JSON.stringify(input)}`);
   return type.toBinary(message, options.binaryOptions) as Uint8Array<ArrayBuffer>;
+}
+
+/** Throws UNKNOWN where another kind of server answered. */
+function decodeResponse<O extends object>(type: IMessageType<O>, bytes: Uint8Array, options: RpcOptions): O {
+  try {
+    return type.fromBinary(bytes, options.binaryOptions);
+  } catch (cause) {
+    throw new TinyMQError("UNKNOWN", `the answer is no ${type.typeName}: is it a tinyMQ server?`, { cause });
+  }
 }
 
 async function post(host: string, url: string, init: RequestInit): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 /** What all sessions of a server share: the broker, buffers, limits, and how tokens are checked. */
 import type { Broker } from "../broker/broker.ts";
+import type { Code, TinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";
 import type { FrameWriter } from "../wire/frames.ts";
 import type { OutboundBuffers } from "./outbound-buffers.ts";
@@ -20,4 +21,18 @@ export interface SessionContext {
   failed(what: string, error: unknown): void;
   /** Logs what a client did wrong, rate-limited. */
   misbehaved(what: string): void;
+}
+
+/** Errors that an operator wants to see in the log, rate-limited. */
+const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
+  "INVALID_ARGUMENT",
+  "OUT_OF_RANGE",
+  "RESOURCE_EXHAUSTED",
+  "UNAUTHENTICATED",
+]);
+
+/** Logs why a connection was ended with an error, if an operator wants to know. */
+export function logEnd(context: SessionContext, error: TinyMQError): void {
+  if (error.code === "INTERNAL") context.failed("a connection failed", error);
+  else if (MISBEHAVIOUR.has(error.code)) context.misbehaved(error.message);
 }

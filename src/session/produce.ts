@@ -11,6 +11,7 @@ import {
   ProduceRequest,
   ProduceResponse,
 } from "../gen/tinymq/v1/queue.ts";
+import { toHex } from "../wire/bytes.ts";
 import { readProduceBatch } from "../wire/frames.ts";
 import { MAX_BATCHES_IN_FLIGHT } from "../wire/limits.ts";
 import { authorize, decodeFrame, requireCount, requireId, requireOpen } from "./open.ts";
@@ -30,9 +31,9 @@ export function openProduce(stream: StreamSession, firstFrame: Uint8Array): Rpc 
   const rpc = new ProduceRpc(stream);
   const broadcast = open.delivery === Delivery.BROADCAST;
   const { broker } = stream.context;
-  const { topic, producer, known } = broker.openProducer(open.topic, id, firstSeq, broadcast, rpc);
-  // The producer never sent to this instance, so nothing that it sent can have been forgotten.
-  if (open.instance !== broker.instance) producer.known = true;
+  const hasPast = open.instance === broker.instance;
+  const opening = { id: toHex(id), firstSeq, broadcast, hasPast };
+  const { topic, producer, known } = broker.openProducer(open.topic, opening, rpc);
   rpc.opened(topic, producer, known, open);
   return rpc;
 }

@@ -4,10 +4,10 @@
  */
 
 import type { Timer } from "../broker/timers.ts";
-import { type Code, TinyMQError, toTinyMQError } from "../errors.ts";
+import { TinyMQError, toTinyMQError } from "../errors.ts";
 import { closeCodeOf, closeReason } from "../wire/close.ts";
 import type { DeliveredHead } from "../wire/frames.ts";
-import type { SessionContext } from "./context.ts";
+import { logEnd, type SessionContext } from "./context.ts";
 import type { FrameSocket, Session } from "./frame-socket.ts";
 import { SessionWriter } from "./session-writer.ts";
 
@@ -27,14 +27,6 @@ export type StreamEnd = "closed" | "lost" | "stopped";
 
 /** Opens an RPC from its first frame, and sends `opened`. Throws to refuse. */
 export type OpenRpc = (stream: StreamSession, firstFrame: Uint8Array) => Rpc;
-
-/** Errors that an operator wants to see in the log, rate-limited. */
-const MISBEHAVIOUR: ReadonlySet<Code> = new Set<Code>([
-  "INVALID_ARGUMENT",
-  "OUT_OF_RANGE",
-  "RESOURCE_EXHAUSTED",
-  "UNAUTHENTICATED",
-]);
 
 export class StreamSession implements Session {
   readonly context: SessionContext;
@@ -118,8 +110,7 @@ export class StreamSession implements Session {
   /** Ends the stream with an error, which goes into the close frame. */
   fail(error: TinyMQError): void {
     if (this.#ended) return;
-    if (error.code === "INTERNAL") this.context.failed("a stream failed", error);
-    else if (MISBEHAVIOUR.has(error.code)) this.context.misbehaved(error.message);
+    logEnd(this.context, error);
     this.#release("lost");
     this.socket.close(closeCodeOf(error.code), closeReason(error.message));
   }

@@ -17,7 +17,7 @@ import { Batch } from "../gen/tinymq/v1/queue.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { closeCodeOf, closeReason, isCleanClose } from "../wire/close.ts";
 import { MiB } from "../wire/limits.ts";
-import type { SessionContext } from "./context.ts";
+import { logEnd, type SessionContext } from "./context.ts";
 import type { FrameSocket, OpenSession, Session } from "./frame-socket.ts";
 import { authorize, decodeFrame } from "./open.ts";
 import { SessionWriter } from "./session-writer.ts";
@@ -36,6 +36,9 @@ const MAX_READ_BYTES = MiB;
 /** First-version clients send no heartbeats, but answer pings. */
 const PING_MS = 15_000;
 const DEAD_AFTER_MS = 40_000;
+
+/** The first version has no ids of producers, and sends nothing again. */
+const ANONYMOUS = { id: "", firstSeq: 1, broadcast: false, hasPast: false };
 
 /** The session of a connection without a subprotocol. */
 export const firstVersionSession: OpenSession = (path, socket, context) =>
@@ -108,8 +111,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
   /** Ends the connection with an error; all that first-version clients see of it is the close. */
   fail(error: TinyMQError): void {
     if (this.#state === "ended") return;
-    if (error.code === "INTERNAL") this.#context.failed("a connection of the first version failed", error);
-    else if (error.code === "INVALID_ARGUMENT") this.#context.misbehaved(error.message);
+    logEnd(this.#context, error);
     this.#release(false);
     this.#socket.close(closeCodeOf(error.code), closeReason(error.message));
   }
@@ -164,7 +166,7 @@ class FirstVersionSession implements Session, ProducerPort, ConsumerPort {
     const none = new Uint8Array(0);
     if (init.role === ROLE_PRODUCER) {
       authorize(this.#context, init.authToken ?? "", "produce", name);
-      const { topic, producer } = broker.openProducer(name, none, 1, false, this);
+      const { topic, producer } = broker.openProducer(name, ANONYMOUS, this);
       this.#topic = topic;
       this.#producer = producer;
       this.#opened("producing");

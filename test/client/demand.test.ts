@@ -365,13 +365,16 @@ describe("on the wire", () => {
     clock.advance(25);
     while (stream.handed.length === 0) await Bun.sleep(1);
     expect(stream.handed).toEqual([2]);
-    await loop.next();
+    const third = await loop.next();
+    third.value.ack();
     const fatal = loop.next();
     deliver(stream, second.pullId, 3, ["d"], 1);
     // No time passes: a program that dies now was told of.
     expect((await fatal).value).toMatchObject({ body: "d", redelivered: true, attempt: 2 });
     while (stream.handed.length === 1) await Bun.sleep(1);
     expect(stream.handed).toEqual([2, 4]);
+    // So was what is acknowledged: or the next crash would condemn it, too.
+    expect(await stream.expect("settle")).toMatchObject({ position: 2, count: 1 });
     await consumer.close();
   });
 });

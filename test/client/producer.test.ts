@@ -377,8 +377,10 @@ test("without a delay it does not try without end", async () => {
     return { send() {}, close() {}, terminate() {} };
   };
   const reconnect = { minDelay: 0, initial: true };
+  const states: [state: string, error: unknown][] = [];
   const producer = new Producer("h", 1, "t", {
     reconnect,
+    onStateChange: (state, error) => states.push([state, error]),
     internals: { clock, openSocket, random: () => 0 },
   });
   const connecting = failure(producer.initConn());
@@ -389,7 +391,12 @@ test("without a delay it does not try without end", async () => {
   expect(attempts).toBeGreaterThan(5);
   expect(attempts).toBeLessThan(12);
   await producer.close();
-  expect(await connecting).toBeInstanceOf(ConnectionRefusedError);
+  expect(await connecting).toBeInstanceOf(DeadConnectionUsed);
+  await Promise.resolve();
+  // Each failed attempt is told, so that a misspelt host does not look like a hang.
+  const told = states.filter(([state, error]) => state === "connecting" && error !== undefined);
+  expect(told.length).toBe(attempts);
+  expect(told[0]![1]).toBeInstanceOf(ConnectionRefusedError);
 });
 
 test("a refused connection says what to do", async () => {

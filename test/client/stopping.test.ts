@@ -267,6 +267,38 @@ describe("on the wire", () => {
     await consumer.close();
   });
 
+  test("stop() does not tell of losses before it: those messages came again", async () => {
+    const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });
+    consumer.ack();
+    stream.cut();
+    await server.consume();
+    while (consumer.state !== "open") await Bun.sleep(1);
+    await consumer.stop();
+  });
+
+  test("where nobody awaits stop(), its error ends no program", async () => {
+    const clock = new FakeClock();
+    const { consumer } = await working({ autoAck: false, internals: { clock } });
+    void consumer.stop({ timeout: "1s" });
+    clock.advance(1_000);
+    // As a runtime does it: unhandled rejections are looked for once all microtasks ran.
+    await Bun.sleep(1);
+    expect((await failure(consumer.stop())).code).toBe("DEADLINE_EXCEEDED");
+  });
+
+  test("a reason that no frame could carry is cut, and the stream goes on", async () => {
+    const consumer = new Consumer("127.0.0.1", server.port, "t");
+    const [{ stream }] = await Promise.all([server.consume(), consumer.initConn()]);
+    const loop = consumer[Symbol.asyncIterator]();
+    const next = loop.next();
+    deliver(stream, (await stream.expect("pull")).pullId, 0, ["a"]);
+    await stream.expect("pull");
+    (await next).value.reject("é".repeat(2_000_000));
+    const settle = await stream.expect("settle");
+    expect(Buffer.byteLength(settle.reason)).toBe(1_024);
+    await consumer.close();
+  });
+
   test("a server that never confirms does not keep stop() from ending", async () => {
     const clock = new FakeClock();
     const { consumer, stream } = await working({ internals: { clock } });

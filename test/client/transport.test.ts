@@ -151,3 +151,9 @@ test("a handshake that fails rejects everything", async () => {
   const late = client.produce({ timeout: 0 });
   expect((await failure(late.status)).name).toMatch(/Error/);
 });
+
+test("another kind of server is told from ours, by an error with a code", async () => {
+  const admin = twirp(() => new Response("hello"));
+  const error = await failure(admin.listTopics(LIST).response);
+  expect([error.code, error.message]).toEqual(["UNKNOWN", expect.stringContaining("is it a tinyMQ server?")]);
+});

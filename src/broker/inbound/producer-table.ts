@@ -11,6 +11,16 @@ export interface TableTopic extends ProducedTopic {
   changed(): void;
 }
 
+/** What an open frame of a producer says. */
+export interface OpeningProducer {
+  /** "": one that is not remembered. */
+  readonly id: string;
+  readonly firstSeq: number;
+  readonly broadcast: boolean;
+  /** Whether it may have sent to this instance of the server before. */
+  readonly hasPast: boolean;
+}
+
 /** What an open frame of a producer is answered with. */
 export interface OpenedProducer {
   readonly producer: TopicProducer;
@@ -38,15 +48,18 @@ export class ProducerTable {
     return this.#byId?.size ?? 0;
   }
 
-  /** Opens a stream of a producer; id "": one that is not remembered. */
-  open(id: string, firstSeq: number, broadcast: boolean, port: ProducerPort): OpenedProducer {
+  /** Opens a stream of a producer. */
+  open({ id, firstSeq, broadcast, hasPast }: OpeningProducer, port: ProducerPort): OpenedProducer {
     const existing = id === "" ? undefined : this.#byId?.get(id);
     const producer = existing ?? new TopicProducer(this.#topic, id, firstSeq - 1, broadcast, port);
     if (existing !== undefined) this.#reopen(existing, firstSeq, broadcast, port);
     else if (id !== "") this.#remember(producer);
     this.connected += 1;
     this.#topic.changed();
-    return { producer, known: producer.known };
+    const { known } = producer;
+    // Nothing that it sent here can have been forgotten.
+    if (!hasPast) producer.known = true;
+    return { producer, known };
   }
 
   /** A stream ended; a clean end forgets the producer at once. */
