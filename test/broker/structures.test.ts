@@ -335,7 +335,7 @@ test("what waits to be sent is charged, and the fullest are closed when it is to
   );
 });
 
-test("a table of ids is a map, also for ids that fill it and for the largest; it grows in small parts", () => {
+test("a table of ids is a map, also for ids that fill it and for the largest; clear() empties it", () => {
   const random = new Random(11);
   const table = new IdTable();
   const model = new Map<number, number>();
@@ -354,36 +354,25 @@ test("a table of ids is a map, also for ids that fill it and for the largest; it
   expect([table.size, [...table], table.get(1)]).toEqual([0, [], undefined]);
 });
 
-test("of a million ids in a row, what is made larger or smaller for 8,192 of them is small", () => {
-  const table = new IdTable();
-  const made = (act: () => void) => {
-    let slots = 0;
-    const Original = globalThis.Float64Array;
-    globalThis.Float64Array = class extends Original {
-      constructor(size: number) {
-        super(size);
-        slots += size / 2;
-      }
-    } as unknown as typeof Float64Array;
-    try {
-      act();
-    } finally {
-      globalThis.Float64Array = Original;
+test("of a million ids in a row none of the maps has many, and no two of them are equally large", () => {
+  const maps: Map<unknown, unknown>[] = [];
+  const Original = globalThis.Map;
+  globalThis.Map = class<K, V> extends Original<K, V> {
+    constructor() {
+      super();
+      maps.push(this);
     }
-    return slots;
-  };
-  let most = 0;
-  for (let id = 0; id < 1_000_000; id += 8_192) {
-    const grown = made(() => {
-      for (let each = 0; each < 8_192; each++) table.set(id + each, 1);
-    });
-    most = Math.max(most, grown);
+  } as unknown as typeof Map;
+  try {
+    const table = new IdTable();
+    for (let id = 0; id < 1_000_000; id++) table.set(id, 1);
+  } finally {
+    globalThis.Map = Original;
   }
-  for (let id = 0; table.size > 0; id += 8_192) {
-    const shrunk = made(() => {
-      for (let each = 0; each < 8_192; each++) table.delete(id + each);
-    });
-    most = Math.max(most, shrunk);
-  }
-  expect(most).toBeLessThan(200_000);
+  const sizes = maps.map(({ size }) => size).sort((one, other) => one - other);
+  expect(sizes.length).toBe(64);
+  expect(sizes.at(-1)!).toBeLessThan(25_000);
+  // What is to grow one after the other must not be of one size: a half of them is clearly smaller than the rest.
+  expect(sizes[63]! / sizes[0]!).toBeGreaterThan(1.8);
+  expect(sizes[48]! / sizes[16]!).toBeGreaterThan(1.3);
 });
