@@ -6,8 +6,6 @@
  * Always holds: `size` is the sum of the maps' sizes.
  */
 const MAPS = 64;
-/** Which map, for each of so many remainders of a hash: every map as often as its share asks for. */
-const MAP_OF = Uint8Array.from({ length: 4_096 }, (_, place) => MAPS * Math.log2(1 + place / 4_096));
 const seeds = crypto.getRandomValues(new Uint32Array(2));
 
 export class IdTable {
@@ -48,8 +46,8 @@ export class IdTable {
 
 /** By a hash of the id's 53 bits (source: MurmurHash3's finalizer, Austin Appleby, public domain). */
 function mapOf(id: number): number {
-  const hash = mix(mix(id ^ seeds[0]!) ^ Math.floor(id / 2 ** 32) ^ seeds[1]!);
-  return MAP_OF[hash & (MAP_OF.length - 1)]!;
+  const hash = mix(mix(id ^ seeds[0]!) ^ Math.floor(id / 2 ** 32) ^ seeds[1]!) >>> 0;
+  return Math.floor(MAPS * Math.log2(1 + hash / 2 ** 32));
 }
 
 function mix(value: number): number {
