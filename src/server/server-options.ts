@@ -26,7 +26,7 @@ export interface ServerOptions {
   maxTopicMemory?: Size;
   /** When memory is full: refuse messages (default), or drop the oldest. */
   overflow?: Overflow;
-  /** Body and headers, 1 byte to 512 MiB. Default 1 MiB. */
+  /** Body and headers as encoded, 1 byte to 512 MiB. Default 1 MiB. */
   maxMessageSize?: Size;
   /** Default 100,000. */
   maxTopics?: number;
