@@ -114,7 +114,11 @@ export function resolveOptions(
     const variable = environmentName(spec);
     const own = (given as Record<string, unknown>)[spec.key] ?? undefined;
     const name = own === undefined && environment[variable] !== undefined ? variable : spec.key;
-    resolved[spec.key] = parseOption({ ...spec, name }, own ?? environment[variable] ?? spec.fallback);
+    const named = { ...spec, name };
+    // Text is the environment's way; of sizes, durations and lists it is everybody's.
+    if (typeof own === "string" && spec.kind === "count") throw invalid(named, own, "a number");
+    if (typeof own === "string" && spec.kind === "flag") throw invalid(named, own, "true or false");
+    resolved[spec.key] = parseOption(named, own ?? environment[variable] ?? spec.fallback);
   }
   return resolved as unknown as ResolvedOptions;
 }
