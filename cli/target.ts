@@ -117,7 +117,6 @@ function reachableHost(host: string): string {
 function findToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
   const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
   if (file !== "" && file === ofServer) return readToken(file);
-  return asUsage(() =>
-    file === "" ? requireToken(environment.TINYMQ_TOKEN ?? "", "TINYMQ_TOKEN") : readToken(file),
-  );
+  const token = environment.TINYMQ_TOKEN ?? "";
+  return asUsage(() => (file === "" ? requireToken(token, "TINYMQ_TOKEN") : readToken(file)));
 }
