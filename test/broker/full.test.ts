@@ -89,7 +89,7 @@ test.each([
   [66_000, 73, 76],
   [132_000, 48, 52],
   [600_000, 90, 95],
-])("bodies of %i bytes fill from %i to %i percent of the memory, as operating.md says", (size, least, most) => {
+])("bodies of %i bytes fill from %i to %i percent of the memory", (size, least, most) => {
   const world = new World({ maxMemory: 16 * KiB * KiB });
   const producer = new TestProducer(world, "t", 1);
   const batch = Array.from({ length: Math.max(1, Math.floor(200_000 / size)) }, () => sized(1, size));
