@@ -58,20 +58,16 @@ export async function notRunning(then: string, note = ""): Promise<TinyMQError> 
 function explain(error: unknown, target: Target): unknown {
   if (!(error instanceof TinyMQError)) return error;
   const url = serverUrl(target);
-  if (error instanceof ConnectionRefusedError) {
-    const { code, message } = error.cause as Error & { code?: string };
-    const why = code ?? message;
-    return new ConnectionRefusedError(`cannot reach a tinyMQ server at ${url}: ${why}`, { cause: error });
-  }
-  if (error.code === "DEADLINE_EXCEEDED") {
-    const why = `no answer within ${CALL_TIMEOUT_MS / 1_000} s`;
+  const isRefused = error instanceof ConnectionRefusedError;
+  if (isRefused || error.code === "DEADLINE_EXCEEDED") {
+    const cause = error.cause as Error & { code?: string };
+    const why = isRefused ? (cause.code ?? cause.message) : `no answer within ${CALL_TIMEOUT_MS / 1_000} s`;
     return new ConnectionRefusedError(`cannot reach a tinyMQ server at ${url}: ${why}`, { cause: error });
   }
   // A tinyMQ says what is wrong: this is another program, or a proxy.
   if (error.code === "UNKNOWN") {
-    return new TinyMQError("UNAVAILABLE", `${url} is not a tinyMQ server: ${error.message}`, {
-      cause: error,
-    });
+    const message = `${url} is not a tinyMQ server: ${error.message}`;
+    return new TinyMQError("UNAVAILABLE", message, { cause: error });
   }
   return error;
 }

@@ -21,8 +21,10 @@ export function callName(main = Bun.main, environment = process.env, cwd = proce
     const path = relative(cwd, main);
     return [hasBun ? "bun" : process.execPath, path.startsWith("..") ? main : path].map(quoted).join(" ");
   }
-  const isNpms = environment.npm_config_user_agent?.startsWith("npm/") || main.includes("/_npx/");
-  return `${isNpms || !hasBun ? "npx" : "bunx"} ${PROGRAM}`;
+  const caller = environment.npm_config_user_agent?.split("/")[0];
+  const isNpms = caller === "npm" || main.includes("/_npx/");
+  const isBuns = hasBun || caller === "bun" || Bun.which("npx", { PATH }) === null;
+  return `${isNpms || !isBuns ? "npx" : "bunx"} ${PROGRAM}`;
 }
 
 /** A word for the shell. */

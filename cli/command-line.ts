@@ -5,7 +5,8 @@
  */
 import type { ArgDef } from "citty";
 import { didYouMean } from "../src/did-you-mean.ts";
-import { type Command, optionName, UsageError } from "./command.ts";
+import { checkTopicName } from "../src/server/index.ts";
+import { asUsage, type Command, optionName, UsageError } from "./command.ts";
 
 /** What a command line asks for. `path` is the command's name, as "topics purge"; "" is the program itself. */
 export type Request =
@@ -113,6 +114,8 @@ function readArguments(words: readonly string[], command: Command): string[] {
     throw new UsageError(`unexpected argument "${positionals[wanted.length]}"`);
   if (positionals.length < wanted.length)
     throw new UsageError(`${wanted[positionals.length]![0].toUpperCase()} is missing`);
+  const topic = positionals[wanted.findIndex(([name]) => name === "topic")];
+  if (topic !== undefined) asUsage(() => checkTopicName(topic));
   return [...given.values(), "--", ...positionals];
 }
 

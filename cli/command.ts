@@ -35,8 +35,13 @@ export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" |
 
 /** A value of the command line, checked as `spec` says. Throws a UsageError that calls it `name`. */
 export function parseValue(spec: ValueSpec, value: string, name = `--${spec.name}`): unknown {
+  return asUsage(() => parseOption({ ...spec, name } as OptionSpec, value));
+}
+
+/** What `read` returns; if it throws a TinyMQError, the command line is wrong: a UsageError with its message. */
+export function asUsage<T>(read: () => T): T {
   try {
-    return parseOption({ ...spec, name } as OptionSpec, value);
+    return read();
   } catch (error) {
     if (error instanceof TinyMQError) throw new UsageError(error.message, { cause: error });
     throw error;

@@ -35,6 +35,8 @@ async function obey(argv: readonly string[]): Promise<void> {
   } else if (request.kind === "help") {
     print(await helpText(request.path, request.command, bold));
   } else {
+    const { unknownVariables } = await import("./server-arguments.ts");
+    for (const warning of unknownVariables(process.env)) talk.warn(warning);
     try {
       await runCommand(request.command, { rawArgs: request.rawArgs });
     } catch (error) {
@@ -69,5 +71,6 @@ function describe(error: unknown): string {
   const { code } = error as { code?: unknown };
   // By its code, not its class: the server in the foreground comes from a bundle of its own.
   const isOurs = typeof code === "string" && Object.hasOwn(CODE_NUMBERS, code) && code !== "INTERNAL";
-  return isOurs || "syscall" in error ? error.message : (error.stack ?? error.message);
+  const hint = code === "UNAUTHENTICATED" ? "; name its file with --token-file, or set TINYMQ_TOKEN" : "";
+  return isOurs || "syscall" in error ? `${error.message}${hint}` : (error.stack ?? error.message);
 }

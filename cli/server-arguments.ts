@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { ArgDef } from "citty";
 import { didYouMean } from "../src/did-you-mean.ts";
+import { readToken, requireToken } from "../src/server/auth/token.ts";
 import {
   environmentName,
   formatDuration,
@@ -10,7 +11,7 @@ import {
   type OptionSpec,
   type ServerOptions,
 } from "../src/server/index.ts";
-import { parseValue } from "./command.ts";
+import { asUsage, parseValue } from "./command.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "./daemon/line-logger.ts";
 
 type Spec = Omit<OptionSpec, "key">;
@@ -54,7 +55,7 @@ export function serverArguments(): Record<string, ArgDef> {
 
 /**
  * The server options that are given on the command line or else in the environment, checked, paths absolute.
- * Throws a UsageError naming the option or the variable.
+ * The token file is read only to check it. Throws a UsageError naming the option or the variable.
  */
 export function readServerOptions(args: Arguments, environment: Environment): ServerOptions {
   const options: Record<string, unknown> = {};
@@ -63,7 +64,10 @@ export function readServerOptions(args: Arguments, environment: Environment): Se
     if (value === undefined) continue;
     options[spec.key] = PATHS.has(spec.name) && value !== "" ? resolve(String(value)) : value;
   }
-  if (environment.TINYMQ_TOKEN) options.token = environment.TINYMQ_TOKEN;
+  const { tokenFile } = options;
+  if (tokenFile) asUsage(() => readToken(String(tokenFile)));
+  const token = environment.TINYMQ_TOKEN;
+  if (token) options.token = asUsage(() => requireToken(token, "TINYMQ_TOKEN"));
   return options as ServerOptions;
 }
 

@@ -4,7 +4,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import type { ConnectionOptions } from "../src/index.ts";
 import { readToken, requireToken } from "../src/server/auth/token.ts";
 import { resolveOptions } from "../src/server/index.ts";
-import { parseValue } from "./command.ts";
+import { asUsage, parseValue } from "./command.ts";
 import { PidFile } from "./daemon/pid-file.ts";
 import type { ServerRecord } from "./daemon/server-record.ts";
 import { checkStateFolder, PID_FILE } from "./daemon/state-folder.ts";
@@ -116,5 +116,7 @@ function reachableHost(host: string): string {
 /** A file comes before TINYMQ_TOKEN, as for the server; `ofServer` is the file that the server itself names. */
 function findToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
   const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
-  return file === "" ? requireToken(environment.TINYMQ_TOKEN ?? "", "TINYMQ_TOKEN") : readToken(file);
+  if (file !== "" && file === ofServer) return readToken(file);
+  const token = environment.TINYMQ_TOKEN ?? "";
+  return asUsage(() => (file === "" ? requireToken(token, "TINYMQ_TOKEN") : readToken(file)));
 }

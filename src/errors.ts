@@ -96,7 +96,7 @@ export class SendBufferFull extends TinyMQError {
   }
 }
 
-/** The message, body and headers, is larger than the server's `max-message-size`. OUT_OF_RANGE. */
+/** The message, body and headers as encoded, is larger than the server's `max-message-size`. OUT_OF_RANGE. */
 export class MessageTooLarge extends TinyMQError {
   override name = "MessageTooLarge";
   constructor(message: string, options?: ErrorOptions) {

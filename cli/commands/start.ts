@@ -12,7 +12,7 @@ import { LOG_FILE, makeStateFolder } from "../daemon/state-folder.ts";
 import { PROGRAM } from "../help.ts";
 import { table } from "../io/table.ts";
 import { print, talk } from "../io/talk.ts";
-import { readLogOptions, readServerOptions, serverArguments, unknownVariables } from "../server-arguments.ts";
+import { readLogOptions, readServerOptions, serverArguments } from "../server-arguments.ts";
 import { runningServer, stateFolder, targetOf } from "../target.ts";
 
 /** If a start takes longer than this (ms), the user is told where the log is. */
@@ -47,7 +47,6 @@ export const start = command({
       ...readLogOptions(args, process.env),
       log: args.foreground ? "" : join(folder, LOG_FILE),
     };
-    for (const warning of unknownVariables(process.env)) talk.warn(warning);
     makeStateFolder(folder);
     const running = runningServer();
     if (running !== null) throw alreadyRunning(running);

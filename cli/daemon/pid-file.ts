@@ -86,7 +86,7 @@ export class PidFile {
     const found = readRecord(this.path);
     if (found === null || !meant(found)) return false;
     const aside = this.uniqueName("aside");
-    if (!renameIfThere(this.path, aside)) return false;
+    if (!unless("ENOENT", () => renameSync(this.path, aside))) return false;
     const moved = readRecord(aside);
     if (moved === null || !meant(moved)) {
       if (moved !== null) this.putBack(aside, moved);
@@ -145,10 +145,6 @@ function writeDraft(path: string, record: ServerRecord): void {
 
 function linkIfFree(from: string, to: string): boolean {
   return unless("EEXIST", () => linkSync(from, to));
-}
-
-function renameIfThere(from: string, to: string): boolean {
-  return unless("ENOENT", () => renameSync(from, to));
 }
 
 function unlinkIfThere(path: string): void {

@@ -2,7 +2,7 @@
  * The folder of one server, with its PID file and its log. The PID file decides which process gets a signal, so
  * nobody but the folder's owner may be able to write there.
  */
-import { lstatSync, mkdirSync, type Stats } from "node:fs";
+import { lstatSync, mkdirSync } from "node:fs";
 import { TinyMQError } from "../../src/errors.ts";
 
 /** Makes the folder, private, if there is none, and checks it. Throws like `checkStateFolder`. */
@@ -17,7 +17,7 @@ export function makeStateFolder(folder: string): void {
  * PERMISSION_DENIED if it belongs to, or can be written by, someone else.
  */
 export function checkStateFolder(folder: string): boolean {
-  const found = lstatIfThere(folder);
+  const found = lstatSync(folder, { throwIfNoEntry: false });
   if (!found) return false;
   if (found.isSymbolicLink()) {
     throw refused("FAILED_PRECONDITION", folder, "is a symbolic link; name the folder itself in TINYMQ_HOME");
@@ -30,11 +30,6 @@ export function checkStateFolder(folder: string): boolean {
     throw refused("PERMISSION_DENIED", folder, `can be written by others; run: chmod 700 '${folder}'`);
   }
   return true;
-}
-
-/** What a path names, links not followed; null if nothing. */
-function lstatIfThere(path: string): Stats | null {
-  return lstatSync(path, { throwIfNoEntry: false }) ?? null;
 }
 
 function refused(

@@ -1,6 +1,6 @@
 /** `tmqserver/server`: the server, to embed. */
 export { TinyMQError } from "../errors.ts";
-export { withoutDeadLetterSuffix } from "../wire/topic-name.ts";
+export { checkTopicName, withoutDeadLetterSuffix } from "../wire/topic-name.ts";
 export { formatDuration, formatSize } from "../wire/units.ts";
 export type { Logger } from "./logger.ts";
 export { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";

@@ -54,7 +54,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   option("overflow", "choice", DEFAULT_LIMITS.overflow, "what happens to a message when memory is full", {
     choices: ["reject", "drop-oldest"],
   }),
-  option("max-message-size", "size", DEFAULT_LIMITS.maxMessageBytes, "largest message, body and headers", {
+  option("max-message-size", "size", DEFAULT_LIMITS.maxMessageBytes, "largest message, as encoded", {
     least: 1,
     most: 512 * MiB,
   }),

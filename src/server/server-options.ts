@@ -26,7 +26,7 @@ export interface ServerOptions {
   maxTopicMemory?: Size;
   /** When memory is full: refuse messages (default), or drop the oldest. */
   overflow?: Overflow;
-  /** Body and headers, 1 byte to 512 MiB. Default 1 MiB. */
+  /** Body and headers as encoded, 1 byte to 512 MiB. Default 1 MiB. */
   maxMessageSize?: Size;
   /** Default 100,000. */
   maxTopics?: number;
@@ -114,7 +114,11 @@ export function resolveOptions(
     const variable = environmentName(spec);
     const own = (given as Record<string, unknown>)[spec.key] ?? undefined;
     const name = own === undefined && environment[variable] !== undefined ? variable : spec.key;
-    resolved[spec.key] = parseOption({ ...spec, name }, own ?? environment[variable] ?? spec.fallback);
+    const named = { ...spec, name };
+    // Text is the environment's way; of sizes, durations and lists it is everybody's.
+    if (typeof own === "string" && spec.kind === "count") throw invalid(named, own, "a number");
+    if (typeof own === "string" && spec.kind === "flag") throw invalid(named, own, "true or false");
+    resolved[spec.key] = parseOption(named, own ?? environment[variable] ?? spec.fallback);
   }
   return resolved as unknown as ResolvedOptions;
 }

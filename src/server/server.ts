@@ -50,6 +50,8 @@ export class TinyMQServer {
 
   /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. Reads no environment variables. */
   constructor(options: ServerOptions & ServerParts = {}) {
+    if (typeof options !== "object" || options === null || Array.isArray(options))
+      throw new TinyMQError("INVALID_ARGUMENT", "a server's options must be an object such as { port: 0 }");
     const { logger, clock, onSnapshotProgress, ...rest } = options;
     this.options = resolveOptions(rest);
     this.#parts = { onSnapshotProgress };

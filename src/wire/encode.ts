@@ -197,5 +197,5 @@ function wrongId(id: unknown): TinyMQError {
 }
 
 function tooLarge(length: number, limit: number): MessageTooLarge {
-  return new MessageTooLarge(`the message has ${length} bytes of body and headers, the limit is ${limit}`);
+  return new MessageTooLarge(`the message has ${length} bytes as encoded, the limit is ${limit}`);
 }

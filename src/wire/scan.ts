@@ -48,7 +48,7 @@ export function checkBatch(
     if (length > maxMessageBytes) {
       throw new TinyMQError(
         "OUT_OF_RANGE",
-        `message ${count} of the batch has ${length} bytes of body and headers, the limit is ${maxMessageBytes}`,
+        `message ${count} of the batch has ${length} bytes as encoded, the limit is ${maxMessageBytes}`,
       );
     }
     checkMessage(bytes, at, entryEnd, count);

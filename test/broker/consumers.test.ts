@@ -23,7 +23,10 @@ test("of two exclusive consumers the second is refused, whoever it is", () => {
   const world = worldWith(1);
   const first = new TestConsumer(world, "t", "exclusive", 1);
   expect(isHolder(first)).toBe(true);
-  expect(new TestConsumer(world, "t", "exclusive", 2).closed?.code).toBe(FAILED_PRECONDITION);
+  expect(new TestConsumer(world, "t", "exclusive", 2).closed).toEqual({
+    code: FAILED_PRECONDITION,
+    reason: 'topic "t" has a consumer: mode "standby" waits in line; if all use mode "shared", they compete',
+  });
   expect(new TestConsumer(world, "t", "exclusive").closed?.code).toBe(FAILED_PRECONDITION);
   expect(new TestConsumer(world, "t", "shared").closed?.code).toBe(FAILED_PRECONDITION);
   expect(first.fetch()).toEqual(["0"]);

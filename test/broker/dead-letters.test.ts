@@ -204,6 +204,21 @@ test("redrive takes either name, and gives back what was sent", async () => {
   expect(await redrive(world.broker, "none", 1).catch((error) => error.code)).toBe("NOT_FOUND");
 });
 
+test("redrive of a topic without dead letters moves none, whether their topic was removed or never made", async () => {
+  const world = new World();
+  new TestProducer(world, "t").send([message(1, "a")]);
+  const codeOf = (name: string) => redrive(world.broker, name, 1).catch((error) => error.code);
+  expect(await Promise.all(["t", "t.dead"].map(codeOf))).toEqual([0, 0]);
+  const consumer = new TestConsumer(world, "t");
+  consumer.fetch();
+  consumer.reject(0, 1);
+  expect(await codeOf("t")).toBe(1);
+  world.clock.advance(301 * SECOND);
+  expect([...world.broker.topics.keys()]).toEqual(["t"]);
+  expect(await codeOf("t")).toBe(0);
+  expect([...world.broker.topics.keys()]).toEqual(["t"]);
+});
+
 test("max-ttl holds for dead letters and for what is redriven", async () => {
   const world = new World({ maxTtlMs: 10 * SECOND });
   new TestProducer(world, "t").send([message(1, "a"), message(2, "b")]);

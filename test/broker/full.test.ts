@@ -82,6 +82,23 @@ test("of a delayed batch, and of one with unique ids, what fits is stored as wel
   expect(allOf(world, "t")).toEqual([3, 1, 2]);
 });
 
+test.each([
+  [30, 75, 85],
+  [100, 90, 93],
+  [50_000, 90, 95],
+  [66_000, 73, 76],
+  [132_000, 48, 52],
+  [600_000, 90, 95],
+])("bodies of %i bytes fill from %i to %i percent of the memory", (size, least, most) => {
+  const world = new World({ maxMemory: 16 * KiB * KiB });
+  const producer = new TestProducer(world, "t", 1);
+  const batch = Array.from({ length: Math.max(1, Math.floor(200_000 / size)) }, () => sized(1, size));
+  while (rejections(producer.take()).length === 0) producer.send(batch);
+  const bodies = world.broker.requireTopic("t").ready * size;
+  const share = (100 * bodies) / (16 * KiB * KiB);
+  expect(share).toBeWithin(least, most);
+});
+
 test("drop-oldest drops from the topic that holds most, dead letters too, whoever sends", () => {
   const world = new World({ maxMemory: 1_024 * KiB, overflow: "drop-oldest" });
   const unread = new TestProducer(world, "unread");

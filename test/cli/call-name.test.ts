@@ -28,6 +28,10 @@ const projectBin = join(state.folder, "project/node_modules/.bin");
 const fetched = install("npm/_npx/0123", "npm/_npx/0123/node_modules/.bin");
 const fetchedBin = join(state.folder, "npm/_npx/0123/node_modules/.bin");
 const bunx = install("bunx-0-tmqserver@latest", "bunx-0-tmqserver@latest/node_modules/.bin");
+const npm = join(state.folder, "npm-bin");
+mkdirSync(npm);
+writeFileSync(join(npm, "npx"), "#!/bin/sh\n", { mode: 0o755 });
+const BUNX = { npm_config_user_agent: "bun/1.4.5 npm/? node/v26.3.0 linux x64" };
 const NPM = { npm_config_user_agent: "npm/10.0.0 node/v22.0.0 linux x64" };
 
 test.each([
@@ -40,7 +44,14 @@ test.each([
   ],
   ["in a project, through bunx", project, { PATH: `${projectBin}:${bun}` }, "bunx tmqserver"],
   ["in a project, through npx", project, { PATH: `${projectBin}:${bun}`, ...NPM }, "npx tmqserver"],
-  ["in a project, Bun not on PATH", project, { PATH: projectBin }, "npx tmqserver"],
+  ["in a project, Bun not on PATH", project, { PATH: `${projectBin}:${npm}` }, "npx tmqserver"],
+  [
+    "in a project, through its own bunx",
+    project,
+    { PATH: `${projectBin}:${npm}`, ...BUNX },
+    "bunx tmqserver",
+  ],
+  ["in a project, neither Bun nor npx on PATH", project, { PATH: projectBin }, "bunx tmqserver"],
   ["fetched by npx", fetched, { PATH: `${fetchedBin}:${bun}` }, "npx tmqserver"],
   ["fetched by bunx", bunx, { PATH: bun }, "bunx tmqserver"],
   ["the sources", "/src/mq/cli/main.ts", { PATH: bun }, "bun cli/main.ts"],

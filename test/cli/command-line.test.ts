@@ -118,6 +118,11 @@ describe("refused, and the offender named", () => {
     [["bench", "--consumers", "1001"], '--consumers: "1001" is not at most 1000', "bench --help"],
     [["bench", "--rate", "fast"], '--rate: "fast" is not a whole number', "bench --help"],
     [["bench", "--size", "big"], '--size: "big" is not a size', "bench --help"],
+    [["start", "--token-file", "missing.txt"], "token-file: there is no file /", "start --help"],
+    [["consume", ""], "a topic name must have 1 to 255 bytes", "consume --help"],
+    [["produce", "a\tb"], "a topic name must not contain control characters", "produce --help"],
+    [["tail", "x".repeat(256)], "a topic name may have at most 255 bytes", "tail --help"],
+    [["topics", "redrive", ""], "a topic name must have", "topics redrive --help"],
     [["nonsense"], 'unknown command "nonsense"', "--help"],
   ])("%p exits with 2", async (words, message, hint) => {
     const { code, stdout, stderr } = await state.run(words);

@@ -1,6 +1,6 @@
 /** What a command is given beside its words: files that are none, tokens, and the environment. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LOG_FILE } from "../../cli/daemon/state-folder.ts";
 import { unknownVariables } from "../../cli/server-arguments.ts";
@@ -30,12 +30,14 @@ describe("a file that is none", () => {
   test("a FIFO as the token file of a client", async () => {
     const state = makeState();
     const fifo = makeFifo(join(state.folder, "fifo"));
-    const refused = { code: 1, stdout: "", stderr: `error: token-file: ${fifo} is a FIFO, not a file\n` };
+    const said = `error: token-file: ${fifo} is a FIFO, not a file\n`;
     for (const line of CLIENTS) {
       const words = [...line.split(" "), "--token-file", fifo];
-      expect({ line, ...(await state.run(words, { stdin: "a\n" })) }).toEqual({ line, ...refused });
+      const stderr = `${said}Try: tmqserver ${words[0]} --help\n`;
+      expect(await state.run(words, { stdin: "a\n" })).toEqual({ code: 2, stdout: "", stderr });
     }
-    expect(await state.run(["topics"], { env: { TINYMQ_TOKEN_FILE: fifo } })).toEqual(refused);
+    const { code, stderr } = await state.run(["topics"], { env: { TINYMQ_TOKEN_FILE: fifo } });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `${said}Try: tmqserver topics --help\n` });
   });
 });
 
@@ -44,7 +46,7 @@ describe("a token file is read in one way", () => {
   const file = join(state.folder, "token");
   const errorOf = async (words: string[], of: State = state) => {
     const { code, stderr } = await of.run([...words, "--token-file", file]);
-    return { code, stderr };
+    return { code, said: stderr.split("Try: ")[0] };
   };
 
   test.each([
@@ -53,15 +55,39 @@ describe("a token file is read in one way", () => {
     ["a control character", "a\tb", "the token must be one line without control characters"],
   ])("%s: a server and a client say the same", async (_what, text, why) => {
     writeFileSync(file, text);
-    const said = { code: 1, stderr: `error: token-file: ${file}: ${why}\n` };
+    const said = { code: 2, said: `error: token-file: ${file}: ${why}\n` };
     expect(await errorOf(["start", "--port", "0"])).toEqual(said);
     expect(await errorOf(["topics", "--port", "1"])).toEqual(said);
   });
 
   test("a token in the environment that no header can carry is refused by its variable", async () => {
-    const { code, stderr } = await state.run(["topics", "--port", "1"], { env: { TINYMQ_TOKEN: "a\nb" } });
+    for (const words of [["topics", "--port", "1"], ["start"]]) {
+      const { code, stderr } = await state.run(words, { env: { TINYMQ_TOKEN: "a\nb" } });
+      expect(code).toBe(2);
+      expect(stderr).toStartWith("error: TINYMQ_TOKEN: the token must be one line");
+    }
+  });
+
+  test("that the running server names and that is gone is no wrong usage", async () => {
+    const other = makeState();
+    writeFileSync(join(other.folder, "token"), "secret\n");
+    const words = ["start", "--port", "0", "--token-file", "token"];
+    expect(await other.run(words)).toMatchObject({ code: 0 });
+    rmSync(join(other.folder, "token"));
+    const { code, stderr } = await other.run(["topics"]);
     expect(code).toBe(1);
-    expect(stderr).toStartWith("error: TINYMQ_TOKEN: the token must be one line");
+    expect(stderr).toMatch(/^error: token-file: there is no file .*\n$/);
+  });
+
+  test("a command that is refused for its token says how it takes one", async () => {
+    const other = makeState();
+    const env = { TINYMQ_TOKEN: "secret" };
+    expect(await other.run(["start", "--port", "0"], { env })).toMatchObject({ code: 0 });
+    for (const words of [["topics"], ["status"], ["consume", "t"], ["produce", "t"], ["tail", "t"]]) {
+      const { code, stderr } = await other.run(words, { stdin: "a\n" });
+      expect({ words, code }).toEqual({ words, code: 1 });
+      expect(stderr).toContain("; name its file with --token-file, or set TINYMQ_TOKEN\n");
+    }
   });
 });
 
@@ -74,7 +100,7 @@ describe("the environment", () => {
     expect(status.stderr).toStartWith('error: TINYMQ_PORT: "99999" is not at most 65535');
   });
 
-  test("a variable that nobody reads is named at the start, once, and what may have been meant", async () => {
+  test("a variable that nobody reads is named by every command, once, and what may have been meant", async () => {
     const env = {
       TINYMQ_MAX_MEMRY: "1MiB",
       TINYMQ_NONSENSE: "1",
@@ -88,7 +114,13 @@ describe("the environment", () => {
       "warning: TINYMQ_MAX_MEMRY in the environment is unknown, and ignored; did you mean TINYMQ_MAX_MEMORY?",
       "warning: TINYMQ_NONSENSE in the environment is unknown, and ignored",
     ]);
-    expect(await state.run(["stop"], { env: { TINYMQ_MAX_MEMRY: "1MiB" } })).toMatchObject({ stderr: "" });
+    const warning =
+      "warning: TINYMQ_TOKN in the environment is unknown, and ignored; did you mean TINYMQ_TOKEN?\n";
+    for (const words of [["topics"], ["status"], ["produce", "t"], ["stop"]]) {
+      const ran = await state.run(words, { env: { TINYMQ_TOKN: "secret" }, stdin: "" });
+      expect({ words, code: ran.code }).toEqual({ words, code: 0 });
+      expect(ran.stderr.split(warning).length).toBe(2);
+    }
   });
 
   test("every variable that is read is known", () => {

@@ -166,11 +166,6 @@ describe("a start that fails gives the reason, and leaves nothing", () => {
   test.each([
     ["the port is another program's", ["--port", String(other.port)], `${other.port}`],
     ["everybody could connect", ["--host", "0.0.0.0", "--port", "0"], "token"],
-    [
-      "the token file is missing",
-      ["--port", "0", "--token-file", "missing.txt"],
-      join(state.folder, "missing.txt"),
-    ],
     ["the address is nowhere", ["--host", "host.invalid", "--port", "0"], "host.invalid"],
     ["a key without its certificate", ["--port", "0", "--tls-key", "missing.pem"], "tls"],
   ])("%s", async (_why, words, reason) => {

@@ -216,8 +216,9 @@ export class Run {
     const { broker } = this.world;
     const isShort = this.#observer.mayBeRefused(name);
     const had = broker.topics.has(`${name}.dead`);
+    const nothing = broker.topics.has(name) ? 0 : "NOT_FOUND";
     const moved = await redrive(broker, given, limit).catch((error) => error.code);
-    if (!had) same(moved, "NOT_FOUND", "redrive without dead letters");
+    if (!had) same(moved, nothing, "redrive without dead letters");
     else if (isShort && moved === "RESOURCE_EXHAUSTED") return;
     else same(moved, this.model.redrive(name, limit), `redriven to ${name}`);
   }

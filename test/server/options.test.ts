@@ -55,13 +55,29 @@ describe("numbers", () => {
     expect(refusal({ maxMemory: "lots" })).toStartWith('maxMemory: "lots" is not a size');
   });
 
+  test("what is no object, and text for a number or a flag, is refused", () => {
+    for (const options of [5, null, "port", [], () => ({})]) {
+      const error = errorOf(() => new TinyMQServer(options as never));
+      expect(error?.message).toBe("a server's options must be an object such as { port: 0 }");
+      expect(error?.code).toBe("INVALID_ARGUMENT");
+    }
+    const messageOf = (options: object) => errorOf(() => new TinyMQServer(options))?.message;
+    expect(messageOf({ port: "9" })).toBe('port: "9" is not a number');
+    expect(messageOf({ maxTopics: "" })).toBe('maxTopics: "" is not a number');
+    expect(messageOf({ noAuth: "false" })).toBe('noAuth: "false" is not true or false');
+    expect(messageOf({ heartbeat: "1500", maxMemory: "2097152" })).toBeUndefined();
+  });
+
   test("the least and the most are taken, one beyond either is not: embedded and in the environment", () => {
     for (const spec of NUMBERS) {
       const ways = [
         (value: number) => resolveOptions({ [spec.key]: value } as ServerOptions),
-        (value: number) => resolveOptions({ [spec.key]: String(value) } as unknown as ServerOptions),
         (value: number) => resolveOptions({}, { [environmentName(spec)]: String(value) }),
       ];
+      if (spec.kind !== "count")
+        ways.push((value: number) =>
+          resolveOptions({ [spec.key]: String(value) } as unknown as ServerOptions),
+        );
       for (const resolve of ways) {
         for (const { value, good } of bounds(spec)) {
           const error = errorOf(() => resolve(value));

@@ -160,6 +160,7 @@ test("wrong ids, bodies and headers are INVALID_ARGUMENT and leave the batch as 
   }
   expect(() => writer.add(1, "a", { k: 1 as never })).toThrow('header "k" must be a string, not number');
   expect(() => writer.add(1, "a".repeat(97))).toThrow(MessageTooLarge);
+  expect(() => writer.add(1, "a".repeat(100))).toThrow("has 104 bytes as encoded, the limit is 100");
   expect(() => writer.add(1, "ä".repeat(49))).toThrow(MessageTooLarge);
   expect(() => writer.add(1, new Uint8Array(97))).toThrow(MessageTooLarge);
   writer.add(1, "a".repeat(96));

@@ -164,7 +164,7 @@ export class Dispatcher {
     } else if (this.#shared.size > 0) {
       throw this.#taken("shared consumers hold it");
     } else if (mode === "exclusive" && this.#holder !== null) {
-      throw this.#taken('wait in line with mode "standby", or compete with mode "shared"');
+      throw this.#taken('mode "standby" waits in line; if all use mode "shared", they compete');
     }
   }
 

@@ -52,7 +52,7 @@ export interface IAdminClient {
      */
     purgeTopic(input: PurgeTopicRequest, options?: RpcOptions): UnaryCall<PurgeTopicRequest, PurgeTopicResponse>;
     /**
-     * Moves the dead letters of a topic back to it.
+     * Moves the dead letters of a topic back to it; NOT_FOUND if neither it nor its dead-letter topic is there.
      *
      * @generated from protobuf rpc: RedriveTopic
      */
@@ -108,7 +108,7 @@ export class AdminClient implements IAdminClient, ServiceInfo {
         return stackIntercept<PurgeTopicRequest, PurgeTopicResponse>("unary", this._transport, method, opt, input);
     }
     /**
-     * Moves the dead letters of a topic back to it.
+     * Moves the dead letters of a topic back to it; NOT_FOUND if neither it nor its dead-letter topic is there.
      *
      * @generated from protobuf rpc: RedriveTopic
      */
