@@ -6,20 +6,20 @@
  * Always holds: `size` is the sum of the maps' sizes.
  */
 const MAPS = 64;
-const seeds = crypto.getRandomValues(new Uint32Array(2));
 
 export class IdTable {
   /** Made on first use. */
   #maps: (Map<number, number> | undefined)[] = [];
   size = 0;
+  readonly #seeds = crypto.getRandomValues(new Uint32Array(2));
 
   /** Undefined: the id is not here. */
   get(id: number): number | undefined {
-    return this.#maps[mapOf(id)]?.get(id);
+    return this.#maps[this.#mapOf(id)]?.get(id);
   }
 
   set(id: number, time: number): void {
-    const which = mapOf(id);
+    const which = this.#mapOf(id);
     this.#maps[which] ??= new Map();
     const map = this.#maps[which];
     const before = map.size;
@@ -29,7 +29,7 @@ export class IdTable {
 
   /** False: it was not here. */
   delete(id: number): boolean {
-    if (this.#maps[mapOf(id)]?.delete(id) !== true) return false;
+    if (this.#maps[this.#mapOf(id)]?.delete(id) !== true) return false;
     this.size -= 1;
     return true;
   }
@@ -42,12 +42,13 @@ export class IdTable {
   *[Symbol.iterator](): IterableIterator<[id: number, time: number]> {
     for (const map of this.#maps) if (map !== undefined) yield* map;
   }
-}
 
-/** By a hash of the id's 53 bits (source: MurmurHash3's finalizer, Austin Appleby, public domain). */
-function mapOf(id: number): number {
-  const hash = mix(mix(id ^ seeds[0]!) ^ Math.floor(id / 2 ** 32) ^ seeds[1]!) >>> 0;
-  return Math.floor(MAPS * Math.log2(1 + hash / 2 ** 32));
+  /** By a hash of the id's 53 bits (source: MurmurHash3's finalizer, Austin Appleby, public domain). */
+  #mapOf(id: number): number {
+    const [low, high] = this.#seeds;
+    const hash = mix(mix(id ^ low!) ^ Math.floor(id / 2 ** 32) ^ high!) >>> 0;
+    return Math.floor(MAPS * Math.log2(1 + hash / 2 ** 32));
+  }
 }
 
 function mix(value: number): number {
