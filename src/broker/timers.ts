@@ -14,6 +14,8 @@ export class Timers {
   readonly #heap = new DueHeap<Timer>();
   #disarm: (() => void) | null = null;
   #armedFor = Number.POSITIVE_INFINITY;
+  /** When the turn began that runs timers now: what is set meanwhile comes behind all that were due then. */
+  #turn = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(clock: Clock) {
@@ -26,7 +28,7 @@ export class Timers {
 
   /** Calls `run` once the clock shows `due`; of those due together the first that was set comes first. */
   at(due: number, run: () => void): Timer {
-    const timer: Timer = { due, run, order: 0, slot: -1 };
+    const timer: Timer = { due: Math.max(due, this.#turn), run, order: 0, slot: -1 };
     this.#heap.push(timer);
     this.#arm();
     return timer;
@@ -46,6 +48,7 @@ export class Timers {
     const now = this.clock.now();
     // Timers that are set meanwhile and are due at once run the next time, so that this loop ends.
     const before = this.#heap.added;
+    this.#turn = now;
     try {
       for (let next = this.#heap.first(); next !== undefined && next.due <= now; next = this.#heap.first()) {
         if (next.order >= before || this.clock.now() - now > TURN_MS) break;
@@ -53,6 +56,7 @@ export class Timers {
         next.run();
       }
     } finally {
+      this.#turn = Number.NEGATIVE_INFINITY;
       // Also when one of them throws, or the others would wait for ever.
       this.#armedFor = Number.POSITIVE_INFINITY;
       this.#arm();

@@ -248,7 +248,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.backlog.runDue(now);
     this.acceptor.unique?.runDue(now);
     this.acceptor.moveDue(now, () => this.dispatcher.pump());
-    this.returns.bury();
+    this.returns.bury(true);
     this.changed();
     this.dispatcher.pump();
   }

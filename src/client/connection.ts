@@ -91,6 +91,7 @@ export class Connection {
         if ((await this.#backOff()) || !this.#is("connecting")) continue;
       }
       this.#release();
+      this.#failures = 0;
       this.#setState("idle", error);
       throw initError(error);
     }

@@ -227,7 +227,8 @@ export class Consumer<T = string> {
 
   #ackPolled(): void {
     const positions = this.#polledOf!;
-    if (this.#autoAck) for (const position of this.#polled) this.#receiver.doneBeforeTake(positions, position);
+    if (this.#autoAck)
+      for (const position of this.#polled) this.#receiver.doneBeforeTake(positions, position);
     this.#polled.length = 0;
   }
 

@@ -17,7 +17,8 @@ export function sparseNeighbours(slabs: readonly Slab[], index: number, end: num
   let next = index;
   for (; next < end; next++) {
     const slab = slabs[next]!;
-    if (slab.live === slab.count) break;
+    // An entry has two bytes at least: most slabs need no look at theirs.
+    if (slab.live === slab.count || 2 * slab.live >= slab.used * share) break;
     const { liveBytes, used, gaps, overhead } = slab;
     if (liveBytes >= used * share) break;
     // Small messages of which many are left apart would take more in an index than their gaps do now.

@@ -80,7 +80,8 @@ export class Core {
   /** Logs an unexpected error, with its stack. */
   readonly failed = (what: string, error: unknown) => this.#parts.logger.error(`${what}: ${stackOf(error)}`);
 
-  // The next two are loaded on demand, since most servers never need them.
+  // The next two are loaded on demand, since most servers never need them. The daemon is one file, which an upgrade
+  // cannot change under it; a program that embeds the server is started again after an upgrade.
 
   /** Creates the sessions of first-version connections. */
   async v0(): Promise<OpenSession> {

@@ -27,8 +27,6 @@ import type { Rpc, StreamEnd, StreamSession } from "./stream-session.ts";
 const DEFAULT_MESSAGES = 1_024;
 const DEFAULT_BYTES = 256 * KiB;
 
-/** Settles of one pull whose dead letters move in the same turn, one by one; those of the others move later. */
-const SETTLED_NOW = 1_024;
 /** Everything settled within this time is confirmed by one `settled` frame. */
 const TELL_SETTLED_MS = 5;
 
@@ -163,9 +161,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     requireCount(pull.waitMs, "wait_ms");
     if (pull.handed !== undefined) consumer.handed(requireCount(pull.handed.count, "handed.count"));
     if (pull.ack !== undefined) consumer.ack(requireCount(pull.ack.count, "ack.count"));
-    for (const [index, settle] of pull.settles.entries()) {
-      this.#settle(consumer, settle, index < SETTLED_NOW);
-    }
+    for (const settle of pull.settles) this.#settle(consumer, settle);
     consumer.pull(
       pull.pullId,
       // Bounded, since each run of messages costs time.
@@ -175,7 +171,7 @@ class ConsumeRpc implements Rpc, ConsumerPort {
     );
   }
 
-  #settle(consumer: TopicConsumer, settle: Settle, isNow = true): void {
+  #settle(consumer: TopicConsumer, settle: Settle): void {
     requireCount(settle.position, "settle.position");
     requireCount(
       settle.position + requireCount(settle.count, "settle.count"),
@@ -190,7 +186,6 @@ class ConsumeRpc implements Rpc, ConsumerPort {
       outcome,
       truncateUtf8(settle.reason, MAX_REASON_BYTES),
       delayMs,
-      isNow,
     );
   }
 

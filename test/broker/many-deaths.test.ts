@@ -181,6 +181,19 @@ test("large messages die some at a time, too", () => {
   world.checkMemory();
 });
 
+test("very many settles in one turn, of nothing too, move no more than one would", () => {
+  const world = new World();
+  sendMany(new TestProducer(world, "t"), 65_000);
+  const consumer = takeAll(world, 65_000);
+  consumer.reject(0, 65_000, "all");
+  for (let settle = 0; settle < 500; settle++) consumer.reject(0, 0, "nothing");
+  for (let ack = 0; ack < 500; ack++) consumer.ack(0);
+  const { counters } = world.broker.shared;
+  expect(counters.deadLettered).toBeLessThanOrEqual(1_024);
+  runTurns(world, () => {});
+  expect(counters.deadLettered).toBe(65_000);
+});
+
 test("10,000 consumers that die with a poison message each bury it, each once", () => {
   const world = new World({ maxDeliveries: 1 });
   sendMany(new TestProducer(world, "t"), 10_000);
@@ -192,6 +205,9 @@ test("10,000 consumers that die with a poison message each bury it, each once", 
   const work = countWork(() => {
     for (const { link } of consumers) link.end(1006);
   });
+  // Some move at once, the others in turns of their own.
+  expect(world.broker.shared.counters.deadLettered).toBeLessThanOrEqual(1_024);
+  for (let turn = 0; turn < 20; turn++) world.clock.advance(1);
   expect(world.broker.shared.counters.deadLettered).toBe(10_000);
   expect(work).toBeLessThan(10_000 * 50);
   world.checkMemory();

@@ -239,6 +239,22 @@ test("timers run in the order in which they are due, each once, and not when the
   );
 });
 
+test("one that sets itself again for a time that has passed lets the others run that were due", () => {
+  const clock = new FakeClock();
+  const timers = new Timers(clock);
+  const ran: string[] = [];
+  const again = () => {
+    ran.push("again");
+    if (ran.length < 100) timers.at(10, again);
+  };
+  timers.at(10, again);
+  timers.at(20, () => ran.push("other"));
+  // Both are due, as after a long turn of somebody else.
+  clock.skip(30);
+  timers.runDue();
+  expect(ran.slice(0, 2)).toEqual(["again", "other"]);
+});
+
 test("a timer that sets one for now does not keep the others waiting, and none runs after close", () => {
   const clock = new FakeClock();
   const timers = new Timers(clock);

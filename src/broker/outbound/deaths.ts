@@ -54,6 +54,9 @@ export class Deaths {
   readonly #dying = new Fifo<Dying>();
   #reasonBytes = 0;
   #isBurying = false;
+  /** What may still move before the topic's timer runs: clients can settle very often in one turn. */
+  #messagesLeft = BURIED_AT_ONCE;
+  #bytesLeft = BURIED_BYTES;
   /** When the next is moved, by the broker's clock; Infinity: there is none. */
   nextDue = Number.POSITIVE_INFINITY;
 
@@ -86,10 +89,14 @@ export class Deaths {
   }
 
   /** Moves some to the dead-letter topic; those for which there is no room wait. */
-  bury(now: number): void {
+  bury(now: number, isNewTurn: boolean): void {
     // To deliver a dead letter can end a slow client's stream, and messages that it held may die: not within this loop.
     if (this.#isBurying) return;
     this.#isBurying = true;
+    if (isNewTurn) {
+      this.#messagesLeft = BURIED_AT_ONCE;
+      this.#bytesLeft = BURIED_BYTES;
+    }
     try {
       this.#buryFirst(now);
     } finally {
@@ -98,17 +105,15 @@ export class Deaths {
   }
 
   #buryFirst(now: number): void {
-    let messages = 0;
-    let bytes = 0;
     for (let dying = this.first(); dying !== undefined; dying = this.first()) {
-      if (messages >= BURIED_AT_ONCE || bytes >= BURIED_BYTES) return;
-      const moved = this.#moveSome(dying, BURIED_AT_ONCE - messages);
+      if (this.#messagesLeft <= 0 || this.#bytesLeft <= 0) return;
+      const moved = this.#moveSome(dying, this.#messagesLeft);
       if (moved === null) {
         this.nextDue = now + NO_ROOM_MS;
         return;
       }
-      messages += moved.count;
-      bytes += moved.byteLength;
+      this.#messagesLeft -= moved.count;
+      this.#bytesLeft -= moved.byteLength;
       if (moved.nextOffset >= dying.end) this.shift();
       else dying.first = moved.nextOffset;
     }

@@ -130,9 +130,9 @@ export class Dispatcher {
   }
 
   /** Something that a consumer holds was settled or given back: it may be able to take more. */
-  leaseChanged(consumer: TopicConsumer, isNow: boolean): void {
+  leaseChanged(consumer: TopicConsumer): void {
     this.#charge(consumer);
-    if (isNow) this.#topic.returns.bury();
+    this.#topic.returns.bury();
     if (!consumer.isStalled || consumer.lease.runs >= MOST_LEASE_RUNS) return;
     consumer.isStalled = false;
     this.resumed(consumer);

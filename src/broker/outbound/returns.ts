@@ -69,10 +69,10 @@ export class Returns {
   }
 
   /** Moves messages that died to the dead-letter topic, some at a time. */
-  bury(): void {
+  bury(isNewTurn = false): void {
     const now = this.#topic.now();
     if (this.deaths === null || this.deaths.nextDue > now) return;
-    this.deaths.bury(now);
+    this.deaths.bury(now, isNewTurn);
     this.#topic.changed();
   }
 

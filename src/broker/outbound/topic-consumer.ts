@@ -55,8 +55,8 @@ export interface ConsumerDispatcher {
   cancelPulls(consumer: TopicConsumer): void;
   resumed(consumer: TopicConsumer): void;
   close(consumer: TopicConsumer, clean: boolean): void;
-  /** Something was settled or given back; what died of it moves now, or else in turns of its own. */
-  leaseChanged(consumer: TopicConsumer, isNow: boolean): void;
+  /** Something was settled or given back. */
+  leaseChanged(consumer: TopicConsumer): void;
   pump(): void;
 }
 
@@ -123,7 +123,7 @@ export class TopicConsumer {
       this.topic.done(firstOffset, messages);
     });
     this.#handed = Math.max(this.#handed, count);
-    this.#dispatcher.leaseChanged(this, true);
+    this.#dispatcher.leaseChanged(this);
   }
 
   /** Every position below `count` was handed to the program. Throws INVALID_ARGUMENT above what was delivered. */
@@ -133,17 +133,10 @@ export class TopicConsumer {
   }
 
   /**
-   * Settles what is unsettled of [position, position + count). One of very many in one turn is not `isNow`: what
-   * dies of those moves in later turns. Throws RESOURCE_EXHAUSTED where what is left is in too many pieces.
+   * Settles what is unsettled of [position, position + count). Throws RESOURCE_EXHAUSTED where what is left is in
+   * too many pieces.
    */
-  settle(
-    position: number,
-    count: number,
-    outcome: Outcome,
-    reason: string,
-    delayMs: number,
-    isNow = true,
-  ): void {
+  settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
     this.#checkDelivered(position + count);
     const runs = this.lease.take(position, position + count);
     this.#handed = Math.max(this.#handed, position + count);
@@ -159,7 +152,7 @@ export class TopicConsumer {
           reason,
         });
     }
-    this.#dispatcher.leaseChanged(this, isNow);
+    this.#dispatcher.leaseChanged(this);
     if (this.lease.runs > MOST_PIECES) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
@@ -187,7 +180,7 @@ export class TopicConsumer {
     }
     // Not before: an answer may end the stream, which would give the messages back in another way.
     this.#dispatcher.cancelPulls(this);
-    this.#dispatcher.leaseChanged(this, true);
+    this.#dispatcher.leaseChanged(this);
   }
 
   /**
