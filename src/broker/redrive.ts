@@ -4,6 +4,7 @@ import { MiB } from "../wire/limits.ts";
 import { DEAD_LETTER_SUFFIX, withoutDeadLetterSuffix } from "../wire/topic-name.ts";
 import type { Broker } from "./broker.ts";
 import { withoutDeathHeaders } from "./dead-letters.ts";
+import { nextTurn } from "./timers.ts";
 
 const MESSAGES_AT_A_TIME = 1_024;
 
@@ -15,7 +16,10 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
   const name = withoutDeadLetterSuffix(given);
   const deadName = name + DEAD_LETTER_SUFFIX;
   // An empty topic is removed after a while: whoever calls this at times must not see that.
-  if (!broker.topics.has(deadName) && broker.requireTopic(name)) return 0;
+  if (!broker.topics.has(deadName)) {
+    broker.requireTopic(name);
+    return 0;
+  }
   // What is rejected while this runs stays, or it might never end.
   let left = Math.min(limit, broker.requireTopic(deadName).ready);
   let moved = 0;
@@ -33,8 +37,7 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
       moved += taken.count;
       left -= taken.count;
     }
-    // Others are served between two chunks.
-    if (left > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (left > 0) await nextTurn();
   } while (left > 0);
   return moved;
 }

@@ -9,6 +9,11 @@ export interface Timer extends Due {
   readonly run: () => void;
 }
 
+/** Resolves in a later turn of the event loop: others are served between two parts of a long work. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
 export class Timers {
   readonly clock: Clock;
   readonly #heap = new DueHeap<Timer>();
