@@ -37,6 +37,11 @@ export interface Refusal {
   readonly messages: readonly MessageRange[];
 }
 
+/** What an error makes of a batch, none of which was stored, or of some of its messages. */
+export function refusalOf({ code, message }: TinyMQError, messages: readonly MessageRange[] = []): Refusal {
+  return { code, message, messages };
+}
+
 export interface ProducerPort {
   /** Every batch up to `seq` that was not rejected is stored. */
   acked(seq: number): void;

@@ -16,7 +16,7 @@ import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import { type ReturningTopic, Returns } from "./outbound/returns.ts";
-import type { BatchOptions, Delivery, Refusal } from "./ports.ts";
+import { type BatchOptions, type Delivery, type Refusal, refusalOf } from "./ports.ts";
 import type { Timer } from "./timers.ts";
 import type { Shared, TopicHost } from "./topic-host.ts";
 
@@ -112,8 +112,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
       if (broadcast) this.acceptor.broadcast(batch, count, options);
       else refusal = this.acceptor.queue(batch, count, options);
     } catch (thrown) {
-      const { code, message } = toTinyMQError(thrown);
-      refusal = { code, message, messages: [] };
+      refusal = refusalOf(toTinyMQError(thrown));
     }
     this.changed();
     settled(refusal);

@@ -5,7 +5,7 @@ import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { BrokerLimits } from "../broker-limits.ts";
 import type { Tally } from "../counters.ts";
-import type { BatchOptions, MessageRange, Refusal } from "../ports.ts";
+import { type BatchOptions, type MessageRange, type Refusal, refusalOf } from "../ports.ts";
 import type { Shared } from "../topic-host.ts";
 import { type DelayedBatch, Delays } from "./delays.ts";
 import { UniqueIds } from "./unique.ts";
@@ -70,12 +70,11 @@ export class Acceptor {
       return null;
     } catch (thrown) {
       if (!(thrown instanceof QueueFull)) throw thrown;
-      const { code, message } = thrown;
-      if (count === 1) return { code, message, messages: [] };
+      if (count === 1) return refusalOf(thrown);
       const refused = this.#takeWhatFits(batch, count, options);
       if (refused.length === 0) return null;
       const isNoneStored = refused[0]!.count === count;
-      return { code, message, messages: isNoneStored ? [] : refused };
+      return refusalOf(thrown, isNoneStored ? [] : refused);
     }
   }
 

@@ -8,7 +8,7 @@ import { TinyMQError, toTinyMQError } from "../../errors.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import { MAX_BATCH_MESSAGES, MAX_BATCHES_IN_FLIGHT } from "../../wire/limits.ts";
 import { checkBatch } from "../../wire/scan.ts";
-import type { BatchOptions, ProducerPort, Refusal } from "../ports.ts";
+import { type BatchOptions, type ProducerPort, type Refusal, refusalOf } from "../ports.ts";
 
 /** What a producer needs of its topic. */
 export interface ProducedTopic {
@@ -141,8 +141,8 @@ export class TopicProducer {
     try {
       return checkBatch(messages, 0, messages.length, this.#topic.maxMessageBytes, MAX_BATCH_MESSAGES);
     } catch (thrown) {
-      const { code, message } = toTinyMQError(thrown);
-      if (code === "OUT_OF_RANGE") return { code, message, messages: [] };
+      const error = toTinyMQError(thrown);
+      if (error.code === "OUT_OF_RANGE") return refusalOf(error);
       throw thrown;
     }
   }
