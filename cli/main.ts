@@ -35,8 +35,7 @@ async function obey(argv: readonly string[]): Promise<void> {
   } else if (request.kind === "help") {
     print(await helpText(request.path, request.command, bold));
   } else {
-    const { unknownVariables } = await import("./server-arguments.ts");
-    for (const warning of unknownVariables(process.env)) talk.warn(warning);
+    await warnOfVariables();
     try {
       await runCommand(request.command, { rawArgs: request.rawArgs });
     } catch (error) {
@@ -45,6 +44,13 @@ async function obey(argv: readonly string[]): Promise<void> {
         : error;
     }
   }
+}
+
+/** Most commands have no such variable, and need not load the list of those that are known. */
+async function warnOfVariables(): Promise<void> {
+  if (!Object.keys(process.env).some((name) => name.startsWith("TINYMQ_"))) return;
+  const { unknownVariables } = await import("./server-arguments.ts");
+  for (const warning of unknownVariables(process.env)) talk.warn(warning);
 }
 
 /** Bun reads these variables at each request, the one in lower case first. */
