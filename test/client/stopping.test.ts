@@ -250,12 +250,18 @@ describe("on the wire", () => {
     await consumer.close();
   });
 
-  test("who did not wait is told by the next flush(), and by stop()", async () => {
+  /** A consumer that is connected again, after a connection was lost with an acknowledgement that nobody confirmed. */
+  async function withLoss() {
     const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });
     consumer.ack();
     stream.cut();
     await server.consume();
     while (consumer.state !== "open") await Bun.sleep(1);
+    return consumer;
+  }
+
+  test("who did not wait is told by the next flush(), and by stop()", async () => {
+    const consumer = await withLoss();
     expect(await failure(consumer.flush())).toBeInstanceOf(OutcomeUnknown);
     await consumer.flush();
     const other = await working();
@@ -268,11 +274,7 @@ describe("on the wire", () => {
   });
 
   test("stop() does not tell of losses before it: those messages came again", async () => {
-    const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });
-    consumer.ack();
-    stream.cut();
-    await server.consume();
-    while (consumer.state !== "open") await Bun.sleep(1);
+    const consumer = await withLoss();
     await consumer.stop();
   });
 
