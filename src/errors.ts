@@ -128,9 +128,13 @@ export class OutcomeUnknown extends TinyMQError {
   }
 }
 
+/** What a thrown value says, whatever it is. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** Converts any thrown value to a `TinyMQError`; the original becomes its `cause`. */
 export function toTinyMQError(thrown: unknown): TinyMQError {
   if (thrown instanceof TinyMQError) return thrown;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new TinyMQError("INTERNAL", message, { cause: thrown });
+  return new TinyMQError("INTERNAL", messageOf(thrown), { cause: thrown });
 }

@@ -3,7 +3,7 @@
  * a signal, and no PID file afterwards.
  */
 import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { TinyMQError } from "../../src/errors.ts";
+import { messageOf, TinyMQError } from "../../src/errors.ts";
 import { type Logger, type ServerOptions, type ServerParts, TinyMQServer } from "../../src/server/index.ts";
 import { createLineLogger, type LogFormat, type LogLevel } from "./line-logger.ts";
 import { PidFile } from "./pid-file.ts";
@@ -137,7 +137,7 @@ async function stopServer(server: Server, errorPath: string, logger: Logger): Pr
   try {
     await server.stop();
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     logger.error(`the stop failed: ${message}`);
     writeFileSync(errorPath, message, { mode: 0o600 });
     throw error;

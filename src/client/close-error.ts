@@ -8,6 +8,7 @@ import {
   InitFailed,
   InvalidTopic,
   MessageTooLarge,
+  messageOf,
   QueueFull,
   TinyMQError,
   Unauthenticated,
@@ -161,6 +162,6 @@ export function noAnswer(isOpen: boolean): TinyMQError {
 
 /** DATA_LOSS: the codec refused the body of message `id`. */
 export function undecodable(id: number, cause: unknown): TinyMQError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new TinyMQError("DATA_LOSS", `message ${id}: its body cannot be decoded: ${why}`, { cause });
 }

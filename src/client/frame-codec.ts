@@ -6,7 +6,7 @@ import {
   BinaryWriter,
   type IMessageType,
 } from "@protobuf-ts/runtime";
-import { TinyMQError } from "../errors.ts";
+import { messageOf, TinyMQError } from "../errors.ts";
 
 const utf8Reader = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const utf8Writer = new TextEncoder();
@@ -39,7 +39,7 @@ export function decodeFrame<T extends object>(
   try {
     return type.fromBinary(frame, options);
   } catch (thrown) {
-    const cause = thrown instanceof Error ? thrown.message : String(thrown);
+    const cause = messageOf(thrown);
     throw new TinyMQError("DATA_LOSS", `the server sent a malformed frame: ${cause}`, { cause: thrown });
   }
 }

@@ -4,7 +4,7 @@ import type { Broker } from "../broker/broker.ts";
 import { purge } from "../broker/purge.ts";
 import { redrive } from "../broker/redrive.ts";
 import { brokerStats, listTopics, topicInfo } from "../broker/stats.ts";
-import { TinyMQError, toTinyMQError } from "../errors.ts";
+import { messageOf, TinyMQError, toTinyMQError } from "../errors.ts";
 import type { IAdminClient } from "../gen/tinymq/v1/admin.client.ts";
 import {
   Admin,
@@ -113,7 +113,7 @@ function decode(method: MethodInfo<object, object>, type: string, body: Uint8Arr
     const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
     return method.I.fromJson(text.trim() === "" ? {} : JSON.parse(text), { ignoreUnknownFields: false });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new TinyMQError("INVALID_ARGUMENT", `the body is not a valid ${method.I.typeName}: ${why}`, {
       cause,
     });

@@ -1,6 +1,6 @@
 /** Opens the files that options name. Always holds: they are regular files, and opening them never blocks. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from "node:fs";
-import { TinyMQError } from "../errors.ts";
+import { messageOf, TinyMQError } from "../errors.ts";
 import { formatSize } from "../wire/units.ts";
 
 /**
@@ -45,7 +45,7 @@ export function readSmallFile(path: string, what: string, maxBytes: number): str
       closeSync(file);
     }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new TinyMQError("INVALID_ARGUMENT", `${what}: ${why}`, { cause });
   }
 }

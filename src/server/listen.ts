@@ -1,6 +1,6 @@
 /** Listens on one port: with one Bun server, or for `localhost` with one on each of the two loopback addresses. */
 import type { Server, TLSOptions, WebSocketHandler } from "bun";
-import { TinyMQError } from "../errors.ts";
+import { messageOf, TinyMQError } from "../errors.ts";
 import { MiB } from "../wire/limits.ts";
 import { readSmallFile } from "./files.ts";
 
@@ -126,6 +126,6 @@ function listenError(hostname: string, port: number, cause: unknown): TinyMQErro
       { cause },
     );
   }
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new TinyMQError("INVALID_ARGUMENT", `cannot listen on ${hostname}:${port}: ${why}`, { cause });
 }

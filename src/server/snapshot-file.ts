@@ -54,7 +54,7 @@ export async function readSnapshot(broker: Broker, path: string, goOn: () => voi
   } catch (error) {
     if (!(error instanceof Damage)) throw error;
     const what = `is damaged (${error.message}). It was renamed to ${setAside(path)}; the next start begins empty`;
-    throw new TinyMQError("DATA_LOSS", `snapshot: ${path} ${what}`);
+    throw new TinyMQError("DATA_LOSS", `snapshot: ${path} ${what}`, { cause: error });
   } finally {
     closeSync(file);
   }

@@ -1,6 +1,6 @@
 /** Decodes frames, and makes the checks that several of them have in common. */
 import type { IMessageType } from "@protobuf-ts/runtime";
-import { TinyMQError } from "../errors.ts";
+import { messageOf, TinyMQError } from "../errors.ts";
 import { hasMoreFields } from "../wire/field-count.ts";
 import { MAX_FRAME_FIELDS } from "../wire/limits.ts";
 import type { SessionContext } from "./context.ts";
@@ -20,7 +20,7 @@ export function decodeFrame<T extends object>(type: IMessageType<T>, frame: Uint
   try {
     return type.fromBinary(frame, { readUnknownField: false });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new TinyMQError("INVALID_ARGUMENT", `the frame is not a valid ${type.typeName}: ${why}`, { cause });
   }
 }
