@@ -42,7 +42,7 @@ export async function findTopic(target: Target, topic: string) {
  * where other commands go; `then` says what to do about that one.
  */
 export async function notRunning(then: string, note = ""): Promise<TinyMQError> {
-  // Whatever answers there is sent no token: a refusal says as much.
+  // No token is sent to a server that the user did not name; that it refuses us shows that it is there.
   const target = findTarget({}, { ...process.env, TINYMQ_TOKEN: "", TINYMQ_TOKEN_FILE: "" });
   const look = ask(target, (admin, options) => admin.getStatus({}, { ...options, timeout: LOOK_TIMEOUT_MS }));
   const isThere = await look.then(

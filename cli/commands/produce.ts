@@ -16,7 +16,7 @@ const MAX_UNACKNOWLEDGED = 16 * 1024 * 1024;
 const MAX_UNSETTLED = 65_536;
 /** How often a message that waits for room is sent again, in ms. */
 const ROOM_MS = 100;
-/** Of a message that is not stored, for certain. After other errors it may be. */
+/** Codes that say that the message is certainly not stored; after any other error it may be. */
 const REFUSALS: ReadonlySet<Code> = new Set(["INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED"]);
 
 type Send = (line: Uint8Array, index: number) => Promise<void>;

@@ -5,8 +5,8 @@
  *   fresh     at or above `cursor`, never delivered
  *   leased    delivered to a consumer that has not settled it, or on its way to the dead letters; only that
  *             consumer's lease, or `Deaths`, names it
- *   returned  given back, to be delivered before anything fresh
- *   held back given back with a delay
+ *   returned  given back, to be delivered before anything fresh; the first may hold itself and all behind it back
+ *   held back given back alone with a delay: others pass it
  * Always holds: `leased + returned.count + heldBack.count` is at most `log.count`; the rest is fresh.
  */
 import type { Chunk } from "../log/chunk.ts";

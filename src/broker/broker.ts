@@ -154,6 +154,7 @@ export class Broker implements TopicHost<Topic> {
 
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void {
     if (this.hasRoom(topic, log.growth(batch), freed)) return;
+    // Not asked above, so that no closure is made for a batch that fits.
     const fits = () => this.hasRoom(topic, log.growth(batch), freed);
     topic.compact();
     if (fits()) return;

@@ -19,11 +19,11 @@ export interface Shared {
 export interface TopicHost<Topic> {
   readonly shared: Shared;
   readonly publisher: Publisher;
-  /** A topic's memory changed by so many bytes. */
+  /** Adds bytes to what counts against `maxMemory`; below 0 it gives them back. */
   charge(bytes: number): void;
   /** Makes room for an append that frees `freed` bytes of another topic. Throws `QueueFull`. */
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void;
-  /** Whether the topic may hold so many bytes more as things are. */
+  /** Whether so many bytes more fit within the limits now, with nothing compacted or dropped for them. */
   hasRoom(topic: Topic, byteLength: number): boolean;
   /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openTopic(name: string): Topic;

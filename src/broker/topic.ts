@@ -3,8 +3,9 @@
  * goes out (`dispatcher`, `returns`). It has one timer for what is due among its messages and ids, and for its own
  * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
- * Always holds: after every change `memory` is what its parts hold, and that is charged; the timer is armed
- * for what is due next; an empty topic that nobody uses has `#idleDue` set.
+ * Always holds: after every change `memory` is what the backlog, the acceptor, the returns and the dispatcher hold,
+ * and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
+ * due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
 import type { Log } from "../log/log.ts";

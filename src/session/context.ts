@@ -1,4 +1,4 @@
-/** What all sessions of a server share: the broker, buffers, limits, and how tokens are checked. */
+/** What all sessions of a server share: the broker, buffers, limits, how tokens are checked, which ends are logged. */
 import type { Broker } from "../broker/broker.ts";
 import type { Code, TinyMQError } from "../errors.ts";
 import type { Limits } from "../gen/tinymq/v1/queue.ts";

@@ -31,7 +31,7 @@ export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
 /** Delayed batches, and bytes of them, that are moved in one turn. */
 const MOVED_AT_ONCE = 1_024;
 const MOVED_BYTES = 4 * MiB;
-/** Where memory is full a turn ends after so many batches: each costs a copy of a slab. */
+/** Batches that are moved in one turn where memory is full: each of them copies a slab. */
 const MOVED_TIGHTLY = 16;
 /** Ranges of one refusal, at most, for refusals are remembered. */
 const MOST_RANGES = 16;

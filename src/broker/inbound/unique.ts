@@ -1,7 +1,7 @@
 /**
  * The ids that a topic took lately, for producers that asked for `unique`.
  *
- * Always holds: `remembered.uniqueIds` counts every id in every topic's map; each id in the map has an entry in
+ * Always holds: `remembered.uniqueIds` counts every id in every topic's table; each id in the table has an entry in
  * the heap with the same time. An id that was taken anew leaves a stale entry, which is passed over.
  */
 import { QueueFull } from "../../errors.ts";
@@ -11,7 +11,7 @@ import type { Shared } from "../topic-host.ts";
 import { IdHeap } from "./id-heap.ts";
 import { IdTable } from "./id-table.ts";
 
-/** What one remembered id costs in the map, in bytes, measured roughly. */
+/** What one remembered id costs in the table, in bytes, measured roughly. */
 const ID_BYTES = 48;
 /** Ids that are forgotten in one turn: a million may run out together, and others must not wait for all. */
 const FORGOTTEN_AT_ONCE = 10_000;

@@ -1,5 +1,5 @@
 /**
- * Messages given back with a delay: they return when it is over.
+ * Messages given back alone with a delay, so that others pass them: they return when it is over.
  *
  * Always holds: every offset of `#ranges` is in exactly one entry of the heap. An entry may name offsets that
  * were dropped meanwhile; offsets are never used again.

@@ -5,7 +5,7 @@ import type { ConsumerPort } from "../ports.ts";
 import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
 
-/** Runs that a consumer may hold by settling here and there: when its stream ends all return in one turn. */
+/** Maximum runs left in a lease by settling out of order: all are given back in one turn when the stream ends. */
 const MOST_PIECES = 32_768;
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
