@@ -33,10 +33,9 @@ export class ConsumerLoop<T> implements AsyncIterableIterator<ConsumedMessage<T>
     this.#owner = owner;
   }
 
-  /** Whether the program is working on an unsettled message. */
+  /** Whether the program is working on an unsettled message, also if its stream has ended meanwhile. */
   get isWorking(): boolean {
-    const positions = this.#positions;
-    return positions !== undefined && !positions.ended && !positions.isSettled(this.#position);
+    return this.#positions?.isSettled(this.#position) === false;
   }
 
   /**

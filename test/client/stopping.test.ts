@@ -278,6 +278,37 @@ describe("on the wire", () => {
     await consumer.stop();
   });
 
+  test.each([{ reconnect: { minDelay: 1, maxDelay: 1 } }, {}])(
+    "stop() waits for the message in hand though the connection is lost meanwhile, and tells: %j",
+    async (options) => {
+      const consumer = new Consumer("127.0.0.1", server.port, "t", options);
+      const [{ stream }] = await Promise.all([server.consume(), consumer.initConn()]);
+      let finish = () => {};
+      const work = new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      const taken = Promise.withResolvers<void>();
+      const loop = (async () => {
+        for await (const _ of consumer) {
+          taken.resolve();
+          await work;
+        }
+      })();
+      deliver(stream, (await stream.expect("pull")).pullId, 0, ["a"]);
+      await taken.promise;
+      let ended = false;
+      const stopped = failure(consumer.stop()).finally(() => {
+        ended = true;
+      });
+      stream.cut();
+      while (consumer.state === "open") await Bun.sleep(1);
+      expect(ended).toBe(false);
+      finish();
+      await loop;
+      expect(await stopped).toBeInstanceOf(OutcomeUnknown);
+    },
+  );
+
   test("where nobody awaits stop(), its error ends no program", async () => {
     const clock = new FakeClock();
     const { consumer } = await working({ autoAck: false, internals: { clock } });
