@@ -57,17 +57,14 @@ export async function notRunning(then: string, note = ""): Promise<TinyMQError> 
 
 function explain(error: unknown, target: Target): unknown {
   if (!(error instanceof TinyMQError)) return error;
-  const url = serverUrl(target);
-  const isRefused = error instanceof ConnectionRefusedError;
-  if (isRefused || error.code === "DEADLINE_EXCEEDED") {
+  if (error instanceof ConnectionRefusedError) {
     const cause = error.cause as Error & { code?: string };
-    const why = isRefused ? (cause.code ?? cause.message) : `no answer within ${CALL_TIMEOUT_MS / 1_000} s`;
-    return new ConnectionRefusedError(`cannot reach a tinyMQ server at ${url}: ${why}`, { cause: error });
+    const why = cause.code ?? cause.message;
+    return new ConnectionRefusedError(`cannot reach a tinyMQ server at ${serverUrl(target)}: ${why}`, {
+      cause: error,
+    });
   }
-  // A tinyMQ says what is wrong: this is another program, or a proxy.
-  if (error.code === "UNKNOWN") {
-    const message = `${url} is not a tinyMQ server: ${error.message}`;
-    return new TinyMQError("UNAVAILABLE", message, { cause: error });
-  }
-  return error;
+  // A tinyMQ answers, and says what is wrong: this is another program, or a proxy.
+  const isOther = error.code === "DEADLINE_EXCEEDED" || error.code === "UNKNOWN";
+  return isOther ? new TinyMQError("UNAVAILABLE", error.message, { cause: error }) : error;
 }

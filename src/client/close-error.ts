@@ -64,8 +64,28 @@ function meaningOf(closeCode: number, reason: string, detail: string): TinyMQErr
   return new TinyMQError(known, `${meaning} (close code ${closeCode}${words === "" ? "" : `: ${words}`})`);
 }
 
+/** HTTP statuses with which a tinyMQ server refuses what this client asks for (source: src/server/http.ts). */
+const SERVER_STATUSES: Record<number, string> = {
+  403: "the server does not allow this host name or this page's origin: its log says which, and `--allow-origin` allows an origin",
+  503: "the server is stopping, or has as many connections as it may have",
+};
+/** Where Bun and `ws` name the status that a handshake was answered with; browsers do not. */
+const HANDSHAKE_STATUS = /(?:Unexpected server response|Expected 101 status code): (\d{3})/;
+
+/** Of what answers, but not as tinyMQ does. */
+export const NOT_TINYMQ =
+  "it does not look like a tinyMQ server: check host and port, and any proxy on the way";
+
+/** What an HTTP status means that a tinyMQ client did not ask for. */
+export function meaningOfStatus(status: number): string {
+  return `HTTP status ${status}: ${SERVER_STATUSES[status] ?? NOT_TINYMQ}`;
+}
+
 /** The error of a refused handshake; `detail` is the runtime's error message, or "". */
 export function refusedError(host: string, address: string, detail: string): ConnectionRefusedError {
+  const status = HANDSHAKE_STATUS.exec(detail)?.[1];
+  if (status !== undefined)
+    return new ConnectionRefusedError(`${address} answers with ${meaningOfStatus(Number(status))}`);
   const why = detail === "" ? "" : `: ${detail}`;
   return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host)}`);
 }
@@ -74,8 +94,8 @@ export function refusedError(host: string, address: string, detail: string): Con
 export function whatToLookAt(host: string, origin = pageOrigin()): string {
   const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
   const running = local
-    ? "is a server running there? `bunx tmqserver start` starts one"
-    : "is a server running there, and does it listen on that address (`--host`)?";
+    ? "is a tinyMQ server running there, and not another program? `bunx tmqserver start` starts one"
+    : "is a tinyMQ server running there, and does it listen on that address (`--host`)?";
   if (origin === undefined) return running;
   return `browsers do not say why: ${running}; does it allow this page? \`--allow-origin ${origin}\` does`;
 }

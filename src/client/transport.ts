@@ -49,14 +49,17 @@ export class TinyMQTransport implements RpcTransport {
     return mergeRpcOptions({}, options);
   }
 
-  /** One Twirp call; its time limit is 30 s unless `timeout` says otherwise. Its promises reject with a `TinyMQError`. */
+  /**
+   * One Twirp call. Its time limit, `timeout` in ms or a date, is 30 s unless it is given. Its promises reject with a
+   * `TinyMQError`.
+   */
   unary<I extends object, O extends object>(
     method: MethodInfo<I, O>,
     input: I,
     options: RpcOptions,
   ): UnaryCall<I, O> {
-    const { abort, timeout = UNARY_TIMEOUT_MS } = options;
-    return unaryCall(this.#options, method, input, options, callSignal({ ...(abort && { abort }), timeout }));
+    const limited = { ...options, timeout: options.timeout ?? UNARY_TIMEOUT_MS };
+    return unaryCall(this.#options, method, input, limited, callSignal(limited));
   }
 
   /**
@@ -81,8 +84,9 @@ export class TinyMQTransport implements RpcTransport {
 
 /**
  * The generated client of the service `Admin` for the server at `host:port`. In its types each field of a request is
- * required; 0 and "" are what they mean when left out. Its calls reject with `TinyMQError`s: NOT_FOUND,
- * `Unauthenticated`, `ConnectionRefusedError`, INVALID_ARGUMENT …
+ * required; 0 and "" are what they mean when left out. A call takes `timeout` (ms, default 30 s; or a date) and `abort`
+ * as its second argument. It rejects with a `TinyMQError`: NOT_FOUND, `Unauthenticated`, `ConnectionRefusedError`,
+ * DEADLINE_EXCEEDED, INVALID_ARGUMENT …
  *
  * @example
  * const { messages } = await adminClient("localhost", 9800).getStatus({}).response;

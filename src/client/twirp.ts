@@ -1,14 +1,18 @@
 /** Unary calls: Twirp over HTTP (source: twitchtv.github.io/twirp, "Twirp Wire Protocol"). */
 import type { IMessageType } from "@protobuf-ts/runtime";
 import { type MethodInfo, type RpcMetadata, type RpcOptions, UnaryCall } from "@protobuf-ts/runtime-rpc";
-import { ConnectionRefusedError, TinyMQError } from "../errors.ts";
+import { ConnectionRefusedError, messageOf, TinyMQError } from "../errors.ts";
+import { formatDuration } from "../wire/units.ts";
 import { ANY, checkOptions, invalid } from "./check.ts";
-import { abortError, twirpError, whatToLookAt } from "./close-error.ts";
+import { abortError, meaningOfStatus, NOT_TINYMQ, twirpError, whatToLookAt } from "./close-error.ts";
 import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
 
+/** Of an answer that has what was asked for. */
+const OK = 200;
+
 /**
- * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error in the server's
- * response, or with CANCELLED or DEADLINE_EXCEEDED when `signal` is aborted.
+ * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error in the server's response, or when
+ * `signal` is aborted: with CANCELLED if that was `options.abort`, else with DEADLINE_EXCEEDED.
  */
 export function unaryCall<I extends object, O extends object>(
   server: ServerAddress & { token?: string },
@@ -22,13 +26,21 @@ export function unaryCall<I extends object, O extends object>(
   if (server.token) headers.authorization = `Bearer ${server.token}`;
   const tls = tlsOptions(server);
   const origin = `${server.tls ? "https" : "http"}://${hostAndPort(server)}`;
-  const response = post(server.host, `${origin}/twirp/${method.service.typeName}/${method.name}`, {
+  const request = {
     method: "POST",
     headers,
     body: encodeRequest(method.I, input, options),
     signal: signal ?? null,
     ...(tls === undefined ? {} : { tls }),
-  }).then((bytes) => decodeResponse(method.O, bytes, options));
+  };
+  const response = post(`${origin}/twirp/${method.service.typeName}/${method.name}`, request)
+    .catch((thrown) => {
+      throw signal?.aborted ? endedError(origin, options) : unreachable(server.host, origin, thrown);
+    })
+    .then(({ status, bytes }) => {
+      if (status !== OK) throw answeredError(origin, status, new TextDecoder().decode(bytes));
+      return decodeResponse(origin, method.O, bytes, options);
+    });
   const done = response.then(() => none);
   const status = response.then(() => ({ code: "OK", detail: "" }));
   // Callers await the one they want; the others must not count as unhandled.
@@ -54,33 +66,48 @@ function encodeRequest<I extends object>(
 }
 
 /** Throws UNKNOWN where another kind of server answered. */
-function decodeResponse<O extends object>(type: IMessageType<O>, bytes: Uint8Array, options: RpcOptions): O {
+function decodeResponse<O extends object>(
+  origin: string,
+  type: IMessageType<O>,
+  bytes: Uint8Array,
+  options: RpcOptions,
+): O {
   try {
     return type.fromBinary(bytes, options.binaryOptions);
   } catch (cause) {
-    throw new TinyMQError("UNKNOWN", `the answer is no ${type.typeName}: is it a tinyMQ server?`, { cause });
+    const what = `${origin} answers with what is no ${type.typeName}: ${NOT_TINYMQ}`;
+    throw new TinyMQError("UNKNOWN", what, { cause });
   }
 }
 
-async function post(host: string, url: string, init: RequestInit): Promise<Uint8Array> {
-  let response: Response;
-  try {
-    response = await fetch(url, init);
-    if (response.ok) return new Uint8Array(await response.arrayBuffer());
-  } catch (thrown) {
-    if (init.signal?.aborted) throw abortError(init.signal);
-    const why = `cannot reach ${url}: ${(thrown as Error).message}; ${whatToLookAt(host)}`;
-    throw new ConnectionRefusedError(why, { cause: thrown });
-  }
-  throw answeredError(response.status, await response.text());
+async function post(url: string, init: RequestInit): Promise<{ status: number; bytes: Uint8Array }> {
+  const response = await fetch(url, init);
+  return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
-function answeredError(status: number, text: string): TinyMQError {
+/** The error of a call that was aborted, or took longer than its `timeout`. */
+function endedError(origin: string, { abort, timeout }: RpcOptions): TinyMQError {
+  if (abort?.aborted) return abortError(abort);
+  const limit =
+    timeout instanceof Date ? `before ${timeout.toISOString()}` : `within ${formatDuration(timeout ?? 0)}`;
+  return new TinyMQError(
+    "DEADLINE_EXCEEDED",
+    `no answer from ${origin} ${limit}, the time limit of the call`,
+  );
+}
+
+function unreachable(host: string, origin: string, cause: unknown): ConnectionRefusedError {
+  const why = `cannot reach ${origin}: ${messageOf(cause)}; ${whatToLookAt(host)}`;
+  return new ConnectionRefusedError(why, { cause });
+}
+
+function answeredError(origin: string, status: number, text: string): TinyMQError {
   try {
     const { code, msg } = JSON.parse(text) as { code?: unknown; msg?: unknown };
     if (typeof code === "string") return twirpError(code, typeof msg === "string" ? msg : code);
   } catch {
     // Not Twirp's JSON: a proxy answered, for example. The status is all we know.
   }
-  return new TinyMQError("UNKNOWN", `the server answered with HTTP status ${status}: ${text.slice(0, 200)}`);
+  const said = text === "" ? "" : `; it says: ${text.slice(0, 200)}`;
+  return new TinyMQError("UNKNOWN", `${origin} answers with ${meaningOfStatus(status)}${said}`);
 }

@@ -199,8 +199,9 @@ test("another program on the server's port", async () => {
   const { code, stdout, stderr } = await makeState().run(words);
   await other.stop(true);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toStartWith(`error: ws://${address} is not a tinyMQ server`);
-  expect(stderr).toContain("404");
+  expect(stderr).toStartWith(
+    `error: http://${address} answers with HTTP status 404: it does not look like a tinyMQ server: check host and port`,
+  );
 });
 
 test("a mistake in one handler is logged, and costs nobody the server", async () => {

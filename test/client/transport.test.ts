@@ -4,7 +4,13 @@ import type { Server } from "bun";
 import { ListTopicsRequest, ListTopicsResponse } from "../../src/gen/tinymq/v1/admin.ts";
 import { TinyMQClient } from "../../src/gen/tinymq/v1/queue.client.ts";
 import type { ProduceRequest } from "../../src/gen/tinymq/v1/queue.ts";
-import { adminClient, ConnectionRefusedError, TinyMQTransport, Unauthenticated } from "../../src/index.ts";
+import {
+  adminClient,
+  ConnectionRefusedError,
+  Producer,
+  TinyMQTransport,
+  Unauthenticated,
+} from "../../src/index.ts";
 import { FakeServer, failure, type ProduceStream } from "./fake-server.ts";
 
 let http: Server<unknown> | undefined;
@@ -49,7 +55,14 @@ test("errors of unary calls", async () => {
     [Response.json({ code: "constructor", msg: "what" }, { status: 500 }), { code: "UNKNOWN" }],
     [
       new Response("<html>", { status: 502 }),
-      { code: "UNKNOWN", message: expect.stringContaining("502: <html>") },
+      { code: "UNKNOWN", message: expect.stringMatching(/ 502: it does not look like .*; it says: <html>$/) },
+    ],
+    [
+      new Response("the server is stopping\n", { status: 503 }),
+      {
+        code: "UNKNOWN",
+        message: expect.stringMatching(/^http:\/\/127.0.0.1:\d+ .* 503: the server is stopping/),
+      },
     ],
     [Response.json({ code: "unauthenticated", msg: "no" }, { status: 401 }), { name: "Unauthenticated" }],
   ];
@@ -78,7 +91,20 @@ test("a time limit of a month is not over at once", async () => {
 test("unary calls can be aborted and have time limits", async () => {
   const admin = twirp(() => new Promise<Response>(() => {}));
   const late = admin.listTopics(LIST, { timeout: 10 }).response;
-  expect(await failure(late)).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+  const where = `no answer from http://127.0.0.1:${http!.port}`;
+  expect(await failure(late)).toMatchObject({
+    code: "DEADLINE_EXCEEDED",
+    message: `${where} within 10 ms, the time limit of the call`,
+  });
+  const date = new Date(Date.now() + 10);
+  expect((await failure(admin.listTopics(LIST, { timeout: date }).response)).message).toStartWith(
+    `${where} before ${date.toISOString()}`,
+  );
+  const given = admin.listTopics(LIST, { abort: AbortSignal.timeout(10) }).response;
+  expect(await failure(given)).toMatchObject({
+    code: "DEADLINE_EXCEEDED",
+    message: "the call's time limit has passed",
+  });
   const controller = new AbortController();
   const aborted = failure(admin.listTopics(LIST, { abort: controller.signal }).response);
   controller.abort();
@@ -152,8 +178,29 @@ test("a handshake that fails rejects everything", async () => {
   expect((await failure(late.status)).name).toMatch(/Error/);
 });
 
+test.each([
+  [404, "it does not look like a tinyMQ server: check host and port"],
+  [503, "the server is stopping, or has as many connections as it may have"],
+])("a handshake that is answered with HTTP status %d", async (status, meaning) => {
+  http = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status }) });
+  const error = await failure(new Producer("127.0.0.1", http.port!, "t").initConn());
+  expect(error).toBeInstanceOf(ConnectionRefusedError);
+  expect(error.message).toStartWith(`127.0.0.1:${http.port} answers with HTTP status ${status}: ${meaning}`);
+});
+
+test("something that answers without HTTP may be another program", async () => {
+  const socket = { open: (client: { end(text: string): void }) => client.end("SSH-2.0-x\r\n"), data() {} };
+  const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
+  const { message } = await failure(new Producer("127.0.0.1", other.port, "t").initConn());
+  other.stop(true);
+  expect(message).toContain("is a tinyMQ server running there, and not another program?");
+});
+
 test("another kind of server is told from ours, by an error with a code", async () => {
   const admin = twirp(() => new Response("hello"));
   const error = await failure(admin.listTopics(LIST).response);
-  expect([error.code, error.message]).toEqual(["UNKNOWN", expect.stringContaining("is it a tinyMQ server?")]);
+  expect([error.code, error.message]).toEqual([
+    "UNKNOWN",
+    expect.stringContaining("it does not look like a tinyMQ server"),
+  ]);
 });
