@@ -6,6 +6,7 @@ export type Size = number | string;
 /** Milliseconds as a number, or text with a unit: "250ms", "1.5s", "10m", "2h", "1d". */
 export type Duration = number | string;
 
+// No "k" or "m": to some they are powers of 1,000, to others of 1,024.
 const SIZE_UNITS: Record<string, number> = {
   "": 1,
   b: 1,
@@ -13,10 +14,6 @@ const SIZE_UNITS: Record<string, number> = {
   mb: 1e6,
   gb: 1e9,
   tb: 1e12,
-  k: 2 ** 10,
-  m: 2 ** 20,
-  g: 2 ** 30,
-  t: 2 ** 40,
   kib: 2 ** 10,
   mib: 2 ** 20,
   gib: 2 ** 30,
@@ -33,12 +30,14 @@ const DURATION_UNITS: Record<string, number> = {
 
 /** `size` in whole bytes. Throws INVALID_ARGUMENT naming `what`. */
 export function parseSize(size: Size, what: string): number {
-  return parseWithUnit(size, SIZE_UNITS, what, 'a size such as 4096, "64KiB" or "1.5GB"');
+  const units = "units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB";
+  return parseWithUnit(size, SIZE_UNITS, what, `a size such as 4096, "64KiB" or "1.5GB" (${units})`);
 }
 
 /** `duration` in whole milliseconds. Throws INVALID_ARGUMENT naming `what`. */
 export function parseDuration(duration: Duration, what: string): number {
-  return parseWithUnit(duration, DURATION_UNITS, what, 'a duration such as 250, "1.5s" or "10m"');
+  const units = "units: ms, s, m, h, d";
+  return parseWithUnit(duration, DURATION_UNITS, what, `a duration such as 250, "1.5s" or "10m" (${units})`);
 }
 
 function parseWithUnit(

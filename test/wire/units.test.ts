@@ -11,11 +11,11 @@ test("sizes", () => {
     ["1b", 1],
     ["64KiB", 65_536],
     ["64 kib", 65_536],
-    ["64k", 65_536],
     ["1.5MB", 1_500_000],
     [" 2GiB ", 2 ** 31],
     ["1TiB", 2 ** 40],
-    ["0.5m", 524_288],
+    ["0.5MiB", 524_288],
+    ["1TB", 1e12],
   ];
   for (const [text, bytes] of sizes) expect([text, parseSize(text, "it")]).toEqual([text, bytes]);
 });
@@ -44,6 +44,10 @@ test("what is no size or duration is INVALID_ARGUMENT, and names the option", ()
     ".5",
     "1 2",
     "1XB",
+    "64k",
+    "0.5M",
+    "2g",
+    "1t",
     "constructor",
     "1__proto__",
     "0x10",
@@ -54,7 +58,12 @@ test("what is no size or duration is INVALID_ARGUMENT, and names the option", ()
     expect(() => parseSize(text, "max-memory")).toThrow(TinyMQError);
     expect(() => parseSize(text, "max-memory")).toThrow(/^max-memory: /);
   }
-  expect(() => parseDuration("1KiB", "it")).toThrow(TinyMQError);
+  expect(() => parseSize("64k", "it")).toThrow(
+    'it: "64k" is not a size such as 4096, "64KiB" or "1.5GB" (units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB)',
+  );
+  expect(() => parseDuration("1KiB", "it")).toThrow(
+    'it: "1KiB" is not a duration such as 250, "1.5s" or "10m" (units: ms, s, m, h, d)',
+  );
   expect(() => parseSize("1ms", "it")).toThrow(TinyMQError);
   expect(() => parseSize("99999999TiB", "it")).toThrow(TinyMQError);
 });
