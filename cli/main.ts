@@ -2,9 +2,10 @@
 import { runCommand } from "citty";
 import manifest from "../package.json" with { type: "json" };
 import { CODE_NUMBERS } from "../src/errors.ts";
+import { callName } from "./call-name.ts";
 import { UsageError } from "./command.ts";
 import { MisusedCommand, readCommandLine } from "./command-line.ts";
-import { helpText, PROGRAM } from "./help.ts";
+import { helpText } from "./help.ts";
 import { bold, complain, print, talk } from "./io/talk.ts";
 import { root } from "./root.ts";
 
@@ -64,7 +65,7 @@ function explain(error: unknown): number {
   if (error instanceof UsageError) {
     const path = error instanceof MisusedCommand ? error.path : "";
     talk.error(error.message);
-    talk.info(`Try: ${[PROGRAM, path, "--help"].filter((word) => word !== "").join(" ")}`);
+    talk.info(`Try: ${[callName(), path, "--help"].filter((word) => word !== "").join(" ")}`);
     return 2;
   }
   talk.error(describe(error));

@@ -5,7 +5,7 @@ import { MisusedCommand, readCommandLine } from "../../cli/command-line.ts";
 import { helpText } from "../../cli/help.ts";
 import { root } from "../../cli/root.ts";
 import { OPTIONS } from "../../src/server/option-table.ts";
-import { makeState } from "./support.ts";
+import { makeState, NAME } from "./support.ts";
 
 function read(line: string) {
   return readCommandLine(line === "" ? [] : line.split(" "), root);
@@ -128,7 +128,7 @@ describe("refused, and the offender named", () => {
     const { code, stdout, stderr } = await state.run(words);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(`error: ${message}`);
-    expect(stderr).toContain(`Try: tmqserver ${hint}\n`);
+    expect(stderr).toContain(`Try: ${NAME} ${hint}\n`);
     expect(state.record()).toBeNull();
   });
 

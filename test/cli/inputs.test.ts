@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LOG_FILE } from "../../cli/daemon/state-folder.ts";
 import { unknownVariables } from "../../cli/server-arguments.ts";
-import { makeState, type State } from "./support.ts";
+import { makeState, NAME, type State } from "./support.ts";
 
 function makeFifo(path: string): string {
   Bun.spawnSync(["mkfifo", "-m", "600", path]);
@@ -33,11 +33,11 @@ describe("a file that is none", () => {
     const said = `error: token-file: ${fifo} is a FIFO, not a file\n`;
     for (const line of CLIENTS) {
       const words = [...line.split(" "), "--token-file", fifo];
-      const stderr = `${said}Try: tmqserver ${words[0]} --help\n`;
+      const stderr = `${said}Try: ${NAME} ${words[0]} --help\n`;
       expect(await state.run(words, { stdin: "a\n" })).toEqual({ code: 2, stdout: "", stderr });
     }
     const { code, stderr } = await state.run(["topics"], { env: { TINYMQ_TOKEN_FILE: fifo } });
-    expect({ code, stderr }).toEqual({ code: 2, stderr: `${said}Try: tmqserver topics --help\n` });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `${said}Try: ${NAME} topics --help\n` });
   });
 });
 

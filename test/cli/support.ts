@@ -3,11 +3,15 @@ import { afterAll } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { callName } from "../../cli/call-name.ts";
 import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { isLive, readRecord, type ServerRecord } from "../../cli/daemon/server-record.ts";
 import { PID_FILE } from "../../cli/daemon/state-folder.ts";
 
 export const CLI = resolve(import.meta.dir, "../../cli");
+
+/** How the program that these tests run is called again. */
+export const NAME = callName(join(CLI, "main.ts"), process.env, join(tmpdir(), "elsewhere"));
 
 /** What `status` and `stop` say where nothing runs; the developer may have a server on the default port. */
 export const NOT_RUNNING = /^error: (?:tinyMQ is not running|no server was started from the state folder)/;
