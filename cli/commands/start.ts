@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { TinyMQError } from "../../src/errors.ts";
+import { tokenFileWarnings } from "../../src/server/auth/token.ts";
 import { callName } from "../call-name.ts";
 import { command } from "../command.ts";
 import { daemonEntry, startInBackground } from "../daemon/background.ts";
@@ -57,6 +58,8 @@ export const start = command({
 });
 
 async function leaveInBackground(handover: Handover): Promise<ServerRecord> {
+  // The server warns, too, but into its log.
+  for (const warning of tokenFileWarnings(handover.options.tokenFile ?? "")) talk.warn(warning);
   const interrupted = new AbortController();
   const signals = watchSignals();
   void signals.first.then(() => interrupted.abort());

@@ -10,7 +10,7 @@ import { type Clock, SYSTEM_CLOCK } from "../wire/clock.ts";
 import { BATCH_SLACK_BYTES, FRAME_SLACK_BYTES, KiB, MiB } from "../wire/limits.ts";
 import { formatSize } from "../wire/units.ts";
 import { checkBind } from "./auth/origin.ts";
-import { authenticator, readToken } from "./auth/token.ts";
+import { authenticator, readToken, tokenFileWarnings } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
 import { handleRequest } from "./http.ts";
@@ -109,6 +109,7 @@ export class TinyMQServer {
     try {
       const { tokenFile, snapshot } = this.options;
       const token = tokenFile === "" ? this.options.token : readToken(tokenFile);
+      for (const warning of tokenFileWarnings(tokenFile)) this.#logger.warn(warning);
       checkBind(host, token, this.options.noAuth);
       this.#authenticate = authenticator(token);
       this.#startedAt = this.#clock.now();

@@ -1,6 +1,6 @@
 /** A server's life as its user sees it: start, status, stop, and what stands in their way. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { finish, makeState, NOT_RUNNING, until } from "./support.ts";
@@ -130,7 +130,14 @@ describe("options", () => {
   test("a token file is found from where the user is; clients of the same user need not name it", async () => {
     const state = makeState();
     writeFileSync(join(state.folder, "token.txt"), "a-secret\n");
-    expect((await state.run(["start", "--port", "0", "--token-file", "token.txt"])).code).toBe(0);
+    chmodSync(join(state.folder, "token.txt"), 0o640);
+    const words = ["start", "--port", "0", "--token-file", "token.txt"];
+    const told = `other users can read or change the token file; run: chmod 600 '${join(state.folder, "token.txt")}'\n`;
+    expect(await state.run(words)).toMatchObject({ code: 0, stderr: `warning: ${told}` });
+    expect(readFileSync(state.record()!.log, "utf8").split(told).length).toBe(2);
+    await state.run(["stop"]);
+    chmodSync(join(state.folder, "token.txt"), 0o600);
+    expect(await state.run(words)).toMatchObject({ code: 0, stderr: "" });
     expect((await state.run(["status"])).code).toBe(0);
     expect((await state.run(["status"], { env: { TINYMQ_TOKEN: "another" } })).code).toBe(0);
     writeFileSync(join(state.folder, "wrong.txt"), "another\n");

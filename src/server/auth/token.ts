@@ -1,4 +1,5 @@
 /** The server's token. A client that presents it has all rights. */
+import { statSync } from "node:fs";
 import { TinyMQError } from "../../errors.ts";
 import type { Principal } from "../../session/principal.ts";
 import { KiB } from "../../wire/limits.ts";
@@ -40,6 +41,13 @@ export function readToken(tokenFile: string): string {
     );
   }
   return requireToken(text, what);
+}
+
+/** A warning if other users may read or write the token file; none if it is "". */
+export function tokenFileWarnings(tokenFile: string): string[] {
+  const mode = tokenFile === "" ? 0 : (statSync(tokenFile, { throwIfNoEntry: false })?.mode ?? 0);
+  if ((mode & 0o077) === 0) return [];
+  return [`other users can read or change the token file; run: chmod 600 '${tokenFile}'`];
 }
 
 /**
