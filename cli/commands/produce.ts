@@ -3,6 +3,7 @@ import { type Code, QueueFull, TinyMQError } from "../../src/errors.ts";
 import { bytes, Producer } from "../../src/index.ts";
 import { formatDuration } from "../../src/server/index.ts";
 import { command, LARGEST_MESSAGE, parseCount } from "../command.ts";
+import { watchSignals } from "../daemon/signals.ts";
 import { PROGRAM } from "../help.ts";
 import { counted, formatCount } from "../io/count.ts";
 import { parseMessage } from "../io/json-message.ts";
@@ -17,7 +18,16 @@ const MAX_UNSETTLED = 65_536;
 /** How often a message that waits for room is sent again, in ms. */
 const ROOM_MS = 100;
 /** Codes that say that the message is certainly not stored; after any other error it may be. */
-const REFUSALS: ReadonlySet<Code> = new Set(["INVALID_ARGUMENT", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED"]);
+const REFUSALS: ReadonlySet<Code> = new Set([
+  "CANCELLED",
+  "INVALID_ARGUMENT",
+  "OUT_OF_RANGE",
+  "RESOURCE_EXHAUSTED",
+]);
+/** How the server's text begins where a message finds no room in an empty queue either. */
+const NEVER_FITS = "too large:";
+
+const INTERRUPTED = new TinyMQError("CANCELLED", "interrupted");
 
 type Send = (line: Uint8Array, index: number) => Promise<void>;
 
@@ -61,11 +71,16 @@ export const produce = command({
     };
     // A later message must not take the room that an earlier one waits for.
     const most = args.wait ? 1 : MAX_UNSETTLED;
-    const sending = new Sending(args.wait ? whereThereIsRoom(send) : send, (unsettled) => {
+    const stop = new AbortController();
+    const sending = new Sending(args.wait ? whereThereIsRoom(send, stop.signal) : send, (unsettled) => {
       return unsettled >= most || producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
     });
+    const interrupted = watchSignals().first.then(() => {
+      stop.abort(INTERRUPTED);
+      sending.stop(INTERRUPTED);
+    });
     try {
-      for await (const lines of readLines(Bun.stdin.stream(), LARGEST_MESSAGE)) await sending.add(lines);
+      await Promise.race([sending.all(readLines(Bun.stdin.stream(), LARGEST_MESSAGE)), interrupted]);
       await sending.done();
     } catch (error) {
       throw await sending.explain(error);
@@ -93,8 +108,19 @@ class Sending {
     this.#isFull = isFull;
   }
 
+  /** Resolves when all lines are sent, or throws the first failure. */
+  async all(input: AsyncIterable<Uint8Array[]>): Promise<void> {
+    for await (const lines of input) await this.#add(lines);
+  }
+
+  /** Sends no more lines, because of `error`. */
+  stop(error: TinyMQError): void {
+    this.#failure ??= { error, line: Infinity };
+    this.#wake();
+  }
+
   /** Resolves when the lines are sent; waits for earlier ones before that. Throws the first failure so far. */
-  async add(lines: Uint8Array[]): Promise<void> {
+  async #add(lines: Uint8Array[]): Promise<void> {
     for (const line of lines) {
       // No wait that need not be: what is sent in one turn travels together.
       if (this.#isFull(this.#unsettled)) await this.#until(() => !this.#isFull(this.#unsettled));
@@ -103,7 +129,10 @@ class Sending {
       const failed = (error: unknown) => this.#settled({ error, line: number });
       this.#unsettled += 1;
       try {
-        this.#send(line, number - 1).then(this.#wellSettled, failed);
+        const sent = this.#send(line, number - 1);
+        sent.then(this.#wellSettled, failed);
+        // Refused before it was sent, as one that is too large: nothing behind it is sent.
+        if (Bun.peek.status(sent) === "rejected") return;
       } catch (error) {
         failed(error);
       }
@@ -116,19 +145,19 @@ class Sending {
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** The first failure with its line, and how many messages are stored, once that is known. */
+  /** The first failure with its line, if it is of one, and how many messages are stored, once that is known. */
   async explain(thrown: unknown): Promise<unknown> {
     await this.#until(() => this.#unsettled === 0);
     const { error, line } = this.#failure ?? { error: thrown, line: 0 };
     if (!(error instanceof TinyMQError)) return error;
     const isRefusal = REFUSALS.has(error.code);
-    const ofLine = isRefusal && line > 0;
+    const ofLine = isRefusal && line > 0 && error !== INTERRUPTED;
     const behind = this.stored - line + 1;
     const texts = [
       ofLine ? `line ${formatCount(line)}: ` : "",
       `${error.message}; ${isRefusal ? "" : "at least "}${counted(this.stored, "message")} stored`,
       ofLine && behind > 0 ? `, ${formatCount(behind)} of them behind that line` : "",
-      error instanceof QueueFull ? "; --wait waits for room" : "",
+      isFull(error) ? "; --wait waits for room" : "",
     ];
     return new TinyMQError(error.code, texts.join(""), { cause: error });
   }
@@ -153,15 +182,21 @@ class Sending {
   }
 }
 
-/** Sends again until the server has room. */
-function whereThereIsRoom(send: Send): Send {
+/** Whether the server has no room now, and may have some later. */
+function isFull(error: unknown): error is QueueFull {
+  return error instanceof QueueFull && !error.message.startsWith(NEVER_FITS);
+}
+
+/** Sends again until the server has room, or `stop` is aborted. */
+function whereThereIsRoom(send: Send, stop: AbortSignal): Send {
   let told = false;
   return async (line, index) => {
     while (true) {
       try {
         return await send(line, index);
       } catch (error) {
-        if (!(error instanceof QueueFull)) throw error;
+        if (!isFull(error)) throw error;
+        stop.throwIfAborted();
         if (!told) talk.info(`Waiting for room: ${error.message}`);
         told = true;
         await Bun.sleep(ROOM_MS);

@@ -1,6 +1,7 @@
 /** `produce` into a server that is full. */
 import { expect, test } from "bun:test";
-import { finish, makeState, until } from "./support.ts";
+import { join } from "node:path";
+import { CLI, cleanEnvironment, finish, makeState, until, willEnd } from "./support.ts";
 
 async function fullServer() {
   const state = makeState();
@@ -66,4 +67,59 @@ test("--wait waits for room, and keeps the order", async () => {
   const { code, stderr } = await finish(producer);
   expect(code).toBe(0);
   expect(stderr).toMatch(/^Waiting for room: the server is full: [^\n]+\n100 messages stored in [^\n]+\n$/);
+});
+
+test.each(["SIGTERM", "SIGINT"] as const)("--wait that %s ends says how many are stored", async (signal) => {
+  const state = await fullServer();
+  const lines = numbered(100, () => 50_000);
+  const producer = state.spawn(["produce", "orders", "--wait"], { stdin: lines.join("\n") });
+  const full = async () =>
+    JSON.parse((await state.run(["topics", "--json"])).stdout)[0]?.counters.rejected > 0;
+  await until("a full server", full);
+  producer.kill(signal);
+  const { code, stderr } = await finish(producer);
+  expect(code).toBe(1);
+  const told = /^Waiting for room: [^\n]+\nerror: interrupted; (\d+) messages stored\n$/.exec(stderr)!;
+  const stored = (await state.run(["consume", "orders"])).stdout.trimEnd().split("\n");
+  expect(stored).toEqual(lines.slice(0, Number(told[1])));
+});
+
+test("without --wait, too: of lines that have come, while more may come", async () => {
+  const state = await fullServer();
+  const producer = willEnd(
+    Bun.spawn([process.execPath, join(CLI, "main.ts"), "produce", "orders"], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...cleanEnvironment(), TINYMQ_HOME: state.home },
+    }),
+  );
+  producer.stdin.write("one\ntwo\nthr");
+  producer.stdin.flush();
+  const two = async () => JSON.parse((await state.run(["topics", "--json"])).stdout)[0]?.ready === 2;
+  await until("two messages", two);
+  producer.kill("SIGTERM");
+  expect(await new Response(producer.stderr).text()).toBe("error: interrupted; 2 messages stored\n");
+  expect(await producer.exited).toBe(1);
+});
+
+const TOO_LARGE = `one\n${"x".repeat(1_100_000)}\nthree\n`;
+const NEVER_FITS = `one\n${"x".repeat(1_030_000)}\nthree\n`;
+
+test.each([
+  ["larger than any message may be", TOO_LARGE, [], /^error: line 2: the message has 1100\d+ bytes/],
+  ["larger than any message may be", TOO_LARGE, ["--wait"], /^error: line 2: the message has 1100\d+ bytes/],
+  [
+    "larger than an empty server has room for",
+    NEVER_FITS,
+    ["--wait"],
+    /^error: line 2: too large: this takes/,
+  ],
+])("a line that is %s ends it before the next is sent", async (_what, stdin, words, why) => {
+  const state = await fullServer();
+  const { code, stderr } = await state.run(["produce", "orders", ...words], { stdin });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(why);
+  expect(stderr).toEndWith("; 1 message stored\n");
+  expect((await state.run(["consume", "orders"])).stdout).toBe("one\n");
 });
