@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Consumer, Producer } from "../../src/index.ts";
+import { FakeServer } from "../client/fake-server.ts";
 import { CLI, cleanEnvironment, makeState, until, willEnd } from "./support.ts";
 
 const HOST = "127.0.0.1";
@@ -81,16 +82,29 @@ describe("a topic without messages", () => {
 
   test("is noted at a terminal, with the name that was meant perhaps", async () => {
     await store("invoices", "one");
-    const note = (topic: string) => `topic "${topic}" is new: it has had no messages yet`;
+    const note = (topic: string) => `topic "${topic}" is empty, and the server knows of no earlier messages`;
     const meant = "; did you mean invoices?\r\n";
     expect(await shown(["consume", "invoces"])).toBe(note("invoces") + meant);
     // The first call has made the topic.
     expect(await shown(["consume", "invoces"])).toBe(note("invoces") + meant);
     expect(await shown(["tail", "envoices"], "?")).toBe(note("envoices") + meant);
-    expect(await shown(["consume", "something", "--follow"], "yet")).toBe(`${note("something")}\r\n`);
+    expect(await shown(["consume", "something", "--follow"], "earlier messages")).toBe(
+      `${note("something")}\r\n`,
+    );
     expect(await shown(["consume", "invoices"])).toBe("one\r\n");
     // Empty, and not new.
     expect(await shown(["consume", "invoices"])).toBe("");
+  });
+
+  test("a server that cannot be asked costs the note, and not the command", async () => {
+    const server = new FakeServer();
+    const words = ["consume", "jobs", "--follow", "--host", HOST, "--port", String(server.port)];
+    const opened = server.consume();
+    const text = await shown(words, "no such method");
+    await opened;
+    await server.stop();
+    expect(text).toStartWith('Whether topic "jobs" ever had messages cannot be told: http://127.0.0.1:');
+    expect(text).not.toContain("error");
   });
 
   test("scripts are told nothing", async () => {
