@@ -32,7 +32,7 @@ type Answer = Response | undefined | Promise<Response | undefined>;
 
 /** Answers one request; undefined when it became a WebSocket. */
 export function handleRequest(host: HttpHost, request: Request, server: Server<ConnectionData>): Answer {
-  if (host.stopping) return text(503, "the server is stopping");
+  if (host.stopping) return stopping();
   const why = refusal(request, isLoopback(server.hostname ?? ""), host.allowOrigin);
   if (why !== null) {
     host.refused(why);
@@ -76,7 +76,7 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
     return text(426, `send Sec-WebSocket-Version: ${VERSION}`, { "Sec-WebSocket-Version": VERSION });
   const offered = request.headers.get("sec-websocket-protocol");
   if (offered === null) {
-    return withCore(host, async (core) => admit(core, request, server, path, await core.v0(), {}));
+    return withCore(host, async (core) => admit(host, core, request, server, path, await core.v0(), {}));
   }
   if (!offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
     return text(
@@ -85,11 +85,12 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
     );
   }
   const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
-  return withCore(host, (core) => admit(core, request, server, path, core.v1, headers));
+  return withCore(host, (core) => admit(host, core, request, server, path, core.v1, headers));
 }
 
 /** Completes a handshake, as soon as there is a place for the connection. */
 function admit(
+  host: HttpHost,
   { admission }: Core,
   request: Request,
   server: Server<ConnectionData>,
@@ -99,6 +100,11 @@ function admit(
 ): Answer {
   if (!admission.hasRoom) return text(503, "the server has reached its limit of connections");
   const complete = (place: Place) => {
+    // The stop may have begun while the core was loaded, or while the handshake waited: it ends open streams only.
+    if (host.stopping) {
+      admission.leave(place);
+      return stopping();
+    }
     const data: ConnectionData = { path: decodePath(path), open, place, connection: null };
     if (server.upgrade(request, { data, headers })) return undefined;
     admission.leave(place);
@@ -106,6 +112,10 @@ function admit(
   };
   const place = admission.enter();
   return place instanceof Promise ? place.then(complete) : complete(place);
+}
+
+function stopping(): Response {
+  return text(503, "the server is stopping");
 }
 
 function decodePath(path: string): string {

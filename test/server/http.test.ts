@@ -1,5 +1,7 @@
 /** What HTTP clients and operators are told: where a WebSocket belongs, what was refused, what went wrong. */
 import { describe, expect, spyOn, test } from "bun:test";
+import type { Core } from "../../src/server/core.ts";
+import { type HttpHost, handleRequest } from "../../src/server/http.ts";
 import { TinyMQServer } from "../../src/server/index.ts";
 import { startServer, type TestServer, until, Wire } from "../protocol/support.ts";
 import { HealthyPair } from "./healthy-pair.ts";
@@ -113,6 +115,37 @@ describe("a fault of the server", () => {
     expect(await pair.stop()).toBeGreaterThan(0);
   });
 });
+
+test.each([null, "tinymq.v1"])(
+  "a handshake (%p) that a stop overtakes gets 503, and no stream",
+  async (protocol) => {
+    let isStopping = false;
+    let load: (core: Core) => void = () => {};
+    const host: HttpHost = {
+      core: null,
+      loadCore: () => new Promise((resolve) => (load = resolve)),
+      get stopping() {
+        return isStopping;
+      },
+      allowOrigin: [],
+      authenticate: () => null,
+      refused: () => {},
+    };
+    const headers: Record<string, string> = {
+      Host: "localhost",
+      Upgrade: "websocket",
+      "Sec-WebSocket-Version": "13",
+    };
+    if (protocol !== null) headers["Sec-WebSocket-Protocol"] = protocol;
+    const request = new Request("http://localhost/topic", { headers });
+    const answer = handleRequest(host, request, { hostname: "localhost" } as never);
+    const places = { hasRoom: true, taken: 0, enter: () => ++places.taken, leave: () => --places.taken };
+    isStopping = true;
+    load({ admission: places, v0: async () => () => {} } as never);
+    expect((await answer)!.status).toBe(503);
+    expect(places.taken).toBe(0);
+  },
+);
 
 describe("a refused Origin or Host is logged as a warning, with what to allow", () => {
   const site = "https://shop.example.com";
