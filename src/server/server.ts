@@ -47,6 +47,8 @@ export class TinyMQServer {
   #startedAt = 0;
   #starting: Promise<void> | null = null;
   #stopped: Promise<void> | null = null;
+  /** Lets other servers use the snapshot file. */
+  #giveUpSnapshot = () => {};
 
   /** Throws INVALID_ARGUMENT for an unknown option or an invalid value. Reads no environment variables. */
   constructor(options: ServerOptions & ServerParts = {}) {
@@ -120,6 +122,7 @@ export class TinyMQServer {
       await this.#listeners?.close();
       this.#listeners = null;
       this.#core?.broker.close();
+      this.#giveUpSnapshot();
       this.#state = "stopped";
       throw error;
     }
@@ -138,8 +141,9 @@ export class TinyMQServer {
 
   async #restoreAndRun(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const { claimSnapshot, preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     this.#requireStarting();
+    this.#giveUpSnapshot = claimSnapshot(path);
     preparePath(path);
     const restored = await readSnapshot(broker, path, () => this.#requireStarting());
     this.#requireStarting();
@@ -162,6 +166,7 @@ export class TinyMQServer {
       if (before === "starting") await Promise.allSettled([this.#starting]);
       if (before === "running") await this.#end();
     } finally {
+      this.#giveUpSnapshot();
       this.#state = "stopped";
     }
   }
@@ -216,7 +221,7 @@ export class TinyMQServer {
     const { snapshot } = this.options;
     if (snapshot === "") return;
     const { writeSnapshot } = await import("./snapshot-file.ts");
-    const bytes = await writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
+    const bytes = writeSnapshot(core.broker, snapshot, this.#parts.onSnapshotProgress ?? (() => {}));
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 

@@ -13,6 +13,7 @@ import { MiB } from "../wire/limits.ts";
 import { createUnfinished, MAGIC, openSnapshot, placeSnapshot, setAside } from "./snapshot-path.ts";
 import { VERSION } from "./version.ts";
 
+export { claimSnapshot } from "./snapshot-claim.ts";
 export { preparePath, retireSnapshot } from "./snapshot-path.ts";
 
 const DIGEST_BYTES = 32;
