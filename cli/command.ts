@@ -1,7 +1,7 @@
 /** What a command is: citty's definition, with examples for its help. */
 import { type ArgDef, type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { TinyMQError } from "../src/errors.ts";
-import { OPTIONS, type OptionSpec, parseOption } from "../src/server/index.ts";
+import { OPTIONS, parseOption, type ValueSpec } from "../src/server/index.ts";
 
 /** A command of the program. Subcommands are loaded when they are called. */
 export interface Command {
@@ -30,12 +30,9 @@ export class UsageError extends TinyMQError {
 /** Bytes of the largest message that a server can be set to take. */
 export const LARGEST_MESSAGE = OPTIONS.find(({ key }) => key === "maxMessageSize")!.most!;
 
-/** What an option's value must be: the part of a server option that is checked. */
-export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
-
 /** A value of the command line, checked as `spec` says. Throws a UsageError that calls it `name`. */
 export function parseValue(spec: ValueSpec, value: string, name = `--${spec.name}`): unknown {
-  return asUsage(() => parseOption({ ...spec, name } as OptionSpec, value));
+  return asUsage(() => parseOption({ ...spec, name }, value));
 }
 
 /** What `read` returns; if it throws a TinyMQError, the command line is wrong: a UsageError with its message. */

@@ -30,6 +30,7 @@ const LOG_FORMAT: Spec = {
   fallback: "text",
   help: "format of log lines",
 };
+const SPECS: readonly Spec[] = [...OPTIONS, LOG_LEVEL, LOG_FORMAT];
 
 const VALUE_HINTS: Record<OptionSpec["kind"], string> = {
   text: "TEXT",
@@ -49,8 +50,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** All of these options, as citty's definitions. */
 export function serverArguments(): Record<string, ArgDef> {
-  const specs = [...OPTIONS, LOG_LEVEL, LOG_FORMAT];
-  return Object.fromEntries(specs.map((spec) => [cittyKey(spec), definition(spec)]));
+  return Object.fromEntries(SPECS.map((spec) => [cittyKey(spec), definition(spec)]));
 }
 
 /**
@@ -82,8 +82,7 @@ export function readLogOptions(
 
 /** A warning for each variable of the environment that looks like an option, and that nobody reads. */
 export function unknownVariables(environment: Environment): string[] {
-  const known = [...OPTIONS, LOG_LEVEL, LOG_FORMAT].map((spec) => environmentName(spec as OptionSpec));
-  known.push("TINYMQ_HOME", "TINYMQ_TOKEN");
+  const known = [...SPECS.map(environmentName), "TINYMQ_HOME", "TINYMQ_TOKEN"];
   return Object.keys(environment)
     .filter((name) => name.startsWith("TINYMQ_") && !known.includes(name))
     .map((name) => `${name} in the environment is unknown, and ignored${didYouMean(name, known)}`);
@@ -95,7 +94,7 @@ function readOption(spec: Spec, args: Arguments, environment: Environment): unkn
   if (spec.kind !== "flag" && value !== undefined) return parseValue(spec, String(value));
   // citty turns "--no-auth" into auth: false.
   if (spec.kind === "flag" && value !== isNegated(spec)) return true;
-  const variable = environmentName(spec as OptionSpec);
+  const variable = environmentName(spec);
   const text = environment[variable];
   return text ? parseValue(spec, text, variable) : undefined;
 }

@@ -3,7 +3,7 @@ export { TinyMQError } from "../errors.ts";
 export { checkTopicName, withoutDeadLetterSuffix } from "../wire/topic-name.ts";
 export { formatDuration, formatSize } from "../wire/units.ts";
 export type { Logger } from "./logger.ts";
-export { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
+export { environmentName, OPTIONS, type OptionSpec, type ValueSpec } from "./option-table.ts";
 export type { ServerParts } from "./parts.ts";
 export { TinyMQServer } from "./server.ts";
 export { parseOption, resolveOptions, type ServerOptions } from "./server-options.ts";

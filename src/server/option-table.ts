@@ -26,6 +26,8 @@ export interface OptionSpec {
   readonly most?: number;
 }
 
+/** What an option's value must be. */
+export type ValueSpec = Pick<OptionSpec, "name" | "kind" | "choices" | "least" | "most">;
 type More = Pick<OptionSpec, "choices" | "least" | "most">;
 
 const DAY_MS = 86_400_000;
@@ -120,6 +122,6 @@ function option(
 }
 
 /** The environment variable of an option. */
-export function environmentName(spec: OptionSpec): string {
-  return `TINYMQ_${spec.name.toUpperCase().replaceAll("-", "_")}`;
+export function environmentName({ name }: Pick<OptionSpec, "name">): string {
+  return `TINYMQ_${name.toUpperCase().replaceAll("-", "_")}`;
 }

@@ -10,7 +10,7 @@ import {
   type Size,
 } from "../wire/units.ts";
 import { requireToken } from "./auth/token.ts";
-import { environmentName, OPTIONS, type OptionSpec } from "./option-table.ts";
+import { environmentName, OPTIONS, type ValueSpec } from "./option-table.ts";
 
 export type Overflow = "reject" | "drop-oldest";
 
@@ -124,7 +124,7 @@ export function resolveOptions(
 }
 
 /** One option's value, checked. Throws INVALID_ARGUMENT that calls it `spec.name`. */
-export function parseOption(spec: OptionSpec, value: unknown): unknown {
+export function parseOption(spec: ValueSpec, value: unknown): unknown {
   switch (spec.kind) {
     case "text":
       return requireText(spec, value);
@@ -151,25 +151,25 @@ export function parseOption(spec: OptionSpec, value: unknown): unknown {
   }
 }
 
-function requireText(spec: OptionSpec, value: unknown): string {
+function requireText(spec: ValueSpec, value: unknown): string {
   if (typeof value !== "string") throw invalid(spec, value, "text");
   return value;
 }
 
-function parseFlag(spec: OptionSpec, value: unknown): boolean {
+function parseFlag(spec: ValueSpec, value: unknown): boolean {
   if (value === true || value === "1" || value === "true" || value === "yes") return true;
   if (value === false || value === "0" || value === "false" || value === "no" || value === "") return false;
   throw invalid(spec, value, "true or false");
 }
 
-function parseCount(spec: OptionSpec, value: unknown): number {
+function parseCount(spec: ValueSpec, value: unknown): number {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   const text = String(value).trim();
   if (!/^\d{1,15}$/.test(text)) throw invalid(spec, value, "a whole number");
   return Number(text);
 }
 
-function requireRange(spec: OptionSpec, value: unknown, parsed: number): number {
+function requireRange(spec: ValueSpec, value: unknown, parsed: number): number {
   const least = spec.least ?? 0;
   const most = spec.most ?? Number.MAX_SAFE_INTEGER;
   if (parsed >= least && parsed <= most) return parsed;
@@ -181,11 +181,11 @@ function requireRange(spec: OptionSpec, value: unknown, parsed: number): number 
 }
 
 /** A bound as people write it. */
-function shown(spec: OptionSpec, bound: number): string {
+function shown(spec: ValueSpec, bound: number): string {
   if (spec.kind === "size") return formatSize(bound);
   return spec.kind === "duration" ? formatDuration(bound) : String(bound);
 }
 
-function invalid(spec: OptionSpec, value: unknown, wanted: string): TinyMQError {
+function invalid(spec: ValueSpec, value: unknown, wanted: string): TinyMQError {
   return new TinyMQError("INVALID_ARGUMENT", `${spec.name}: ${JSON.stringify(value)} is not ${wanted}`);
 }

@@ -13,7 +13,7 @@ import { checkBind } from "./auth/origin.ts";
 import { authenticator, readToken, tokenFileWarnings } from "./auth/token.ts";
 import type { ConnectionData, ConnectionHandlers } from "./bun-socket.ts";
 import type { Core } from "./core.ts";
-import { handleRequest } from "./http.ts";
+import { type HttpHost, handleRequest } from "./http.ts";
 import { type Listeners, listen, readTls } from "./listen.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import { type Logger, SILENT, stackOf } from "./logger.ts";
@@ -225,28 +225,28 @@ export class TinyMQServer {
     this.#logger.info(`wrote ${snapshot}: ${formatSize(bytes)}`);
   }
 
+  #httpHost(): HttpHost {
+    const server = this;
+    return {
+      get core() {
+        return server.#core;
+      },
+      get stopping() {
+        return server.#state !== "running" && server.#state !== "starting";
+      },
+      loadCore: () => this.#load(),
+      allowOrigin: this.options.allowOrigin,
+      authenticate: this.#authenticate,
+      refused: (why) => this.#refusals.log(why),
+    };
+  }
+
   #listen(host: string, port: number): Listeners {
     const handlers = (): ConnectionHandlers => this.#core!.handlers;
-    const server = this;
+    const http = this.#httpHost();
     return listen<ConnectionData>(host, port, {
       tls: readTls(this.options.tlsCert, this.options.tlsKey),
-      fetch: (request, listener) =>
-        handleRequest(
-          {
-            get core() {
-              return server.#core;
-            },
-            loadCore: () => this.#load(),
-            allowOrigin: this.options.allowOrigin,
-            authenticate: this.#authenticate,
-            refused: (why) => this.#refusals.log(why),
-            get stopping() {
-              return server.#state !== "running" && server.#state !== "starting";
-            },
-          },
-          request,
-          listener,
-        ),
+      fetch: (request, listener) => handleRequest(http, request, listener),
       failed: (error) => this.#logger.error(`a request failed: ${stackOf(error)}`),
       websocket: {
         // The core is loaded before any handshake is completed.
