@@ -72,3 +72,6 @@ export interface BatchOptions {
   readonly ttlMs: number;
   readonly uniqueMs: number;
 }
+
+/** Of a batch that is taken as it is. */
+export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };

@@ -5,10 +5,15 @@
  * States: `opening` (before ConnInit), `producing`, `consuming`, `ended`.
  */
 
-import { NO_OPTIONS } from "../broker/inbound/accept.ts";
 import type { TopicProducer } from "../broker/inbound/topic-producer.ts";
 import type { TopicConsumer } from "../broker/outbound/topic-consumer.ts";
-import type { ConsumerPort, Delivery, ProducerPort, Refusal } from "../broker/ports.ts";
+import {
+  type ConsumerPort,
+  type Delivery,
+  NO_OPTIONS,
+  type ProducerPort,
+  type Refusal,
+} from "../broker/ports.ts";
 import type { Timer } from "../broker/timers.ts";
 import type { Topic } from "../broker/topic.ts";
 import { TinyMQError, toTinyMQError } from "../errors.ts";

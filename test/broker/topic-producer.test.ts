@@ -1,8 +1,8 @@
 /** One producer where answers take a while, as they will with a journal: order, repeats, and the window. */
 import { expect, test } from "bun:test";
-import { NO_OPTIONS } from "../../src/broker/inbound/accept.ts";
 import { type ProducedTopic, TopicProducer } from "../../src/broker/inbound/topic-producer.ts";
 import type { ProducerPort, Refusal } from "../../src/broker/ports.ts";
+import { NO_OPTIONS } from "../../src/broker/ports.ts";
 import { Batch } from "../../src/gen/tinymq/v1/queue.ts";
 
 /** A topic that settles a batch when the test says so. */

@@ -26,8 +26,6 @@ export interface AcceptingTopic {
   changed(): void;
 }
 
-export const NO_OPTIONS: BatchOptions = { delayMs: 0, ttlMs: 0, uniqueMs: 0 };
-
 /** Delayed batches, and bytes of them, that are moved in one turn. */
 const MOVED_AT_ONCE = 1_024;
 const MOVED_BYTES = 4 * MiB;

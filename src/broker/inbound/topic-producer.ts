@@ -14,8 +14,8 @@ import { type BatchOptions, type ProducerPort, type Refusal, refusalOf } from ".
 export interface ProducedTopic {
   readonly maxMessageBytes: number;
   /**
-   * Takes a checked batch. Calls `settled` exactly once, with null if all of it is stored: in this turn, or
-   * later where the answer waits for a journal; batches may be settled in any order.
+   * Takes a checked batch. Calls `settled` exactly once, in this turn or later, with null if all of it is stored;
+   * batches may be settled in any order.
    */
   accept(
     batch: Uint8Array,
