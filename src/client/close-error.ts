@@ -42,14 +42,14 @@ const PASSING: ReadonlySet<Code> = new Set<Code>(["UNAVAILABLE", "RESOURCE_EXHAU
  * Errors after which connecting again may help although their code is not in PASSING: the server reported a fault of
  * its own, or the close code is unknown (source: docs/protocol.md, "Close codes").
  */
-const comeBack = new WeakSet<TinyMQError>();
+const alsoPassing = new WeakSet<TinyMQError>();
 
 /** The error of a stream that the server or the network ended. */
 export function closeError(closeCode: number, reason: string, detail: string): TinyMQError {
   const error = meaningOf(closeCode, reason, detail);
   const isUnknown = codeOfClose(closeCode) === undefined && SOCKET_CODES[closeCode] === undefined;
   if (closeCode === closeCodeOf("INTERNAL") || closeCode === closeCodeOf("UNKNOWN") || isUnknown) {
-    comeBack.add(error);
+    alsoPassing.add(error);
   }
   return error;
 }
@@ -149,7 +149,7 @@ export function unexpectedAnswer(kind: string | undefined): TinyMQError {
 
 /** Whether connecting again may help. */
 export function isPassing(error: TinyMQError): boolean {
-  return PASSING.has(error.code) || comeBack.has(error);
+  return PASSING.has(error.code) || alsoPassing.has(error);
 }
 
 /** The error of a Twirp response: its code is gRPC's name in lower case (source: Twirp's wire protocol). */

@@ -25,7 +25,7 @@ interface Audience {
   readonly topic: string;
   readonly members: Set<Subscribing>;
   /** Bytes that publishing may have added since the members' buffers were last measured. */
-  unseen: number;
+  unmeasured: number;
 }
 
 /** Share of the limit for bytes that are not measured yet, and again for those of closing connections. */
@@ -33,16 +33,16 @@ const SHARE = 1 / 4;
 
 export class OutboundBuffers {
   readonly #limit: number;
-  readonly #lookAt: number;
+  readonly #measureAt: number;
   readonly #charge: (bytes: number) => void;
   readonly #later: (run: () => void) => void;
   readonly #charged = new Map<Buffering, number>();
   readonly #audiences = new Map<string, Audience>();
   readonly #audienceOf = new Map<Buffering, Audience>();
-  /** The audiences with unseen bytes, and the sum of those. */
-  readonly #unseen = new Set<Audience>();
-  #unseenBytes = 0;
-  #willLook = false;
+  /** The audiences with unmeasured bytes, and the sum of those. */
+  readonly #unmeasured = new Set<Audience>();
+  #unmeasuredBytes = 0;
+  #willMeasure = false;
   #total = 0;
   #lingering = 0;
 
@@ -52,7 +52,7 @@ export class OutboundBuffers {
    */
   constructor(limit: number, charge: (bytes: number) => void, later: (run: () => void) => void) {
     this.#limit = limit;
-    this.#lookAt = Math.min(MiB, (limit * SHARE) / 2);
+    this.#measureAt = Math.min(MiB, (limit * SHARE) / 2);
     this.#charge = charge;
     this.#later = later;
   }
@@ -62,7 +62,7 @@ export class OutboundBuffers {
   }
 
   addSubscriber(topic: string, subscriber: Subscribing): void {
-    const audience = this.#audiences.get(topic) ?? { topic, members: new Set(), unseen: 0 };
+    const audience = this.#audiences.get(topic) ?? { topic, members: new Set(), unmeasured: 0 };
     this.#audiences.set(topic, audience);
     audience.members.add(subscriber);
     this.#audienceOf.set(subscriber, audience);
@@ -88,17 +88,17 @@ export class OutboundBuffers {
     const audience = this.#audiences.get(topic);
     if (audience === undefined) return;
     const mayAdd = frame.length * audience.members.size;
-    if (this.#unseenBytes + mayAdd > this.#limit * SHARE) {
+    if (this.#unmeasuredBytes + mayAdd > this.#limit * SHARE) {
       this.#offer(audience, frame);
       return;
     }
     toAll();
-    this.#unseen.add(audience);
-    this.#unseenBytes += mayAdd;
-    audience.unseen += mayAdd;
-    if (this.#willLook || this.#unseenBytes < this.#lookAt) return;
-    this.#willLook = true;
-    this.#later(() => this.#look());
+    this.#unmeasured.add(audience);
+    this.#unmeasuredBytes += mayAdd;
+    audience.unmeasured += mayAdd;
+    if (this.#willMeasure || this.#unmeasuredBytes < this.#measureAt) return;
+    this.#willMeasure = true;
+    this.#later(() => this.#measure());
   }
 
   /** Whether a connection may close gracefully with this much unsent; if so, call `lingered` when that is gone. */
@@ -114,9 +114,9 @@ export class OutboundBuffers {
     this.#charge(-byteLength);
   }
 
-  /** Sends to each member. That flushes what was published before, so nothing of this audience stays unseen. */
+  /** Sends to each member. That flushes what was published before, so nothing of this audience stays unmeasured. */
   #offer(audience: Audience, frame: Uint8Array): void {
-    this.#seen(audience);
+    this.#measured(audience);
     // A copy: closing a slow client returns its messages, and dead letters are published with the same writer.
     const own = frame.slice();
     for (const member of audience.members) {
@@ -125,18 +125,18 @@ export class OutboundBuffers {
     }
   }
 
-  #look(): void {
-    this.#willLook = false;
-    for (const audience of [...this.#unseen]) {
-      this.#seen(audience);
+  #measure(): void {
+    this.#willMeasure = false;
+    for (const audience of [...this.#unmeasured]) {
+      this.#measured(audience);
       for (const member of audience.members) this.update(member);
     }
   }
 
-  #seen(audience: Audience): void {
-    this.#unseen.delete(audience);
-    this.#unseenBytes -= audience.unseen;
-    audience.unseen = 0;
+  #measured(audience: Audience): void {
+    this.#unmeasured.delete(audience);
+    this.#unmeasuredBytes -= audience.unmeasured;
+    audience.unmeasured = 0;
   }
 
   #leave(client: Buffering, { topic, members }: Audience): void {
