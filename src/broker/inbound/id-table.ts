@@ -25,7 +25,8 @@ export class IdTable {
     return this.#parts[partOf(hash)]?.get(id, hash);
   }
 
-  set(id: number, time: number): void {
+  /** False: it was here, with another time. */
+  set(id: number, time: number): boolean {
     const hash = this.#hash(id);
     const which = partOf(hash);
     this.#parts[which] ??= new Part((at) => this.#hash(at));
@@ -33,6 +34,7 @@ export class IdTable {
     const { size, memory } = part;
     part.set(id, hash, time);
     this.#count(part, size, memory);
+    return part.size > size;
   }
 
   /** False: it was not here. */

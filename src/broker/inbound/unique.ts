@@ -66,8 +66,7 @@ export class UniqueIds {
 
   /** Remembers an id until the clock shows `until`. */
   remember(id: number, until: number): void {
-    if (this.#ids.get(id) === undefined) this.#remembered.uniqueIds += 1;
-    this.#ids.set(id, until);
+    if (this.#ids.set(id, until)) this.#remembered.uniqueIds += 1;
     this.#heap.push(id, until);
   }
 
