@@ -21,7 +21,7 @@ import { type OffsetRange, RangeSet } from "./range-set.ts";
 /** Runs of one delivery, at most: where many messages were given back one by one, a pull must not take long. */
 const MOST_RUNS = 1_024;
 /** Entries that are carried out in one turn: nobody else is kept waiting by a million that are due together. */
-const DUE_AT_ONCE = 4_096;
+const DUE_AT_ONCE = 1_024;
 /** To look at so many offsets for leased ones takes as long as to carry out one entry. */
 const LOOKS = 64;
 

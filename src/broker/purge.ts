@@ -2,7 +2,7 @@
 import { nextTurn } from "./timers.ts";
 import type { Topic } from "./topic.ts";
 
-const MESSAGES_AT_A_TIME = 10_000;
+const MESSAGES_AT_A_TIME = 4_096;
 
 /** Drops what no consumer of the topic holds, some in each turn; returns how many messages. */
 export async function purge(topic: Topic): Promise<number> {

@@ -5,12 +5,16 @@
 import { OutcomeUnknown } from "../errors.ts";
 import { type Ack, ConsumeRequest, type Handed, Outcome, type Settle } from "../gen/tinymq/v1/queue.ts";
 import type { Clock } from "../wire/clock.ts";
+import { MAX_FRAME_FIELDS } from "../wire/limits.ts";
 import type { Connection } from "./connection.ts";
 import { encodeFrame } from "./frame-codec.ts";
 import { Positions } from "./positions.ts";
 
 /** Acknowledgements are sent within 50 ms: this delay, and what the timer may be late. */
 const ACK_DELAY_MS = 25;
+
+/** A pull may have no more than this and its own fields; the rest have frames of their own. */
+const MOST_SETTLES_IN_PULL = MAX_FRAME_FIELDS / 2;
 
 /** A `flush()` that waits until the server has settled `count` positions. */
 interface Flush {
@@ -103,9 +107,11 @@ export class Settlements {
     if (!this.positions.isDirty) return { ack: undefined, settles: [], handed: undefined };
     const { count, ranges, handed } = this.positions.take();
     const done = { outcome: Outcome.DONE, reason: "", delayMs: 0 };
+    const settles = ranges.map(({ from, to }) => ({ position: from, count: to - from, ...done }));
+    for (const settle of settles.splice(MOST_SETTLES_IN_PULL)) this.#send(settle);
     return {
       ack: count === undefined ? undefined : { count },
-      settles: ranges.map(({ from, to }) => ({ position: from, count: to - from, ...done })),
+      settles,
       handed: handed === undefined ? undefined : { count: handed },
     };
   }

@@ -7,6 +7,7 @@ import type { FrameSocket, OpenSession, Session } from "../session/frame-socket.
 import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Admission, Place } from "./admission.ts";
+import { Inbox, type Turns } from "./inbox.ts";
 
 /** The data that is attached to a WebSocket at its upgrade. */
 export interface ConnectionData {
@@ -21,6 +22,7 @@ export interface ConnectionHost {
   readonly context: SessionContext;
   readonly admission: Admission;
   readonly connections: Set<BunSocket>;
+  readonly turns: Turns;
 }
 
 /** How long Bun keeps a closed connection whose client does not read the rest (source: measured, 4 to 5 s). */
@@ -35,11 +37,13 @@ export class BunSocket implements FrameSocket {
   /** Whether a whole frame has arrived. */
   #heard = false;
   #closing = false;
+  readonly #inbox: Inbox;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
+    this.#inbox = new Inbox(host.turns, (frame) => this.#handle(frame));
     const { path, open, place } = socket.data;
     this.#session = open(path, this, host.context);
     place.evict = () => this.terminate();
@@ -93,18 +97,15 @@ export class BunSocket implements FrameSocket {
     this.#session.stop(code, reason);
   }
 
-  /** Passes a frame to the session; one above the limit ends the connection before it is decoded. */
+  /** A frame arrived. */
   message(frame: string | Uint8Array): void {
     this.#heard = true;
-    if (typeof frame === "string") {
-      this.#session.text();
+    if (typeof frame !== "string") {
+      this.#inbox.push(frame);
       return;
     }
-    const isOpen = this.#late === null;
-    const most = isOpen ? this.#host.context.limits.maxFrameBytes : FIRST_FRAME_BYTES;
-    if (frame.length > most) this.#session.fail(tooLarge(frame.length, most, isOpen));
-    else this.#session.message(frame);
-    free(frame);
+    this.#inbox.flush();
+    this.#session.text();
   }
 
   drained(): void {
@@ -122,6 +123,8 @@ export class BunSocket implements FrameSocket {
 
   /** The socket is gone. */
   gone(code: number): void {
+    // What it sent before is done before what it held is given back.
+    this.#inbox.flush();
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;
@@ -130,6 +133,15 @@ export class BunSocket implements FrameSocket {
     else admission.abandon(place, LINGER_MS);
     this.#closing = true;
     this.#session.closed(code);
+  }
+
+  /** Passes a frame to the session; one above the limit ends the connection before it is decoded. */
+  #handle(frame: Uint8Array): void {
+    const isOpen = this.#late === null;
+    const most = isOpen ? this.#host.context.limits.maxFrameBytes : FIRST_FRAME_BYTES;
+    if (frame.length > most) this.#session.fail(tooLarge(frame.length, most, isOpen));
+    else this.#session.message(frame);
+    free(frame);
   }
 
   #cancelLate(): void {

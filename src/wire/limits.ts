@@ -13,7 +13,7 @@ export const MAX_BATCH_MESSAGES = 8_192;
 export const MAX_BATCHES_IN_FLIGHT = 256;
 export const MAX_PULLS_IN_FLIGHT = 64;
 /** Fields of a frame, each settle of a pull counted as one. */
-export const MAX_FRAME_FIELDS = 65_536;
+export const MAX_FRAME_FIELDS = 8_192;
 /** A close frame's reason (source: RFC 6455, section 5.5: 125 bytes less the code). */
 export const MAX_CLOSE_REASON_BYTES = 123;
 /** What is kept of the reason of a settle or rewind. */

@@ -39,6 +39,27 @@ test("after await send() a poll finds the message", async () => {
   await close();
 });
 
+test("very many messages settled here and there are all told to the server, in frames that it takes", async () => {
+  const producer = new Producer("127.0.0.1", server.port, "holes");
+  const options = { autoAck: false, mode: "shared", prefetch: 20_000 } as const;
+  const consumer = new Consumer("127.0.0.1", server.port, "holes", options);
+  await Promise.all([producer.initConn(), consumer.initConn()]);
+  const count = 18_000;
+  await producer.sendBatch(Array.from({ length: count }, (_, id) => ({ id, body: "" })));
+  const held: ConsumedMessage<string>[] = [];
+  for await (const message of consumer) if (held.push(message) === count) break;
+  // 9,000 holes: more than one frame may tell, and no more than one consumer may hold.
+  for (let index = 0; index < count; index += 2) held[index]!.ack();
+  // Its pull tells.
+  expect(await consumer.poll()).toBeNull();
+  await consumer.flush();
+  for (let index = 1; index < count; index += 2) held[index]!.ack();
+  await consumer.flush();
+  const { counters } = await adminClient("127.0.0.1", server.port).getTopic({ topic: "holes" }).response;
+  expect(counters).toMatchObject({ acked: count, redelivered: 0 });
+  await Promise.all([producer.close(), consumer.close()]);
+});
+
 test("order and content hold over many messages, by poll and by loop", async () => {
   const { producer, consumer, close } = await pair("many");
   const count = 20_000;

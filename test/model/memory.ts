@@ -2,7 +2,7 @@
  * What the server must charge, counted from what the model knows: only the capacity of the logs is the server's
  * own word. Where entries outlive what they were for, or may be one or two, it is a range.
  */
-import { PRICES, uniqueTimes } from "../support/memory-count.ts";
+import { PRICES, uniqueMemory } from "../support/memory-count.ts";
 import type { World } from "../support/world.ts";
 import type { ModelMessage } from "./message.ts";
 import type { Model } from "./model.ts";
@@ -51,9 +51,8 @@ function countTopic(bytes: Bytes, topic: ModelTopic): void {
   add(bytes, PRICES.late * pieces(late, () => true));
   countHeld(bytes, topic);
   countDying(bytes, topic);
-  const ids = uniqueTimes(topic.uniqueTimes.length);
-  const taken = PRICES.uniqueId * topic.unique.size;
-  add(bytes, taken + ids.least, taken + ids.most);
+  const unique = uniqueMemory(topic.unique.size, topic.uniqueTimes.length);
+  add(bytes, unique.least, unique.most);
 }
 
 function countHeld(bytes: Bytes, topic: ModelTopic): void {

@@ -102,10 +102,10 @@ test("numbers that stand in the text are the code's", () => {
     [
       "src/broker/outbound/dispatcher.ts",
       "MOST_LEASE_RUNS",
-      16_384,
-      "is in 16,384 [pieces](#settling) or more, its pulls wait",
+      4_096,
+      "is in 4,096 [pieces](#settling) or more, its pulls wait",
     ],
-    ["src/broker/outbound/topic-consumer.ts", "MOST_PIECES", 32_768, "more than 32,768 closes the stream"],
+    ["src/broker/outbound/topic-consumer.ts", "MOST_PIECES", 16_384, "more than 16,384 closes the stream"],
     ["src/broker/outbound/deaths.ts", "SHORT_REASON_BYTES", 64, "at most 64 while memory is full"],
     ["src/broker/outbound/deaths.ts", "NO_ROOM_MS", 1_000, "tried again each second"],
     ["src/broker/backlog.ts", "MOST_RUNS", 1_024, "A delivery has at most 1,024 runs"],
@@ -137,10 +137,10 @@ test("numbers that stand in the text are the code's", () => {
   expect(page).toContain("2 minutes after an unclean end");
 });
 
-test("pieces: at 16,384 pulls wait until some are settled, and a settle that leaves more than 32,768 ends the stream", () => {
+test("pieces: at 4,096 pulls wait until some are settled, and a settle that leaves more than 16,384 ends the stream", () => {
   const world = new World();
   const producer = new TestProducer(world, "t");
-  const total = 70_000;
+  const total = 40_000;
   for (let first = 0; first <= total; first += 5_000)
     producer.send(Array.from({ length: 5_000 }, (_, each) => message(first + each, "x")));
   const consumer = new TestConsumer(world, "t", "shared");
@@ -151,16 +151,16 @@ test("pieces: at 16,384 pulls wait until some are settled, and a settle that lea
   const settleEvery = (from: number, to: number) => {
     for (let position = from; position < to; position += 2) settle(position);
   };
-  settleEvery(1, 2 * 16_382);
+  settleEvery(1, 2 * 4_094);
   expect(consumer.fetch({ max: 1 })).toHaveLength(1);
-  settle(2 * 16_382 + 1);
+  settle(2 * 4_094 + 1);
   expect(consumer.fetch({ max: 1 })).toEqual([]);
   expect([consumer.fetch({ max: 1, wait: 60_000 }), consumer.closed]).toEqual([[], null]);
   consumer.ack(4);
   expect(consumer.bodies()).toHaveLength(1);
-  settleEvery(2 * 16_382 + 3, 2 * 32_770 - 1);
+  settleEvery(2 * 4_094 + 3, 2 * 16_386 - 1);
   expect(consumer.closed).toBeNull();
-  settle(2 * 32_770 + 1);
+  settle(2 * 16_386 + 1);
   expect(consumer.closed?.code).toBe(4008);
 });
 

@@ -170,6 +170,12 @@ export class TestConsumer extends Inbox<ConsumeEvent> {
     this.link.receive(ConsumeRequest.toBinary({ kind }));
   }
 
+  /** Settles them in as many frames as that takes; nothing has to be ready. */
+  settleAll(settles: readonly SettleRequest[]): void {
+    for (let first = 0; first < settles.length; first += 8_000)
+      this.pull({ max: 1, wait: 1, settles: settles.slice(first, first + 8_000) });
+  }
+
   /** Sends a pull and returns its id. */
   pull({ max = 0, bytes = 0, wait = 0, ack, settles = [], handed }: PullRequest = {}): number {
     this.pulls += 1;

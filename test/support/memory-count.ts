@@ -32,14 +32,21 @@ export const PRICES = {
   /** A stretch of rejected messages on its way to the dead letters; and each character of a reason of its own. */
   dying: 96,
   dyingReason: 2,
-  /** An id of `unique`; and its time, in an array that grows by doubling and shrinks by quarters. */
-  uniqueId: 48,
+  /** A time of an id of `unique`, in an array that grows by doubling and shrinks by quarters. */
   uniqueTime: 16,
+  /** An id of `unique`, in a table of 64 parts of at least 8 places, which double and halve. */
+  uniqueId: 16,
 } as const;
 
-/** The least that the times of so many ids of `unique` take, and the most. */
-export function uniqueTimes(ids: number): { least: number; most: number } {
-  return { least: PRICES.uniqueTime * ids, most: ids === 0 ? 0 : Math.max(64, 8 * ids) * PRICES.uniqueTime };
+/** The least and the most that so many ids of `unique`, and so many of their times, take. */
+export function uniqueMemory(ids: number, times: number): { least: number; most: number } {
+  const idBytes = PRICES.uniqueId * ids;
+  const timeBytes = PRICES.uniqueTime * times;
+  return {
+    // At most three quarters of the places are taken; at least an eighth, or one of eight.
+    least: (4 / 3) * idBytes + timeBytes,
+    most: 9 * idBytes + (times === 0 ? 0 : Math.max(64 * PRICES.uniqueTime, 8 * timeBytes)),
+  };
 }
 
 /** Bytes that a server holds: at least, and at most. */
@@ -85,6 +92,6 @@ function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => voi
   }
   if (unique === null) return;
   const ids = [...unique.items()].length;
-  const times = uniqueTimes(ids);
-  count(PRICES.uniqueId * ids + times.least, PRICES.uniqueId * ids + times.most);
+  const { least, most } = uniqueMemory(ids, ids);
+  count(least, most);
 }

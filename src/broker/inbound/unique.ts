@@ -11,10 +11,8 @@ import type { Shared } from "../topic-host.ts";
 import { IdHeap } from "./id-heap.ts";
 import { IdTable } from "./id-table.ts";
 
-/** What one remembered id costs in the table, in bytes, measured roughly. */
-const ID_BYTES = 48;
 /** Ids that are forgotten in one turn: a million may run out together, and others must not wait for all. */
-const FORGOTTEN_AT_ONCE = 10_000;
+const FORGOTTEN_AT_ONCE = 4_096;
 
 /** A batch without the messages whose ids were taken. */
 interface Filtered {
@@ -41,7 +39,7 @@ export class UniqueIds {
   }
 
   get memory(): number {
-    return this.#ids.size * ID_BYTES + this.#heap.memory;
+    return this.#ids.memory + this.#heap.memory;
   }
 
   /** When the first id runs out; Infinity: there are none. */
@@ -68,8 +66,7 @@ export class UniqueIds {
 
   /** Remembers an id until the clock shows `until`. */
   remember(id: number, until: number): void {
-    if (this.#ids.get(id) === undefined) this.#remembered.uniqueIds += 1;
-    this.#ids.set(id, until);
+    if (this.#ids.set(id, until)) this.#remembered.uniqueIds += 1;
     this.#heap.push(id, until);
   }
 

@@ -16,9 +16,9 @@ import { type ConsumerMode, type LeasedTopic, type Pull, TopicConsumer } from ".
  * Runs of consecutive offsets that a consumer may hold unsettled; one that settles in order has one. With more, its
  * pulls wait until it has settled some, or their wait is over.
  */
-const MOST_LEASE_RUNS = 16_384;
+const MOST_LEASE_RUNS = 4_096;
 /** Runs that are delivered in one turn. */
-const WORK_A_TURN = 4_096;
+const WORK_A_TURN = 1_024;
 
 /** What the dispatcher needs of its topic. */
 export interface DispatchedTopic extends LeasedTopic {

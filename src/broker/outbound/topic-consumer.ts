@@ -6,7 +6,7 @@ import type { Timer } from "../timers.ts";
 import { Lease } from "./lease.ts";
 
 /** Maximum runs left in a lease by settling out of order: all are given back in one turn when the stream ends. */
-const MOST_PIECES = 32_768;
+const MOST_PIECES = 16_384;
 
 export type ConsumerMode = "exclusive" | "standby" | "shared";
 export type Outcome = "done" | "retry" | "reject";

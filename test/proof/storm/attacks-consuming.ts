@@ -10,8 +10,8 @@ import {
   SHARED,
 } from "./hostile-clients.ts";
 
-/** Messages of which a consumer may settle every second one, or all in one frame, and not be closed: seven pulls. */
-const PIECED = 7 * 8_192;
+/** Messages of which a consumer may settle every second one, and not be closed: four pulls. */
+const PIECED = 4 * 8_192;
 
 /** Fills a topic up to so many ready messages; what is there already is consumed again and again. */
 async function stock(arena: Arena, topic: string, many: number): Promise<number> {

@@ -17,6 +17,8 @@ import { Stream } from "./stream.ts";
 const NONE = new Uint8Array(0);
 /** Batches without an answer that a producer has: fewer than it may. */
 const IN_FLIGHT = 64;
+/** In one frame: beside them it has a few fields. */
+const MOST_SETTLES = 8_192 - 16;
 export const EXCLUSIVE = 0;
 export const SHARED = 2;
 export { Outcome };
@@ -160,9 +162,11 @@ export class HostileConsumer {
     this.#send({ oneofKind: "settle", settle });
   }
 
-  /** Many settles in one frame: as many as the caller found room for. Waits for the answer. */
+  /** Sends many settles, in as few frames as it may, and waits for the last answer. */
   async settleAll(settles: Settle[]): Promise<void> {
-    this.pull(1, { settles, maxBytes: 1 });
+    for (let first = 0; first < settles.length; first += MOST_SETTLES) {
+      this.pull(1, { settles: settles.slice(first, first + MOST_SETTLES), maxBytes: 1 });
+    }
     await this.answered();
   }
 

@@ -1,0 +1,110 @@
+/**
+ * The frames of each client, in order. They are handled as they arrive; a client whose frames have taken `TURN_MS`
+ * pauses until everybody else's that have arrived are handled, and what it sent meanwhile waits. So one client's long
+ * work, sent all at once, does not keep others waiting for all of it.
+ *
+ * Always holds: an inbox with waiting frames is paused; a turn is arranged if and only if one is paused.
+ */
+import { Fifo } from "../wire/fifo.ts";
+import { KiB, MiB } from "../wire/limits.ts";
+
+/** What the frames of one client may take before it pauses, in ms. */
+const TURN_MS = 10;
+/**
+ * Bytes that wait of one client, and of all: Bun goes on reading. Where there is no room for one more frame, the
+ * client's oldest is handled at once.
+ */
+const MOST_BYTES = 2 * MiB;
+const MOST_BYTES_OF_ALL = 32 * MiB;
+/** What one waiting frame costs beside its bytes, measured roughly. */
+const FRAME_BYTES = KiB / 4;
+
+/** What all inboxes of a server share. */
+export class Turns {
+  readonly now: () => number;
+  /** Calls back once what has arrived was read. */
+  readonly #later: (run: () => void) => void;
+  #paused: Inbox[] = [];
+  /** Bytes that wait. */
+  byteLength = 0;
+
+  constructor(now: () => number, later: (run: () => void) => void) {
+    this.now = now;
+    this.#later = later;
+  }
+
+  pause(inbox: Inbox): void {
+    if (this.#paused.length === 0) this.#later(() => this.#next());
+    this.#paused.push(inbox);
+  }
+
+  #next(): void {
+    const paused = this.#paused;
+    this.#paused = [];
+    for (const inbox of paused) inbox.resume();
+  }
+}
+
+export class Inbox {
+  readonly #turns: Turns;
+  readonly #handle: (frame: Uint8Array) => void;
+  readonly #waiting = new Fifo<Uint8Array>();
+  #byteLength = 0;
+  /** Time that its frames took since it last paused, in ms. */
+  #used = 0;
+  #isPaused = false;
+
+  /** `handle` may not throw. */
+  constructor(turns: Turns, handle: (frame: Uint8Array) => void) {
+    this.#turns = turns;
+    this.#handle = handle;
+  }
+
+  /** Handles a frame, at once or in its turn; its bytes may not change until then. */
+  push(frame: Uint8Array): void {
+    if (!this.#isPaused) {
+      this.#take(frame);
+      return;
+    }
+    const cost = frame.length + FRAME_BYTES;
+    while (this.#waiting.length > 0 && !this.#hasRoom(cost)) this.#takeFirst();
+    this.#waiting.push(frame);
+    this.#count(cost);
+  }
+
+  /** Handles all that waits. */
+  flush(): void {
+    while (this.#waiting.length > 0) this.#takeFirst();
+  }
+
+  /** Its next turn has come. */
+  resume(): void {
+    this.#used = 0;
+    this.#isPaused = false;
+    while (this.#waiting.length > 0 && !this.#isPaused) this.#takeFirst();
+  }
+
+  #take(frame: Uint8Array): void {
+    const before = this.#turns.now();
+    this.#handle(frame);
+    this.#used += this.#turns.now() - before;
+    if (this.#used < TURN_MS || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#turns.pause(this);
+  }
+
+  #takeFirst(): void {
+    const frame = this.#waiting.shift()!;
+    this.#count(-frame.length - FRAME_BYTES);
+    this.#take(frame);
+  }
+
+  #hasRoom(cost: number): boolean {
+    return this.#byteLength + cost <= MOST_BYTES && this.#turns.byteLength + cost <= MOST_BYTES_OF_ALL;
+  }
+
+  #count(bytes: number): void {
+    this.#byteLength += bytes;
+    this.#turns.byteLength += bytes;
+  }
+}
