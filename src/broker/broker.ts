@@ -11,6 +11,7 @@ import { Log } from "../log/log.ts";
 import { MAX_SPARE_BYTES, SlabPool } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
+import { KiB } from "../wire/limits.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
@@ -43,6 +44,13 @@ const FEW_TOPICS = 64;
 /** Spare buffers are not charged: they take at most this share of the memory. */
 const SPARE_SHARE = 1 / 16;
 
+/**
+ * Consumers settle though memory is full, and messages that are settled one by one are noted in pieces. For those, and
+ * for refusals, there is this share of the memory beyond it, and at least so many bytes.
+ */
+const BEYOND_SHARE = 1 / 16;
+const LEAST_BEYOND = 64 * KiB;
+
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
 
@@ -73,6 +81,7 @@ export class Broker implements TopicHost<Topic> {
       pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
+      noted: { pieceBytes: 0, refusalBytes: 0 },
     };
   }
 
@@ -176,6 +185,15 @@ export class Broker implements TopicHost<Topic> {
     return !isOver && !this.#isOverTopicLimit(topic, byteLength);
   }
 
+  piecePressure(topic: Topic): number {
+    const { maxMemory, maxTopicMemory } = this.limits;
+    // Who holds less than an equal share is not kept from it by those who hold more.
+    const pieces = Math.min(this.shared.noted.pieceBytes, topic.pieces * this.#topics.size);
+    const pressure = this.#memoryUsed > maxMemory ? pieces / beyond(maxMemory) : 0;
+    if (maxTopicMemory === 0 || topic.memory <= maxTopicMemory) return pressure;
+    return Math.max(pressure, topic.pieces / beyond(maxTopicMemory));
+  }
+
   /** Removes all topics and frees what they hold. Nothing is due any more. */
   close(): void {
     if (this.#closed) return;
@@ -258,4 +276,8 @@ export class Broker implements TopicHost<Topic> {
     this.#largest = found.slice(-Math.max(2, Math.ceil(found.length / 16)));
     return this.#largest.at(-1) ?? null;
   }
+}
+
+function beyond(limit: number): number {
+  return Math.max(LEAST_BEYOND, limit * BEYOND_SHARE);
 }

@@ -4,7 +4,7 @@
  * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
  * Always holds: after every change `memory` is what the backlog, the acceptor, the returns and the dispatcher hold,
- * and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
+ * `pieces` what of it is for pieces (see `Shared`), and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
  * due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
@@ -36,6 +36,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** Messages published in this epoch. */
   published = 0;
   memory = 0;
+  pieces = 0;
   readonly #host: TopicHost<Topic>;
   readonly #shared: Shared;
   #gone = false;
@@ -137,6 +138,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.#host.hasRoom(this, byteLength);
   }
 
+  get piecePressure(): number {
+    return this.#host.piecePressure(this);
+  }
+
   store(batch: Uint8Array, count: number, expires: number, tight = false): void {
     this.backlog.append(batch, count, expires, tight);
   }
@@ -194,12 +199,13 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   /** Drops about `most` messages that no consumer holds, or all that there are; returns how many. */
   purge(most = Number.MAX_SAFE_INTEGER): number {
-    this.returns.giveBackDying();
-    const delayed = this.acceptor.purge(most);
-    const purged = this.backlog.purge(most - delayed, (batch) => this.acceptor.forgetUnique(batch));
+    const dropping = (batch: Uint8Array) => this.acceptor.forgetUnique(batch);
+    let purged = this.returns.purge(most, dropping);
+    purged += this.acceptor.purge(most - purged);
+    purged += this.backlog.purge(most - purged, dropping);
     this.changed();
     this.dispatcher.pump();
-    return delayed + purged;
+    return purged;
   }
 
   /** Frees what memory it can without losing a message that has not expired. */
@@ -219,8 +225,11 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
-    const memory = this.backlog.memory + kept;
+    const outbound = this.returns.memory + this.dispatcher.memory;
+    const pieces = this.backlog.givenBackMemory + outbound;
+    this.#shared.noted.pieceBytes += pieces - this.pieces;
+    this.pieces = pieces;
+    const memory = this.backlog.memory + this.acceptor.memory + outbound;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();
@@ -235,7 +244,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.acceptor.drop();
     this.backlog.log.drop();
     this.#host.charge(-this.memory);
-    this.memory = 0;
+    this.#shared.noted.pieceBytes -= this.pieces;
+    this.memory = this.pieces = 0;
   }
 
   /** Does all that is due. */

@@ -51,8 +51,10 @@ export class Returns {
       return;
     }
     const topic = this.#topic;
-    const heldUntil = how.delayMs > 0 ? topic.now() + how.delayMs : 0;
-    topic.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
+    // Whole ms, so that those that are retried one after the other for the same time are one range.
+    const until = how.delayMs > 0 ? Math.ceil(topic.now() + how.delayMs) : 0;
+    const tight = until > 0 && topic.piecePressure > 1;
+    topic.backlog.giveBack(firstOffset, count, deliveries, { until, alone: how.alone, tight });
     topic.changed();
   }
 
@@ -82,11 +84,20 @@ export class Returns {
     this.#add(dying);
   }
 
-  /** Messages on their way to the dead letters are ready again. */
-  giveBackDying(): void {
-    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
-      this.#topic.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
+  /** Drops `most` messages that are on their way to the dead letters; `dropping` sees each batch before it goes. */
+  purge(most: number, dropping: (batch: Uint8Array) => void): number {
+    let purged = 0;
+    for (
+      let dying = this.deaths?.first();
+      dying !== undefined && purged < most;
+      dying = this.deaths?.first()
+    ) {
+      const { first } = dying;
+      dying.first = Math.min(dying.end, first + most - purged);
+      purged += this.#topic.backlog.purgeLeased(first, dying.first, dropping);
+      if (dying.first === dying.end) this.deaths?.shift();
     }
+    return purged;
   }
 
   get #areDeadLetters(): boolean {
