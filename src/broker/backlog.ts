@@ -223,11 +223,12 @@ export class Backlog {
     return purged;
   }
 
-  /** Drops some of the oldest messages that no consumer holds; false if there are none. */
-  dropOldest(maxMessages: number, maxBytes: number): boolean {
+  /** Drops some of the oldest messages that no consumer holds; returns how many bytes, 0 if there are none. */
+  dropOldest(maxMessages: number, maxBytes: number): number {
     const oldest = this.#oldestUnheld(maxMessages, maxBytes);
-    if (oldest !== null) this.#dropChunk(oldest, "dropped");
-    return oldest !== null;
+    if (oldest === null) return 0;
+    this.#dropChunk(oldest, "dropped");
+    return oldest.byteLength;
   }
 
   /** Some of the oldest messages that no consumer holds. */

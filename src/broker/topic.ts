@@ -8,6 +8,7 @@
  * due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
+import type { CompactionWork } from "../log/compaction.ts";
 import type { Log } from "../log/log.ts";
 import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
@@ -188,8 +189,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
   }
 
-  /** Drops some of the oldest messages that no consumer holds; false if there are none. */
-  dropOldest(maxMessages: number, maxBytes: number): boolean {
+  /** Drops some of the oldest messages that no consumer holds; returns how many bytes, 0 if there are none. */
+  dropOldest(maxMessages: number, maxBytes: number): number {
     const { heldUntil } = this.backlog;
     const dropped = this.backlog.dropOldest(maxMessages, maxBytes);
     this.#endedHold(heldUntil);
@@ -208,12 +209,12 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return purged;
   }
 
-  /** Frees what memory it can without losing a message that has not expired. */
-  compact(): void {
+  /** Frees what memory it can without losing a message that has not expired: see `Log.compact`. */
+  compact(share?: number, work?: CompactionWork): void {
     const { heldUntil } = this.backlog;
     this.backlog.dropExpired(this.now());
     this.#endedHold(heldUntil);
-    this.backlog.log.compact();
+    this.backlog.log.compact(share, work);
     this.changed();
   }
 

@@ -1,5 +1,6 @@
 /** How a batch comes into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { QueueFull, TinyMQError } from "../../errors.ts";
+import { type CompactionWork, workOfTurn } from "../../log/compaction.ts";
 import type { Log } from "../../log/log.ts";
 import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
@@ -140,10 +141,11 @@ export class Acceptor {
 
   /** Stores delayed batches that are due at `now`, some in each turn; `moved` is called after each. */
   moveDue(now: number, moved: () => void): void {
-    for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES; ) {
+    const compacting = workOfTurn();
+    for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES && compacting.left > 0; ) {
       const due = this.delays?.takeDue(now);
       if (due === undefined) return;
-      work += this.#move(due, now) ? 1 : MOVED_AT_ONCE / MOVED_TIGHTLY;
+      work += this.#move(due, now, compacting) ? 1 : MOVED_AT_ONCE / MOVED_TIGHTLY;
       bytes += due.batch.length;
       moved();
     }
@@ -189,7 +191,7 @@ export class Acceptor {
    * Stores a batch that was taken from the delays. It was charged there, so it is stored in any case. Where memory is
    * full the slabs that it left are packed, and it takes no more than the bytes that this frees; false then.
    */
-  #move({ batch, count, expires }: DelayedBatch, now: number): boolean {
+  #move({ batch, count, expires }: DelayedBatch, now: number, compacting: CompactionWork): boolean {
     const topic = this.#topic;
     if (expires <= now) {
       topic.tally.count("expired", count);
@@ -198,7 +200,7 @@ export class Acceptor {
     topic.changed();
     const fits = topic.hasRoom(topic.log.growth(batch));
     if (!fits) {
-      this.delays?.log.compact(1);
+      this.delays?.log.compact(1, compacting);
       topic.changed();
     }
     topic.store(batch, count, expires, !fits && !topic.hasRoom(topic.log.growth(batch)));
