@@ -142,6 +142,48 @@ test("a purge of 100,000 messages with unique ids goes on over several turns, an
   expect(world.broker.topics.get("t")?.tally.counters.purged).toBe(99_995);
 });
 
+test("a purge of what waits for room among the dead letters goes on over several turns, and delivers none of it", async () => {
+  // Their topic cannot be made.
+  const world = new World({ maxTopics: 2 });
+  const bystander = new Bystander(world);
+  const count = 40_000;
+  sendMany(new TestProducer(world, "t"), count, { uniqueMs: 60 * MINUTE });
+  const consumer = new TestConsumer(world, "t");
+  for (let taken = 0; taken < count; taken += 8_192) consumer.pull({ max: 8_192, bytes: MiB });
+  consumer.take();
+  for (let position = 0; position < count; position++) consumer.reject(position, 1, `${position}`);
+  consumer.take();
+  consumer.pull({ wait: 60 * MINUTE });
+  const { backlog } = world.broker.topics.get("t")!;
+  let last = count;
+  const look = () => {
+    expect(last - backlog.leased).toBeLessThanOrEqual(20_000);
+    last = backlog.leased;
+    bystander.isServed();
+    if (last > 0) setTimeout(look, 0);
+  };
+  const purging = purge(world.broker.topics.get("t")!);
+  look();
+  expect(await purging).toBe(count);
+  expect([backlog.leased, backlog.log.count, consumer.bodies()]).toEqual([0, 0, []]);
+  expect(world.broker.shared.remembered.uniqueIds).toBe(0);
+});
+
+test("a purge of what waits for room and has expired ends, and counts what had not", async () => {
+  const world = new World({ maxTopics: 1 });
+  const producer = new TestProducer(world, "t");
+  sendMany(producer, 25_000, { ttlMs: MINUTE });
+  sendMany(producer, 5_000, { from: 25_000 });
+  const consumer = new TestConsumer(world, "t");
+  for (let taken = 0; taken < 30_000; taken += 8_192) consumer.pull({ max: 8_192, bytes: MiB });
+  consumer.reject(0, 30_000, "all");
+  world.clock.advance(MINUTE);
+  runTurns(world);
+  expect(await purge(world.broker.topics.get("t")!)).toBe(5_000);
+  expect(world.broker.topics.get("t")!.queued).toBe(0);
+  expect(world.broker.shared.counters).toMatchObject({ expired: 25_000, purged: 5_000 });
+});
+
 test("a purge takes no more than there was, though a producer goes on", async () => {
   const world = new World();
   const producer = new TestProducer(world, "t");

@@ -80,16 +80,24 @@ export class Acceptor {
   }
 
   /**
-   * Stores each message for which there is room, without making more: that was tried for the whole batch. Returns
-   * those refused; where there are many ranges, the last one reaches to the end of the batch.
+   * Stores each message for which there is room, without making more: that was tried for the whole batch. One whose id
+   * was taken needs none. Returns those refused; where there are many ranges, the last one reaches to the end of the
+   * batch.
    */
   #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
     const refused: MessageRange[] = [];
     const log = options.delayMs > 0 ? this.#delayed().log : this.#topic.log;
+    const unique = options.uniqueMs > 0 ? this.#uniqueIds() : null;
+    const now = this.#now();
     for (let index = 0, at = 0; index < count; index++) {
       const end = entryEnd(batch, at);
       const message = batch.subarray(at, end);
-      if (!this.#topic.hasRoom(log.growth(message)) || !this.#tryOne(message, options)) {
+      const isTaken = unique?.has(messageId(batch, at), now) ?? false;
+      const fits = () => (unique?.hasRoom(1, now) ?? true) && this.#topic.hasRoom(log.growth(message));
+      if (isTaken || fits()) {
+        this.#take(message, 1, options);
+        this.#topic.changed();
+      } else {
         const last = refused.at(-1);
         if (last !== undefined && last.first + last.count === index) last.count += 1;
         else refused.push({ first: index, count: 1 });
@@ -101,17 +109,6 @@ export class Acceptor {
       at = end;
     }
     return refused;
-  }
-
-  #tryOne(message: Uint8Array, options: BatchOptions): boolean {
-    try {
-      this.#take(message, 1, options);
-      this.#topic.changed();
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof QueueFull) return false;
-      throw thrown;
-    }
   }
 
   #take(batch: Uint8Array, count: number, options: BatchOptions): void {

@@ -42,6 +42,11 @@ export class Returns {
     return this.deaths?.nextDue ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Whether messages are on their way to the dead letters. */
+  get isDying(): boolean {
+    return this.deaths?.first() !== undefined;
+  }
+
   /** See `LeasedTopic`. */
   giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
     const { maxDeliveries } = this.#shared.limits;
@@ -84,16 +89,17 @@ export class Returns {
     this.#add(dying);
   }
 
-  /** Drops `most` messages that are on their way to the dead letters; `dropping` sees each batch before it goes. */
+  /**
+   * Drops `most` messages that are on their way to the dead letters; `dropping` sees each batch before it goes. Returns
+   * how many had not expired.
+   */
   purge(most: number, dropping: (batch: Uint8Array) => void): number {
     let purged = 0;
-    for (
-      let dying = this.deaths?.first();
-      dying !== undefined && purged < most;
-      dying = this.deaths?.first()
-    ) {
+    let left = most;
+    for (let dying = this.deaths?.first(); dying !== undefined && left > 0; dying = this.deaths?.first()) {
       const { first } = dying;
-      dying.first = Math.min(dying.end, first + most - purged);
+      dying.first = Math.min(dying.end, first + left);
+      left -= dying.first - first;
       purged += this.#topic.backlog.purgeLeased(first, dying.first, dropping);
       if (dying.first === dying.end) this.deaths?.shift();
     }
