@@ -61,13 +61,13 @@ export class Backlog {
     return this.log.count - this.leased - (this.heldBack?.count ?? 0);
   }
 
-  /** Bytes that it holds. */
+  /** Bytes that it holds for messages, beside `pieces`. */
   get memory(): number {
-    return this.log.memory + (this.expiry?.memory ?? 0) + this.givenBackMemory;
+    return this.log.memory + (this.expiry?.memory ?? 0);
   }
 
-  /** What of it is for messages given back. */
-  get givenBackMemory(): number {
+  /** Bytes that it holds for ranges of messages that were given back. */
+  get pieces(): number {
     return this.returned.memory + (this.heldBack?.memory ?? 0);
   }
 

@@ -12,10 +12,9 @@ import { Log } from "../log/log.ts";
 import { MAX_SPARE_BYTES, SlabPool, STANDARD_SLAB } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
-import { KiB } from "../wire/limits.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { BrokerLimits } from "./broker-limits.ts";
+import { type BrokerLimits, beyondMemory } from "./broker-limits.ts";
 import { zeroCounters } from "./counters.ts";
 import type { OpenedProducer, OpeningProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
@@ -46,13 +45,6 @@ const DROPPED_FOR_NOTHING = STANDARD_SLAB;
 
 /** Spare buffers are not charged: they take at most this share of the memory. */
 const SPARE_SHARE = 1 / 16;
-
-/**
- * Consumers settle though memory is full, and messages that are settled one by one are noted in pieces. For those, and
- * for refusals, there is this share of the memory beyond it, and at least so many bytes.
- */
-const BEYOND_SHARE = 1 / 16;
-const LEAST_BEYOND = 64 * KiB;
 
 /** What an empty topic costs, in bytes, measured roughly. */
 const TOPIC_BYTES = 2_048;
@@ -194,9 +186,9 @@ export class Broker implements TopicHost<Topic> {
     const { maxMemory, maxTopicMemory } = this.limits;
     // Who holds less than an equal share is not kept from it by those who hold more.
     const pieces = Math.min(this.shared.noted.pieceBytes, topic.pieces * this.#topics.size);
-    const pressure = this.#memoryUsed > maxMemory ? pieces / beyond(maxMemory) : 0;
+    const pressure = this.#memoryUsed > maxMemory ? pieces / beyondMemory(maxMemory) : 0;
     if (maxTopicMemory === 0 || topic.memory <= maxTopicMemory) return pressure;
-    return Math.max(pressure, topic.pieces / beyond(maxTopicMemory));
+    return Math.max(pressure, topic.pieces / beyondMemory(maxTopicMemory));
   }
 
   /** Removes all topics and frees what they hold. Nothing is due any more. */
@@ -281,8 +273,4 @@ export class Broker implements TopicHost<Topic> {
     }
     return true;
   }
-}
-
-function beyond(limit: number): number {
-  return Math.max(LEAST_BEYOND, limit * BEYOND_SHARE);
 }

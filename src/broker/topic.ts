@@ -13,6 +13,7 @@ import type { Log } from "../log/log.ts";
 import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
+import { beyondMemory } from "./broker-limits.ts";
 import { type CounterName, Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
@@ -126,8 +127,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("rejected", count);
   }
 
+  get remembersTooMuch(): boolean {
+    const { noted, limits } = this.#shared;
+    return noted.refusalBytes > beyondMemory(limits.maxMemory);
+  }
+
   remembers(bytes: number): void {
     this.producers.memory += bytes;
+    this.#shared.noted.refusalBytes += bytes;
     this.#host.charge(bytes);
   }
 
@@ -226,11 +233,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const outbound = this.returns.memory + this.dispatcher.memory;
-    const pieces = this.backlog.givenBackMemory + outbound;
-    this.#shared.noted.pieceBytes += pieces - this.pieces;
+    const pieces = this.backlog.pieces + this.returns.memory + this.dispatcher.memory;
+    if (pieces !== this.pieces) this.#shared.noted.pieceBytes += pieces - this.pieces;
     this.pieces = pieces;
-    const memory = this.backlog.memory + this.acceptor.memory + outbound;
+    const memory = this.backlog.memory + this.acceptor.memory + pieces;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();
