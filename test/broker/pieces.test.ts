@@ -34,20 +34,20 @@ function takeAll(world: World, count: number, topic = "t"): TestConsumer {
   return consumer;
 }
 
-/** Settles the positions one by one, from the front, 16,384 a frame, until the stream ends; returns how many frames. */
+/** Settles the positions one by one, from the front, 512 a frame, until the stream ends; returns how many frames. */
 function settleAll(
   consumer: TestConsumer,
   count: number,
   how: (position: number) => Partial<SettleRequest>,
 ): void {
-  for (let from = 0; from < count && consumer.closed === null; from += 16_384) {
-    const settles = Array.from({ length: Math.min(16_384, count - from) }, (_, index) => ({
+  for (let from = 0; from < count && consumer.closed === null; from += 512) {
+    const settles = Array.from({ length: Math.min(512, count - from) }, (_, index) => ({
       position: from + index,
       count: 1,
       outcome: Outcome.RETRY,
       ...how(from + index),
     }));
-    consumer.pull({ max: 1, wait: 1, settles });
+    consumer.pull({ max: 1, settles });
   }
 }
 
