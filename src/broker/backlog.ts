@@ -25,6 +25,18 @@ const DUE_AT_ONCE = 1_024;
 /** To look at so many offsets for leased ones takes as long as to carry out one entry. */
 const LOOKS = 64;
 
+/** How messages are given back. */
+export interface Hold {
+  /** They are held back until the clock shows this; 0: they are ready at once. */
+  readonly until: number;
+  /** Whether only they are held back, and not all that is behind them. */
+  readonly alone: boolean;
+  /** Whether there is no room for a range more: see `RangeSet.add`. */
+  readonly tight: boolean;
+}
+
+const READY: Hold = { until: 0, alone: true, tight: false };
+
 type Taken = { runs: DeliveredRun[]; parts: Uint8Array[]; count: number; byteLength: number };
 
 export class Backlog {
@@ -49,21 +61,25 @@ export class Backlog {
     return this.log.count - this.leased - (this.heldBack?.count ?? 0);
   }
 
-  /** Bytes that it holds. */
+  /** Bytes that it holds for messages, beside `pieces`. */
   get memory(): number {
-    const kept = (this.expiry?.memory ?? 0) + (this.heldBack?.memory ?? 0);
-    return this.log.memory + this.returned.memory + kept;
+    return this.log.memory + (this.expiry?.memory ?? 0);
+  }
+
+  /** Bytes that it holds for ranges of messages that were given back. */
+  get pieces(): number {
+    return this.returned.memory + (this.heldBack?.memory ?? 0);
   }
 
   /** When something here is due; Infinity: nothing is. */
   get nextDue(): number {
-    const held = this.returned.first()?.heldUntil || Infinity;
+    const held = this.returned.first()?.due || Infinity;
     return Math.min(this.expiry?.nextDue ?? Infinity, this.heldBack?.nextDue ?? Infinity, held);
   }
 
   /** Until when the next message holds itself and all behind it back; 0: it does not. */
   get heldUntil(): number {
-    return this.returned.first()?.heldUntil ?? 0;
+    return this.returned.first()?.due ?? 0;
   }
 
   /** Whether some of what is ready may have expired at `now`: what is left of it goes in later turns. */
@@ -94,7 +110,7 @@ export class Backlog {
       const room = maxBytes - taken.byteLength;
       if (taken.count > 0 && room <= 0) break;
       const back = this.returned.first();
-      if (back !== undefined && back.heldUntil > now) break;
+      if (back !== undefined && back.due > now) break;
       const chunk = back
         ? this.log.read(back.first, maxMessages - taken.count, room, back.end)
         : this.log.read(this.cursor, maxMessages - taken.count, room);
@@ -112,25 +128,26 @@ export class Backlog {
   }
 
   /**
-   * Takes leased messages back, which were delivered `deliveries` times: ready at once, or held back until
-   * the clock shows `heldUntil` (0: not at all), alone or with all that is behind them. What expired while it
-   * was leased is gone.
+   * Takes leased messages back, which were delivered `deliveries` times. What expired while it was leased is
+   * gone.
    */
-  giveBack(first: number, count: number, deliveries: number, heldUntil: number, alone: boolean): void {
+  giveBack(first: number, count: number, deliveries: number, hold = READY): void {
     this.leased -= count;
     const split = this.expiry?.splitLate(first, first + count);
     for (const { first: from, end } of split?.late ?? []) {
       this.#tally.count("expired", this.log.release(from, end - from));
     }
     for (const live of split?.alive ?? [{ first, end: first + count }]) {
-      if (heldUntil > 0 && alone) this.holdBack(live.first, live.end, deliveries, heldUntil);
-      else this.returned.add(live.first, live.end, deliveries, heldUntil);
+      this.addReturned(live.first, live.end, deliveries, hold);
     }
   }
 
-  holdBack(first: number, end: number, deliveries: number, until: number): void {
-    this.heldBack ??= new HeldBack();
-    this.heldBack.add(first, end, deliveries, until);
+  /** Adds messages that are stored and in no state yet. */
+  addReturned(first: number, end: number, deliveries: number, { until, alone, tight }: Hold): void {
+    if (until > 0 && alone) {
+      this.heldBack ??= new HeldBack();
+      this.heldBack.add(first, end, deliveries, until, tight);
+    } else this.returned.add(first, end, deliveries, until);
   }
 
   /** Drops what has expired at `now` and is not leased, some at a time; false if some is left. */
@@ -152,17 +169,16 @@ export class Backlog {
     this.dropExpired(now);
     this.#endHold(now);
     for (let work = 0; work < DUE_AT_ONCE; work++) {
-      const due = this.heldBack?.takeDue(now);
+      const [due] = this.heldBack?.takeDue(now) ?? [];
       if (due === undefined) return;
-      for (const range of due) this.returned.add(range.first, range.end, range.deliveries);
-      work += due.length;
+      this.returned.add(due.first, due.end, due.deliveries);
     }
   }
 
   /** The first that was given back may be delivered, if its time has come. */
   #endHold(now: number): void {
     const first = this.returned.first();
-    if (first === undefined || first.heldUntil === 0 || first.heldUntil > now) return;
+    if (first === undefined || first.due === 0 || first.due > now) return;
     for (const range of this.returned.remove(first.first, first.end)) {
       this.returned.add(range.first, range.end, range.deliveries);
     }
@@ -195,11 +211,24 @@ export class Backlog {
     return purged;
   }
 
-  /** Drops some of the oldest messages that no consumer holds; false if there are none. */
-  dropOldest(maxMessages: number, maxBytes: number): boolean {
+  /** Drops leased messages of the offsets [first, end); `dropping` as above. */
+  purgeLeased(first: number, end: number, dropping: (batch: Uint8Array) => void): number {
+    this.giveBack(first, end - first, 0);
+    let purged = 0;
+    for (const chunk of this.log.chunks(first, end)) {
+      for (const part of chunk.parts) dropping(part);
+      this.#dropChunk(chunk, "purged");
+      purged += chunk.count;
+    }
+    return purged;
+  }
+
+  /** Drops some of the oldest messages that no consumer holds; returns how many bytes, 0 if there are none. */
+  dropOldest(maxMessages: number, maxBytes: number): number {
     const oldest = this.#oldestUnheld(maxMessages, maxBytes);
-    if (oldest !== null) this.#dropChunk(oldest, "dropped");
-    return oldest !== null;
+    if (oldest === null) return 0;
+    this.#dropChunk(oldest, "dropped");
+    return oldest.byteLength;
   }
 
   /** Some of the oldest messages that no consumer holds. */

@@ -2,7 +2,7 @@
  * What a broker may use, and what it does when a limit is reached. Sizes are bytes, times are ms. 0 means no limit for
  * `maxTopicMemory`, `maxDeliveries`, `defaultTtlMs` and `maxTtlMs`; for the others it is a limit like any other.
  */
-import { MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
+import { KiB, MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
 
 export interface BrokerLimits {
   maxMemory: number;
@@ -20,6 +20,14 @@ export interface BrokerLimits {
   maxProducers: number;
   /** Ids remembered for `unique`, of all topics. */
   maxUniqueIds: number;
+}
+
+/**
+ * What may be noted beyond a limit of memory, in bytes: consumers settle, and producers are refused, though it is
+ * reached; messages that are settled one by one are noted in pieces, and refusals are remembered.
+ */
+export function beyondMemory(limit: number): number {
+  return Math.max(64 * KiB, limit / 16);
 }
 
 export const DEFAULT_LIMITS: BrokerLimits = {

@@ -7,13 +7,14 @@
  */
 
 import { QueueFull, TinyMQError } from "../errors.ts";
+import { SPARSE, workOfTurn } from "../log/compaction.ts";
 import { Log } from "../log/log.ts";
-import { MAX_SPARE_BYTES, SlabPool } from "../log/slab-pool.ts";
+import { MAX_SPARE_BYTES, SlabPool, STANDARD_SLAB } from "../log/slab-pool.ts";
 import { toHex } from "../wire/bytes.ts";
 import type { Clock } from "../wire/clock.ts";
 import { checkTopicName } from "../wire/topic-name.ts";
 import { formatSize } from "../wire/units.ts";
-import type { BrokerLimits } from "./broker-limits.ts";
+import { type BrokerLimits, beyondMemory } from "./broker-limits.ts";
 import { zeroCounters } from "./counters.ts";
 import type { OpenedProducer, OpeningProducer } from "./inbound/producer-table.ts";
 import type { ConsumerMode, TopicConsumer } from "./outbound/topic-consumer.ts";
@@ -22,6 +23,7 @@ import { SortedNames } from "./sorted-names.ts";
 import { Timers } from "./timers.ts";
 import { Topic } from "./topic.ts";
 import type { Shared, TopicHost } from "./topic-host.ts";
+import { Victims } from "./victims.ts";
 
 export interface BrokerParts {
   readonly limits: BrokerLimits;
@@ -29,16 +31,17 @@ export interface BrokerParts {
   readonly publisher: Publisher;
 }
 
-/** When memory is full all topics are compacted, but not for each message. */
-const COMPACT_ALL_EVERY_MS = 1_000;
+/** When memory is full topics are compacted in turn, as many as one turn allows, but not for each message. */
+const COMPACT_EVERY_MS = 100;
+/** What a look at a topic takes of a turn's work. */
+const LOOK_AT_TOPIC = 50;
 /** Memory is freed a slab at a time, so several messages are dropped at once. */
 const DROP_MESSAGES = 256;
 const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
-
-/** Up to so many topics, all are looked at for each drop. */
-const FEW_TOPICS = 64;
+/** Where leased messages are more of each slab than makes it sparse, no more than this is dropped to free nothing. */
+const DROPPED_FOR_NOTHING = STANDARD_SLAB;
 
 /** Spare buffers are not charged: they take at most this share of the memory. */
 const SPARE_SHARE = 1 / 16;
@@ -58,8 +61,9 @@ export class Broker implements TopicHost<Topic> {
   readonly #names = new SortedNames();
   #memoryUsed = 0;
   #compactedAt = Number.NEGATIVE_INFINITY;
-  /** Some of those that held most when all were looked at last, the largest last. */
-  #largest: Topic[] = [];
+  /** Those that are compacted next, in a round of all. */
+  #uncompacted: Iterator<Topic> = [].values();
+  readonly #victims: Victims<Topic>;
   #closed = false;
 
   constructor({ limits, clock, publisher }: BrokerParts) {
@@ -67,12 +71,14 @@ export class Broker implements TopicHost<Topic> {
     this.clock = clock;
     this.publisher = publisher;
     this.timers = new Timers(clock);
+    this.#victims = new Victims(this.#topics, limits);
     this.shared = {
       limits,
       timers: this.timers,
       pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
+      noted: { pieceBytes: 0, refusalBytes: 0 },
     };
   }
 
@@ -162,7 +168,7 @@ export class Broker implements TopicHost<Topic> {
     if (fits()) return;
     this.#throwIfTooLarge(topic, batch);
     const isOverTopicLimit = () => this.#isOverTopicLimit(topic, log.growth(batch));
-    const nextVictim = () => (isOverTopicLimit() ? topic : this.#nextVictim());
+    const nextVictim = () => (isOverTopicLimit() ? topic : this.#victims.next());
     if (this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, nextVictim)) return;
     throw new QueueFull(
       isOverTopicLimit()
@@ -174,6 +180,15 @@ export class Broker implements TopicHost<Topic> {
   hasRoom(topic: Topic, byteLength: number, freed = 0): boolean {
     const isOver = this.#memoryUsed + byteLength - freed > this.limits.maxMemory;
     return !isOver && !this.#isOverTopicLimit(topic, byteLength);
+  }
+
+  piecePressure(topic: Topic): number {
+    const { maxMemory, maxTopicMemory } = this.limits;
+    // Who holds less than an equal share is not kept from it by those who hold more.
+    const pieces = Math.min(this.shared.noted.pieceBytes, topic.pieces * this.#topics.size);
+    const pressure = this.#memoryUsed > maxMemory ? pieces / beyondMemory(maxMemory) : 0;
+    if (maxTopicMemory === 0 || topic.memory <= maxTopicMemory) return pressure;
+    return Math.max(pressure, topic.pieces / beyondMemory(maxTopicMemory));
   }
 
   /** Removes all topics and frees what they hold. Nothing is due any more. */
@@ -212,9 +227,18 @@ export class Broker implements TopicHost<Topic> {
 
   #compactAll(): void {
     const now = this.clock.now();
-    if (now - this.#compactedAt < COMPACT_ALL_EVERY_MS) return;
+    if (now - this.#compactedAt < COMPACT_EVERY_MS) return;
     this.#compactedAt = now;
-    for (const topic of this.#topics.values()) topic.compact();
+    const work = workOfTurn();
+    for (let looks = this.#topics.size; looks > 0 && work.left > 0; looks--) {
+      let next = this.#uncompacted.next();
+      if (next.done) {
+        this.#uncompacted = this.#topics.values();
+        next = this.#uncompacted.next();
+      }
+      next.value?.compact(SPARSE, work);
+      work.left -= LOOK_AT_TOPIC;
+    }
   }
 
   /** Whether there is room for one more topic, once what may go for it has gone. */
@@ -223,7 +247,7 @@ export class Broker implements TopicHost<Topic> {
     if (fits()) return true;
     this.#compactAll();
     if (fits()) return true;
-    return this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, () => this.#nextVictim());
+    return this.limits.overflow === "drop-oldest" && this.#dropOldest(fits, () => this.#victims.next());
   }
 
   /**
@@ -232,30 +256,21 @@ export class Broker implements TopicHost<Topic> {
    * out those of topics that are read.
    */
   #dropOldest(hasRoom: () => boolean, nextVictim: () => Topic | null): boolean {
+    let dropped = 0;
+    let before = this.#memoryUsed;
     for (let drops = 1; !hasRoom(); drops++) {
       const victim = nextVictim();
-      if (victim === null || !victim.dropOldest(DROP_MESSAGES, DROP_BYTES)) return false;
+      const bytes = victim?.dropOldest(DROP_MESSAGES, DROP_BYTES) ?? 0;
+      if (victim === null || bytes === 0) return false;
+      dropped += bytes;
+      if (!victim.isDrained && drops % DROPS_BETWEEN_COMPACTIONS > 0) continue;
       // One message that somebody holds may pin the memory of all that were dropped around it.
-      if (victim.isDrained || drops % DROPS_BETWEEN_COMPACTIONS === 0) victim.compact();
+      victim.compact();
+      if (!victim.isDrained && dropped < DROPPED_FOR_NOTHING) continue;
+      if (before - this.#memoryUsed < dropped / 2) victim.compact(1);
+      dropped = 0;
+      before = this.#memoryUsed;
     }
     return true;
-  }
-
-  /**
-   * A topic that holds more than its share, or else the one that holds most, of those that have something to drop. Among
-   * very many topics one look finds several: where all hold about as much, there would be a look for each drop.
-   */
-  #nextVictim(): Topic | null {
-    const share = this.limits.maxMemory / Math.max(1, this.#topics.size);
-    for (let topic = this.#largest.at(-1); topic !== undefined; topic = this.#largest.at(-1)) {
-      const next = this.#largest.at(-2);
-      const isLargest = next !== undefined && this.#topics.size > FEW_TOPICS && topic.memory >= next.memory;
-      if (!topic.isDrained && (topic.memory > share || isLargest)) return topic;
-      this.#largest.pop();
-    }
-    const found = [...this.#topics.values()].filter(({ isDrained }) => !isDrained);
-    found.sort((one, other) => one.memory - other.memory);
-    this.#largest = found.slice(-Math.max(2, Math.ceil(found.length / 16)));
-    return this.#largest.at(-1) ?? null;
   }
 }

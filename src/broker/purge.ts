@@ -9,9 +9,12 @@ export async function purge(topic: Topic): Promise<number> {
   // No more than there are now: a producer that goes on could keep it from ending.
   const most = topic.queued;
   let purged = 0;
-  for (let some = most; some > 0 && purged < most; purged += some) {
-    if (purged > 0) await nextTurn();
-    some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
+  for (let turn = 0; purged < most; turn++) {
+    if (turn > 0) await nextTurn();
+    const some = topic.purge(Math.min(most - purged, MESSAGES_AT_A_TIME));
+    purged += some;
+    // Where all that were on their way to the dead letters had expired, none of them counts.
+    if (some === 0 && !topic.returns.isDying) break;
   }
   return purged;
 }

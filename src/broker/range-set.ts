@@ -5,15 +5,16 @@
  * Always holds: ranges are disjoint, not empty, and ascending; neighbours that touch differ in deliveries or in
  * hold; `count` is the sum of their lengths.
  */
+import type { Due } from "./due-heap.ts";
 import { SortedList } from "./sorted-list.ts";
 
-export interface OffsetRange {
+export interface OffsetRange extends Due {
   first: number;
   /** Above the last. */
   end: number;
   deliveries: number;
-  /** Until then, by the broker's clock, nothing of it and nothing behind it is delivered; 0: it is not held. */
-  heldUntil: number;
+  /** Until then, by the broker's clock, it is held back; 0: it is not. */
+  due: number;
 }
 
 /** What one range costs, in bytes, measured roughly. */
@@ -37,21 +38,28 @@ export class RangeSet {
     return this.#ranges.first();
   }
 
-  /** Adds offsets of which none is in the set. */
-  add(first: number, end: number, deliveries: number, heldUntil = 0): void {
+  /**
+   * Adds offsets of which none is in the set. `tight`: no range is added where they touch one; both are then held
+   * until the later of their times, and count the fewer of their deliveries.
+   */
+  add(first: number, end: number, deliveries: number, due = 0, tight = false): void {
     if (first >= end) return;
     this.#count += end - first;
     const before = this.#ranges.floor(first);
     const behind = this.#ranges.above(first);
-    const isAlike = (range: OffsetRange) => range.deliveries === deliveries && range.heldUntil === heldUntil;
-    const joinsBefore = before !== undefined && before.end === first && isAlike(before);
-    const joinsBehind = behind !== undefined && behind.first === end && isAlike(behind);
+    const isAlike = (range: OffsetRange) => range.deliveries === deliveries && range.due === due;
+    const touchesBefore = before !== undefined && before.end === first;
+    const touchesBehind = behind !== undefined && behind.first === end;
+    const joinsBefore = touchesBefore && isAlike(before);
+    const joinsBehind = touchesBehind && isAlike(behind);
     if (joinsBefore && joinsBehind) {
-      this.#ranges.remove(behind);
+      this.#removeRange(behind);
       before.end = behind.end;
     } else if (joinsBefore) before.end = end;
     else if (joinsBehind) behind.first = first;
-    else this.#ranges.add({ first, end, deliveries, heldUntil });
+    else if (tight && touchesBefore) this.#widen(before, first, end, deliveries, due);
+    else if (tight && touchesBehind) this.#widen(behind, first, end, deliveries, due);
+    else this.#addRange({ first, end, deliveries, due, order: 0, slot: -1 });
   }
 
   /** Removes the offsets [first, end) and returns those that were in the set. */
@@ -67,17 +75,36 @@ export class RangeSet {
     return removed;
   }
 
-  /** The offsets of [first, end) that are in the set. */
-  *within(first: number, end: number): Generator<OffsetRange> {
-    if (first >= end) return;
-    let range = this.#ranges.endingAbove(first, endOf);
-    for (; range !== undefined && range.first < end; range = this.#ranges.above(range.first)) {
-      yield { ...range, first: Math.max(first, range.first), end: Math.min(end, range.end) };
-    }
-  }
-
   [Symbol.iterator](): IterableIterator<OffsetRange> {
     return this.#ranges[Symbol.iterator]();
+  }
+
+  /** A range was added. */
+  protected added(_range: OffsetRange): void {}
+
+  /** A range is gone. */
+  protected removed(_range: OffsetRange): void {}
+
+  #addRange(range: OffsetRange): void {
+    this.#ranges.add(range);
+    this.added(range);
+  }
+
+  #removeRange(range: OffsetRange): void {
+    this.#ranges.remove(range);
+    this.removed(range);
+  }
+
+  /** Puts offsets that touch a range, and are not alike, into it. */
+  #widen(range: OffsetRange, first: number, end: number, deliveries: number, due: number): void {
+    this.#removeRange(range);
+    this.#count -= range.end - range.first + end - first;
+    this.add(
+      Math.min(range.first, first),
+      Math.max(range.end, end),
+      Math.min(range.deliveries, deliveries),
+      Math.max(range.due, due),
+    );
   }
 
   /** Takes [from, to), which is not empty, out of a range. */
@@ -86,11 +113,11 @@ export class RangeSet {
     this.#count -= to - from;
     if (range.first < from) {
       range.end = from;
-      if (to < end) this.#ranges.add({ ...range, first: to, end });
+      if (to < end) this.#addRange({ ...range, first: to, end });
     } else if (to < end) {
       range.first = to;
     } else {
-      this.#ranges.remove(range);
+      this.#removeRange(range);
     }
     return { ...range, first: from, end: to };
   }

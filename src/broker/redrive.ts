@@ -31,9 +31,10 @@ export async function redrive(broker: Broker, given: string, limit: number): Pro
     const taken = dead.take(Math.min(left, MESSAGES_AT_A_TIME), MiB, true);
     if (taken === null && !dead.isSweeping) break;
     if (taken !== null) {
-      // No room is asked for: the messages were charged where they were.
+      // No room is asked for: the messages were charged where they were. What others around them hold pins that memory.
       topic.moveIn(withoutDeathHeaders(concatBytes(taken.parts)), taken.count);
       for (const run of taken.runs) dead.done(run.firstOffset, run.count, null);
+      if (broker.memoryUsed > broker.limits.maxMemory) dead.compact(1);
       moved += taken.count;
       left -= taken.count;
     }

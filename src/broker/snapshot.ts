@@ -90,11 +90,11 @@ const FRESH: State = {
 function* messageRecords({ backlog, returns }: Topic, clock: Clock): Generator<SnapshotRecord> {
   const given: { first: number; end: number; state: State }[] = [];
   const until = (time: number) => (time === 0 ? 0 : wallTime(clock, time));
-  for (const { first, end, deliveries, heldUntil } of backlog.returned) {
-    const held = { heldUntil: until(heldUntil), holdsTopic: heldUntil > 0 };
+  for (const { first, end, deliveries, due } of backlog.returned) {
+    const held = { heldUntil: until(due), holdsTopic: due > 0 };
     given.push({ first, end, state: { ...FRESH, returned: true, deliveries, ...held } });
   }
-  for (const { first, end, deliveries, due } of backlog.heldBack?.items() ?? []) {
+  for (const { first, end, deliveries, due } of backlog.heldBack ?? []) {
     given.push({ first, end, state: { ...FRESH, returned: true, deliveries, heldUntil: until(due) } });
   }
   for (const { first, end, deliveries, reason } of returns.deaths ?? []) {
@@ -222,9 +222,10 @@ export class SnapshotReader {
     const { clock } = this.#broker;
     const heldUntil = messages.heldUntil > clock.wall() ? ownTime(clock, messages.heldUntil) : 0;
     if (dying) topic.returns.restoreDying({ first: firstOffset, end, deliveries, reason });
-    else if (returned && heldUntil > 0 && !holdsTopic)
-      backlog.holdBack(firstOffset, end, deliveries, heldUntil);
-    else if (returned) backlog.returned.add(firstOffset, end, deliveries, heldUntil);
+    else if (returned) {
+      const hold = { until: heldUntil, alone: !holdsTopic, tight: false };
+      backlog.addReturned(firstOffset, end, deliveries, hold);
+    }
   }
 
   #restoreDelayed({ acceptor }: Topic, { dueAt, expiresAt, count, batch }: SnapshotDelayed): void {

@@ -14,6 +14,11 @@ export interface Shared {
   readonly counters: Counters;
   /** How many producers and ids all topics remember; each topic adds and subtracts its own. */
   readonly remembered: { producers: number; uniqueIds: number };
+  /**
+   * Bytes of all topics for what is noted though memory is full: pieces (ranges of messages that are leased, given
+   * back, or on their way to the dead letters), and refusals that are remembered.
+   */
+  readonly noted: { pieceBytes: number; refusalBytes: number };
 }
 
 export interface TopicHost<Topic> {
@@ -25,6 +30,11 @@ export interface TopicHost<Topic> {
   makeRoom(topic: Topic, log: Log, batch: Uint8Array, freed: number): void;
   /** Whether so many bytes more fit within the limits now, with nothing compacted or dropped for them. */
   hasRoom(topic: Topic, byteLength: number): boolean;
+  /**
+   * How far pieces of a topic go beyond what there is room for: above 1 they are joined where they touch, above 2 no
+   * more are taken.
+   */
+  piecePressure(topic: Topic): number;
   /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openTopic(name: string): Topic;
   remove(topic: Topic): void;

@@ -4,14 +4,16 @@
  * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
  * Always holds: after every change `memory` is what the backlog, the acceptor, the returns and the dispatcher hold,
- * and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
+ * `pieces` what of it is for pieces (see `Shared`), and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
  * due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
+import type { CompactionWork } from "../log/compaction.ts";
 import type { Log } from "../log/log.ts";
 import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
+import { beyondMemory } from "./broker-limits.ts";
 import { type CounterName, Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
@@ -36,6 +38,7 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** Messages published in this epoch. */
   published = 0;
   memory = 0;
+  pieces = 0;
   readonly #host: TopicHost<Topic>;
   readonly #shared: Shared;
   #gone = false;
@@ -124,8 +127,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("rejected", count);
   }
 
+  get remembersTooMuch(): boolean {
+    const { noted, limits } = this.#shared;
+    return noted.refusalBytes > beyondMemory(limits.maxMemory);
+  }
+
   remembers(bytes: number): void {
     this.producers.memory += bytes;
+    this.#shared.noted.refusalBytes += bytes;
     this.#host.charge(bytes);
   }
 
@@ -135,6 +144,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   hasRoom(byteLength: number): boolean {
     return this.#host.hasRoom(this, byteLength);
+  }
+
+  get piecePressure(): number {
+    return this.#host.piecePressure(this);
   }
 
   store(batch: Uint8Array, count: number, expires: number, tight = false): void {
@@ -183,8 +196,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     return this.#host.openTopic(this.name + DEAD_LETTER_SUFFIX);
   }
 
-  /** Drops some of the oldest messages that no consumer holds; false if there are none. */
-  dropOldest(maxMessages: number, maxBytes: number): boolean {
+  /** Drops some of the oldest messages that no consumer holds; returns how many bytes, 0 if there are none. */
+  dropOldest(maxMessages: number, maxBytes: number): number {
     const { heldUntil } = this.backlog;
     const dropped = this.backlog.dropOldest(maxMessages, maxBytes);
     this.#endedHold(heldUntil);
@@ -194,20 +207,21 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
 
   /** Drops about `most` messages that no consumer holds, or all that there are; returns how many. */
   purge(most = Number.MAX_SAFE_INTEGER): number {
-    this.returns.giveBackDying();
-    const delayed = this.acceptor.purge(most);
-    const purged = this.backlog.purge(most - delayed, (batch) => this.acceptor.forgetUnique(batch));
+    const dropping = (batch: Uint8Array) => this.acceptor.forgetUnique(batch);
+    let purged = this.returns.purge(most, dropping);
+    purged += this.acceptor.purge(most - purged);
+    purged += this.backlog.purge(most - purged, dropping);
     this.changed();
     this.dispatcher.pump();
-    return delayed + purged;
+    return purged;
   }
 
-  /** Frees what memory it can without losing a message that has not expired. */
-  compact(): void {
+  /** Frees what memory it can without losing a message that has not expired: see `Log.compact`. */
+  compact(share?: number, work?: CompactionWork): void {
     const { heldUntil } = this.backlog;
     this.backlog.dropExpired(this.now());
     this.#endedHold(heldUntil);
-    this.backlog.log.compact();
+    this.backlog.log.compact(share, work);
     this.changed();
   }
 
@@ -219,8 +233,10 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
   /** To be called when its parts changed: charges the memory, sets the timer, and notes whether it is in use. */
   changed(): void {
     if (this.#gone) return;
-    const kept = this.acceptor.memory + this.returns.memory + this.dispatcher.memory;
-    const memory = this.backlog.memory + kept;
+    const pieces = this.backlog.pieces + this.returns.memory + this.dispatcher.memory;
+    if (pieces !== this.pieces) this.#shared.noted.pieceBytes += pieces - this.pieces;
+    this.pieces = pieces;
+    const memory = this.backlog.memory + this.acceptor.memory + pieces;
     if (memory !== this.memory) this.#host.charge(memory - this.memory);
     this.memory = memory;
     this.#updateIdle();
@@ -235,7 +251,8 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.acceptor.drop();
     this.backlog.log.drop();
     this.#host.charge(-this.memory);
-    this.memory = 0;
+    this.#shared.noted.pieceBytes -= this.pieces;
+    this.memory = this.pieces = 0;
   }
 
   /** Does all that is due. */

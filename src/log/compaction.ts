@@ -8,23 +8,48 @@ export const SPARSE = 1 / 4;
 /** What the index of a merged slab takes for each gap between messages, in bytes: a row, and room for the next. */
 const GAP_BYTES = 48;
 
+/** A slab's messages are counted anew once such a share of them was released: not for each that is settled. */
+const RECOUNT = 1 / 64;
+
+/** What compacting may still do in this turn: to look at a message takes 1, to copy 16 bytes, too, to note a gap 16. */
+export interface CompactionWork {
+  left: number;
+}
+
+/** As much as takes some 10 ms. */
+export function workOfTurn(): CompactionWork {
+  return { left: 300_000 };
+}
+
 /**
  * The slabs from `index` on, and below `end`, of which less than `share` lives: as many neighbours as fit into one
- * standard slab. By bytes and not by messages, for one large message may lie among many small ones.
+ * standard slab, and as `work` allows. By bytes and not by messages, for one large message may lie among many small
+ * ones.
  */
-export function sparseNeighbours(slabs: readonly Slab[], index: number, end: number, share: number): Slab[] {
+export function sparseNeighbours(
+  slabs: readonly Slab[],
+  index: number,
+  end: number,
+  share: number,
+  work: CompactionWork,
+): Slab[] {
   let bytes = 0;
   let next = index;
-  for (; next < end; next++) {
+  for (; next < end && work.left > 0; next++) {
     const slab = slabs[next]!;
     // An entry has two bytes at least: most slabs need no look at theirs.
     if (slab.live === slab.count || 2 * slab.live >= slab.used * share) break;
+    if (slab.uncounted > (share < 1 ? slab.count * RECOUNT : 0)) {
+      work.left -= slab.count;
+      slab.countLive();
+    }
     const { liveBytes, used, gaps, overhead } = slab;
     if (liveBytes >= used * share) break;
     // Small messages of which many are left apart would take more in an index than their gaps do now.
     if (used - liveBytes <= GAP_BYTES * gaps + overhead) break;
     bytes += liveBytes;
     if (bytes > STANDARD_SLAB && next > index) break;
+    work.left -= slab.count + 16 * gaps + liveBytes / 16;
   }
   return slabs.slice(index, next);
 }

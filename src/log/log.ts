@@ -8,10 +8,13 @@
 import { FRAME_HEADROOM } from "../wire/frames.ts";
 import { spanWithin } from "../wire/scan.ts";
 import { type Chunk, ChunkBuilder } from "./chunk.ts";
-import { mergeSlabs, SPARSE, sparseNeighbours } from "./compaction.ts";
+import { type CompactionWork, mergeSlabs, SPARSE, sparseNeighbours, workOfTurn } from "./compaction.ts";
 import { canGrow, growthBy, neededFor } from "./growth.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
 import { type SlabPool, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
+
+/** Slabs that are looked at in one turn, at least. */
+const LOOKS = 8;
 
 export class Log {
   readonly #pool: SlabPool;
@@ -130,10 +133,11 @@ export class Log {
       this.#freed += 1;
     }
     this.#count -= released;
-    // Slabs older than a freed one may hold few messages. Not all are looked at each time: two for each that is freed.
-    if (index > 0 && this.#freed > 0 && 2 * this.#freed >= index) {
+    // Slabs older than a freed one may hold few messages. They are looked at once two for each of them were freed, or
+    // as many as can be looked at in one turn.
+    if (index > 0 && this.#freed > 0 && 2 * this.#freed >= Math.min(index, LOOKS)) {
       this.#freed = 0;
-      this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE);
+      this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE, workOfTurn());
     }
     return released;
   }
@@ -148,9 +152,12 @@ export class Log {
     }
   }
 
-  /** Gives back memory of slabs of which less than `share` lives (1: of all in which something was released). */
-  compact(share = SPARSE): void {
-    this.#compactBefore(this.#slabs.length, share);
+  /**
+   * Gives back memory of slabs of which less than `share` lives (1: of all in which something was released): as much as
+   * `work` allows. The next call goes on from there.
+   */
+  compact(share = SPARSE, work = workOfTurn()): void {
+    this.#compactBefore(this.#slabs.length, share, work);
   }
 
   /** The topic is gone: frees everything. Nothing is called afterwards. */
@@ -269,10 +276,10 @@ export class Log {
   }
 
   /** Copies what lives in sparse slabs among the first `end` into new, small ones. */
-  #compactBefore(end: number, share: number): void {
+  #compactBefore(end: number, share: number, work: CompactionWork): void {
     let left = end;
-    for (let index = 0; index < left; index++) {
-      const old = sparseNeighbours(this.#slabs, index, left, share);
+    for (let index = 0; index < left && work.left > 0; index++) {
+      const old = sparseNeighbours(this.#slabs, index, left, share, work);
       if (old.length === 0) continue;
       const merged = mergeSlabs(old, this.#pool);
       this.#memory += merged.memory;

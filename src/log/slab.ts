@@ -37,13 +37,14 @@ export class Slab {
   #rows = new Float64Array(ROW);
   #segments = 0;
   #released: Uint8Array | null = null;
-  /** `liveBytes` as the last walk found it, and for which counts that is true. */
-  #walked = { count: 0, live: 0, bytes: 0 };
+  /** What was there when `countLive` was called last. */
+  #walked = { count: 0, live: 0, used: 0, bytes: 0 };
 
   /** The first message goes to the byte `start`. */
   constructor(bytes: Uint8Array<ArrayBuffer>, start = 0) {
     this.bytes = bytes;
     this.used = start;
+    this.#walked.used = start;
   }
 
   get capacity(): number {
@@ -67,21 +68,29 @@ export class Slab {
       : 0;
   }
 
-  /** Bytes of the messages that were not released. Walks all of them where some were released out of order. */
+  /** Bytes of the messages that were not released, and of the `uncounted`. */
   get liveBytes(): number {
     if (this.#released === null) return this.used - this.#byteOf(this.releasedPrefix);
-    const { count, live } = this;
-    if (this.#walked.count !== count || this.#walked.live !== live) {
-      let bytes = 0;
-      let at = this.#byteOf(this.releasedPrefix);
-      for (let ordinal = this.releasedPrefix; ordinal < count; ordinal++) {
-        const end = entryEnd(this.bytes, at);
-        if (!this.isReleased(ordinal)) bytes += end - at;
-        at = end;
-      }
-      this.#walked = { count, live, bytes };
+    return this.#walked.bytes + this.used - this.#walked.used;
+  }
+
+  /** Messages that were released since the last `countLive`. */
+  get uncounted(): number {
+    if (this.#released === null) return 0;
+    return this.#walked.live + this.count - this.#walked.count - this.live;
+  }
+
+  /** Makes `liveBytes` exact: walks all messages. */
+  countLive(): void {
+    const { count, live, used } = this;
+    let bytes = 0;
+    let at = this.#byteOf(this.releasedPrefix);
+    for (let ordinal = this.releasedPrefix; ordinal < count; ordinal++) {
+      const end = entryEnd(this.bytes, at);
+      if (!this.isReleased(ordinal)) bytes += end - at;
+      at = end;
     }
-    return this.#walked.bytes;
+    this.#walked = { count, live, used, bytes };
   }
 
   /** How many stretches of released messages there are, at most. */

@@ -7,7 +7,7 @@ import type { FrameSocket, OpenSession, Session } from "../session/frame-socket.
 import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Admission, Place } from "./admission.ts";
-import { Inbox, type Turns } from "./inbox.ts";
+import { FrameQueue, type Turns } from "./frame-queue.ts";
 
 /** The data that is attached to a WebSocket at its upgrade. */
 export interface ConnectionData {
@@ -37,13 +37,13 @@ export class BunSocket implements FrameSocket {
   /** Whether a whole frame has arrived. */
   #heard = false;
   #closing = false;
-  readonly #inbox: Inbox;
+  readonly #frames: FrameQueue;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
-    this.#inbox = new Inbox(host.turns, (frame) => this.#handle(frame));
+    this.#frames = new FrameQueue(host.turns, (frame) => this.#handle(frame));
     const { path, open, place } = socket.data;
     this.#session = open(path, this, host.context);
     place.evict = () => this.terminate();
@@ -101,10 +101,10 @@ export class BunSocket implements FrameSocket {
   message(frame: string | Uint8Array): void {
     this.#heard = true;
     if (typeof frame !== "string") {
-      this.#inbox.push(frame);
+      this.#frames.push(frame);
       return;
     }
-    this.#inbox.flush();
+    this.#frames.flush();
     this.#session.text();
   }
 
@@ -124,7 +124,7 @@ export class BunSocket implements FrameSocket {
   /** The socket is gone. */
   gone(code: number): void {
     // What it sent before is done before what it held is given back.
-    this.#inbox.flush();
+    this.#frames.flush();
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;

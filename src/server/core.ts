@@ -15,7 +15,7 @@ import { FrameWriter } from "../wire/frames.ts";
 import { DEAD_AFTER_HEARTBEATS, MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES } from "../wire/limits.ts";
 import { Admission } from "./admission.ts";
 import { type BunSocket, type ConnectionHandlers, connectionHandlers } from "./bun-socket.ts";
-import { Turns } from "./inbox.ts";
+import { Turns } from "./frame-queue.ts";
 import { LogLimiter } from "./log-limiter.ts";
 import { stackOf } from "./logger.ts";
 import type { CoreParts } from "./parts.ts";

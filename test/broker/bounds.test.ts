@@ -97,6 +97,50 @@ test("a refusal names at most 16 ranges, and takes no more memory than those", (
   expect(refusals(again.take())[0]!.messages.map(({ first, count }) => [first, count])).toEqual(ranges);
 });
 
+test("refusals of many producers take little: who is refused on and on is closed and forgotten, and learns of it", () => {
+  const maxMemory = MiB;
+  const world = new World({ maxMemory, maxUniqueIds: 30 });
+  const { instance } = world.broker;
+  const unique = { uniqueMs: 60 * MINUTE };
+  new TestProducer(world, "t").send(
+    Array.from({ length: 30 }, (_, id) => message(id, "")),
+    unique,
+  );
+  // Every second id is new and cannot be remembered, so that each refusal has 16 ranges.
+  const batch = Array.from({ length: 60 }, (_, index) => message(index % 2 === 0 ? index / 2 : 1_000, ""));
+  const { producers, name } = world.broker.topics.get("t")!;
+  let [most, closed] = [0, 0];
+  for (let id = 0; id < 60; id++) {
+    const producer = new TestProducer(world, name, id, 1, false, instance);
+    for (let sent = 0; sent < 256 && producer.closed === null; sent++) {
+      producer.send(batch, unique);
+      most = Math.max(most, producers.memory);
+    }
+    if (producer.closed === null) continue;
+    closed += 1;
+    expect(producer.closed.code).toBe(4008);
+    const again = new TestProducer(world, name, id, producer.seq, false, instance);
+    expect(again.take()[0]).toMatchObject({ opened: { known: false } });
+    again.send([message(1, "")]);
+    expect(again.closed).toBeNull();
+  }
+  expect(closed).toBeGreaterThan(50);
+  // A sixteenth of the memory, and a little for each producer.
+  expect(most).toBeLessThan(maxMemory / 16 + 60 * 2_300);
+  expect(world.broker.shared.noted.refusalBytes).toBe(producers.memory);
+});
+
+test("where refusals take too much, those of whole batches share a text, and nobody is closed for them", () => {
+  const world = new World({ maxMemory: 64 * KiB, maxMessageBytes: 100 });
+  const producers = Array.from({ length: 100 }, (_, id) => new TestProducer(world, "t", id));
+  for (let sent = 0; sent < 256; sent++)
+    for (const producer of producers) producer.send([sized(1, 101 + sent)]);
+  const answers = producers.map((producer) => refusals(producer.take()).length);
+  expect(new Set(answers)).toEqual(new Set([256]));
+  expect(producers.every(({ closed }) => closed === null)).toBe(true);
+  expect(world.broker.shared.noted.refusalBytes).toBeLessThan(64 * KiB + 100 * 1_300);
+});
+
 test("buffers that are kept for the next slabs take at most a sixteenth of the memory", () => {
   for (const [maxMemory, most] of [
     [MiB, 0],
@@ -140,6 +184,48 @@ test("a purge of 100,000 messages with unique ids goes on over several turns, an
   sendMany(producer, 6, { ...options, from: 40_000 });
   expect(world.broker.shared.counters.duplicates).toBe(5);
   expect(world.broker.topics.get("t")?.tally.counters.purged).toBe(99_995);
+});
+
+test("a purge of what waits for room among the dead letters goes on over several turns, and delivers none of it", async () => {
+  // Their topic cannot be made.
+  const world = new World({ maxTopics: 2 });
+  const bystander = new Bystander(world);
+  const count = 40_000;
+  sendMany(new TestProducer(world, "t"), count, { uniqueMs: 60 * MINUTE });
+  const consumer = new TestConsumer(world, "t");
+  for (let taken = 0; taken < count; taken += 8_192) consumer.pull({ max: 8_192, bytes: MiB });
+  consumer.take();
+  for (let position = 0; position < count; position++) consumer.reject(position, 1, `${position}`);
+  consumer.take();
+  consumer.pull({ wait: 60 * MINUTE });
+  const { backlog } = world.broker.topics.get("t")!;
+  let last = count;
+  const look = () => {
+    expect(last - backlog.leased).toBeLessThanOrEqual(20_000);
+    last = backlog.leased;
+    bystander.isServed();
+    if (last > 0) setTimeout(look, 0);
+  };
+  const purging = purge(world.broker.topics.get("t")!);
+  look();
+  expect(await purging).toBe(count);
+  expect([backlog.leased, backlog.log.count, consumer.bodies()]).toEqual([0, 0, []]);
+  expect(world.broker.shared.remembered.uniqueIds).toBe(0);
+});
+
+test("a purge of what waits for room and has expired ends, and counts what had not", async () => {
+  const world = new World({ maxTopics: 1 });
+  const producer = new TestProducer(world, "t");
+  sendMany(producer, 25_000, { ttlMs: MINUTE });
+  sendMany(producer, 5_000, { from: 25_000 });
+  const consumer = new TestConsumer(world, "t");
+  for (let taken = 0; taken < 30_000; taken += 8_192) consumer.pull({ max: 8_192, bytes: MiB });
+  consumer.reject(0, 30_000, "all");
+  world.clock.advance(MINUTE);
+  runTurns(world);
+  expect(await purge(world.broker.topics.get("t")!)).toBe(5_000);
+  expect(world.broker.topics.get("t")!.queued).toBe(0);
+  expect(world.broker.shared.counters).toMatchObject({ expired: 25_000, purged: 5_000 });
 });
 
 test("a purge takes no more than there was, though a producer goes on", async () => {

@@ -1,5 +1,6 @@
 /** Full memory: what is stored of a batch, whose messages are dropped, and that topics count. */
 import { expect, test } from "bun:test";
+import { UniqueIds } from "../../src/broker/inbound/unique.ts";
 import { ConnInit } from "../../src/gen/tinymq/v0/message.ts";
 import {
   message,
@@ -80,6 +81,48 @@ test("of a delayed batch, and of one with unique ids, what fits is stored as wel
   expect(world.broker.shared.counters).toMatchObject({ produced: 3, duplicates: 1 });
   world.clock.advance(1_000);
   expect(allOf(world, "t")).toEqual([3, 1, 2]);
+});
+
+test("of a batch with unique ids that does not fit, those taken before are answered as duplicates", () => {
+  const world = new World({ maxMemory: 32 * KiB });
+  const producer = new TestProducer(world, "t");
+  const options = { uniqueMs: 60_000 };
+  producer.send([sized(1, 1_000)], options);
+  while (world.broker.shared.counters.rejected === 0) producer.send([sized(9, 100)]);
+  producer.take();
+  producer.send([sized(1, 1_000), sized(2, 1_000), sized(1, 1_000), sized(2, 1_000)], options);
+  expect(rejections(producer.take()).map(([, ranges]) => ranges)).toEqual([
+    [
+      [1, 1],
+      [3, 1],
+    ],
+  ]);
+  expect(world.broker.shared.counters.duplicates).toBe(2);
+});
+
+test("where no more ids can be remembered, a batch of 8,192 new ones is refused at one look at them", () => {
+  const world = new World({ maxUniqueIds: 100 });
+  const producer = new TestProducer(world, "t");
+  const options = { uniqueMs: 60_000 };
+  const batch = (first: number, count: number) =>
+    Array.from({ length: count }, (_, index) => message(first + index, ""));
+  producer.send(batch(0, 100), options);
+  producer.take();
+  let filtered = 0;
+  const { filter } = UniqueIds.prototype;
+  UniqueIds.prototype.filter = function (...of) {
+    filtered += 1;
+    return filter.apply(this, of);
+  };
+  try {
+    producer.send(batch(100, 8_192), options);
+    expect(rejections(producer.take())).toEqual([[2, []]]);
+    expect(filtered).toBe(1);
+    producer.send([...batch(99, 2), ...batch(0, 1)], options);
+    expect(rejections(producer.take())).toEqual([[3, [[1, 1]]]]);
+  } finally {
+    UniqueIds.prototype.filter = filter;
+  }
 });
 
 test.each([

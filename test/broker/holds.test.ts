@@ -153,8 +153,8 @@ test("a hold that is over is one with what was given back beside it", () => {
   consumer.retry(1, 3);
   consumer.rewind(0, 1_000);
   world.clock.advance(1_000);
-  expect([...world.broker.topics.get("t")!.backlog.returned]).toEqual([
-    { first: 0, end: 4, deliveries: 1, heldUntil: 0 },
+  expect([...world.broker.topics.get("t")!.backlog.returned]).toMatchObject([
+    { first: 0, end: 4, deliveries: 1, due: 0 },
   ]);
 });
 

@@ -10,6 +10,7 @@ class SlowTopic implements ProducedTopic {
   readonly maxMessageBytes = 100;
   readonly waiting: ((refusal: Refusal | null) => void)[] = [];
   refusals = 0;
+  readonly remembersTooMuch = false;
   remembered = 0;
 
   accept(...[, , , , settled]: Parameters<ProducedTopic["accept"]>): void {

@@ -240,6 +240,45 @@ function logSuite(name: string, makePool: () => SlabPool, workload: number): voi
       expect([other.count, other.memory > full - 262_144]).toEqual([20, true]);
     });
 
+    test("compacting very many buffers takes several calls, each of which does some, and then all is done", () => {
+      const log = openLog();
+      const batch = encode(Array.from({ length: 4_000 }, () => bodyOf(50)));
+      for (let round = 0; round < 200; round++) log.append(batch, 4_000);
+      for (let message = 0; message < 800_000; message += 5) log.release(message, 4);
+      let calls = 0;
+      for (let before = Infinity; log.memory < before; calls++) {
+        if (before < Infinity) expect(before - log.memory).toBeLessThan(4 * 1024 * 1024);
+        before = log.memory;
+        log.compact();
+      }
+      expect([calls > 5, log.count]).toEqual([true, 160_000]);
+      expect(log.memory).toBeLessThan(160_000 * 110);
+    });
+
+    test("messages that are released one by one between compactions are not all counted each time", () => {
+      const log = openLog();
+      for (let round = 0; round < 2; round++)
+        log.append(encode(Array.from({ length: 4_000 }, () => bodyOf(50))), 4_000);
+      for (let message = 0; message < 4_000; message += 2) log.release(message, 1);
+      let looks = 0;
+      const { isReleased } = Slab.prototype;
+      Slab.prototype.isReleased = function (ordinal) {
+        looks += 1;
+        return isReleased.call(this, ordinal);
+      };
+      try {
+        for (let message = 1; message < 4_000; message += 2) {
+          log.release(message, 1);
+          log.compact();
+        }
+      } finally {
+        Slab.prototype.isReleased = isReleased;
+      }
+      // A walk for each 64th that is released.
+      expect(looks).toBeLessThan(70 * 4_000);
+      expect(log.memory).toBeLessThan(2 * 262_144);
+    });
+
     test("many sparse buffers are not merged into one that is larger than others", () => {
       const log = openLog();
       const batch = encode(Array.from({ length: 100 }, () => bodyOf(2_500)));

@@ -57,9 +57,9 @@ function countTopic(bytes: Bytes, topic: ModelTopic): void {
 
 function countHeld(bytes: Bytes, topic: ModelTopic): void {
   const held = topic.inState("held");
-  add(bytes, PRICES.held * pieces(held, (one, other) => one.deliveries === other.deliveries));
-  const times = new Set(held.map(({ heldUntil }) => heldUntil)).size;
-  add(bytes, PRICES.heldTime * times, PRICES.heldTime * Math.max(topic.heldTimes.length, held.length));
+  const isAlike = (one: ModelMessage, other: ModelMessage) =>
+    one.deliveries === other.deliveries && one.heldUntil === other.heldUntil;
+  add(bytes, PRICES.held * pieces(held, isAlike));
 }
 
 function countDying(bytes: Bytes, topic: ModelTopic): void {

@@ -59,8 +59,6 @@ export class ModelTopic {
   // What is kept beside the messages. Of memory alone: some of it outlives them for a while.
   expiring: Expiring[] = [];
   #newestExpiring: Expiring | null = null;
-  /** When messages that were given back with a delay are due: once for each run of them. */
-  heldTimes: number[] = [];
   /** When ids are forgotten, also of those that were forgotten before. */
   uniqueTimes: number[] = [];
 
@@ -189,7 +187,6 @@ export class ModelTopic {
   /** Takes a run of leased messages back; `counted`: their delivery counts. `alone`: held back, each by itself. */
   giveBack(run: readonly ModelMessage[], counted: boolean, delayMs = 0, alone = true, reason = ""): void {
     const { maxDeliveries } = this.model.limits;
-    let lastHeld: ModelMessage | null = null;
     for (const message of run) {
       if (counted) message.deliveries += 1;
       if (maxDeliveries > 0 && message.deliveries >= maxDeliveries && !this.isDead) {
@@ -201,9 +198,6 @@ export class ModelTopic {
       } else if (delayMs > 0 && alone) {
         message.state = "held";
         message.heldUntil = this.model.now + delayMs;
-        if (lastHeld === null || lastHeld.number + 1 !== message.number)
-          this.heldTimes.push(message.heldUntil);
-        lastHeld = message;
       } else {
         message.state = "returned";
         message.heldUntil = delayMs > 0 ? this.model.now + delayMs : 0;
@@ -292,7 +286,6 @@ export class ModelTopic {
     const { now } = this.model;
     this.expiring = this.expiring.filter(({ due }) => due > now);
     if (this.#newestExpiring !== null && this.#newestExpiring.due <= now) this.#newestExpiring = null;
-    this.heldTimes = this.heldTimes.filter((due) => due > now);
     this.uniqueTimes = this.uniqueTimes.filter((until) => until > now);
     for (const [id, until] of this.unique) if (until <= now) this.unique.delete(id);
     for (const [id, producer] of this.producers) {

@@ -18,9 +18,8 @@ export const PRICES = {
   topic: 2_048,
   /** A stretch of consecutive offsets that was given back. */
   returned: 64,
-  /** A stretch that was given back with a delay; and each time at which some of it is due. */
-  held: 64,
-  heldTime: 96,
+  /** A stretch that was given back with a delay. */
+  held: 160,
   /** A batch that is not due yet, beside its bytes. */
   delayed: 96,
   /** A batch with a time to live. */
@@ -81,10 +80,7 @@ function countTopic(topic: Topic, count: (bytes: number, atMost?: number) => voi
   count(PRICES.returned * [...backlog.returned].length);
   count(PRICES.expiring * (backlog.expiry?.items().length ?? 0));
   count(PRICES.delayed * [...(delays?.items() ?? [])].length);
-  const held = [...(backlog.heldBack?.items() ?? [])];
-  // Those of one time may have come together, and those that touch are one stretch.
-  count(PRICES.heldTime * new Set(held.map(({ due }) => due)).size, PRICES.heldTime * held.length);
-  count(PRICES.held * Math.min(1, held.length), PRICES.held * held.length);
+  count(PRICES.held * [...(backlog.heldBack ?? [])].length);
   let said = "";
   for (const { reason } of returns.deaths ?? []) {
     count(PRICES.dying + (reason === said ? 0 : PRICES.dyingReason * reason.length));

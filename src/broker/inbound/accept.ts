@@ -1,5 +1,6 @@
 /** How a batch comes into a topic: limits, options, and then the log, the delays or the subscribers. */
 import { QueueFull, TinyMQError } from "../../errors.ts";
+import { type CompactionWork, workOfTurn } from "../../log/compaction.ts";
 import type { Log } from "../../log/log.ts";
 import { MiB } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
@@ -77,16 +78,24 @@ export class Acceptor {
   }
 
   /**
-   * Stores each message for which there is room, without making more: that was tried for the whole batch. Returns
-   * those refused; where there are many ranges, the last one reaches to the end of the batch.
+   * Stores each message for which there is room, without making more: that was tried for the whole batch. One whose id
+   * was taken needs none. Returns those refused; where there are many ranges, the last one reaches to the end of the
+   * batch.
    */
   #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
     const refused: MessageRange[] = [];
     const log = options.delayMs > 0 ? this.#delayed().log : this.#topic.log;
+    const unique = options.uniqueMs > 0 ? this.#uniqueIds() : null;
+    const now = this.#now();
     for (let index = 0, at = 0; index < count; index++) {
       const end = entryEnd(batch, at);
       const message = batch.subarray(at, end);
-      if (!this.#topic.hasRoom(log.growth(message)) || !this.#tryOne(message, options)) {
+      const isTaken = unique?.has(messageId(batch, at), now) ?? false;
+      const fits = () => (unique?.hasRoom(1, now) ?? true) && this.#topic.hasRoom(log.growth(message));
+      if (isTaken || fits()) {
+        this.#take(message, 1, options);
+        this.#topic.changed();
+      } else {
         const last = refused.at(-1);
         if (last !== undefined && last.first + last.count === index) last.count += 1;
         else refused.push({ first: index, count: 1 });
@@ -98,17 +107,6 @@ export class Acceptor {
       at = end;
     }
     return refused;
-  }
-
-  #tryOne(message: Uint8Array, options: BatchOptions): boolean {
-    try {
-      this.#take(message, 1, options);
-      this.#topic.changed();
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof QueueFull) return false;
-      throw thrown;
-    }
   }
 
   #take(batch: Uint8Array, count: number, options: BatchOptions): void {
@@ -138,10 +136,11 @@ export class Acceptor {
 
   /** Stores delayed batches that are due at `now`, some in each turn; `moved` is called after each. */
   moveDue(now: number, moved: () => void): void {
-    for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES; ) {
+    const compacting = workOfTurn();
+    for (let work = 0, bytes = 0; work < MOVED_AT_ONCE && bytes < MOVED_BYTES && compacting.left > 0; ) {
       const due = this.delays?.takeDue(now);
       if (due === undefined) return;
-      work += this.#move(due, now) ? 1 : MOVED_AT_ONCE / MOVED_TIGHTLY;
+      work += this.#move(due, now, compacting) ? 1 : MOVED_AT_ONCE / MOVED_TIGHTLY;
       bytes += due.batch.length;
       moved();
     }
@@ -187,7 +186,7 @@ export class Acceptor {
    * Stores a batch that was taken from the delays. It was charged there, so it is stored in any case. Where memory is
    * full the slabs that it left are packed, and it takes no more than the bytes that this frees; false then.
    */
-  #move({ batch, count, expires }: DelayedBatch, now: number): boolean {
+  #move({ batch, count, expires }: DelayedBatch, now: number, compacting: CompactionWork): boolean {
     const topic = this.#topic;
     if (expires <= now) {
       topic.tally.count("expired", count);
@@ -196,7 +195,7 @@ export class Acceptor {
     topic.changed();
     const fits = topic.hasRoom(topic.log.growth(batch));
     if (!fits) {
-      this.delays?.log.compact(1);
+      this.delays?.log.compact(1, compacting);
       topic.changed();
     }
     topic.store(batch, count, expires, !fits && !topic.hasRoom(topic.log.growth(batch)));

@@ -62,12 +62,12 @@ export class ProducerTable {
     return { producer, known };
   }
 
-  /** A stream ended; a clean end forgets the producer at once. */
+  /** A stream ended; a clean end forgets the producer at once, as does one that makes room for others' refusals. */
   close(producer: TopicProducer, port: ProducerPort, clean: boolean): void {
     // It has another connection by now.
     if (producer.port !== port) return;
     this.#detach(producer);
-    if (producer.id === "" || clean) this.#forget(producer);
+    if (producer.id === "" || clean || producer.isTooMuch) this.#forget(producer);
     else this.#forgetLater(producer);
     this.#topic.changed();
   }

@@ -28,7 +28,12 @@ export interface ProducedTopic {
   refused(count: number): void;
   /** What is remembered of refusals takes so many bytes more. */
   remembers(bytes: number): void;
+  /** Whether refusals of all topics take more than they may. */
+  readonly remembersTooMuch: boolean;
 }
+
+/** What one producer's refusals may take, in bytes, though all of them take too much. */
+const LEAST_REMEMBERED = 1_024;
 
 /** A batch that is not settled yet, or whose answer waits for an earlier one. */
 interface Pending {
@@ -91,6 +96,11 @@ export class TopicProducer {
     this.port = port;
   }
 
+  /** Whether its refusals can be remembered no longer: it is forgotten once it has no connection, and is told so. */
+  get isTooMuch(): boolean {
+    return this.memory > LEAST_REMEMBERED && this.#topic.remembersTooMuch;
+  }
+
   /** The last seq that was answered. */
   get answeredSeq(): number {
     const first = this.#pending.first();
@@ -119,6 +129,12 @@ export class TopicProducer {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
         `more than ${MAX_BATCHES_IN_FLIGHT} batches are without an answer`,
+      );
+    }
+    if (this.isTooMuch) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        "too many refused batches to remember: wait before sending where the queue is full",
       );
     }
     const checked = this.#check(messages);
@@ -182,7 +198,8 @@ export class TopicProducer {
       this.memory -= refusalBytes(first.refusal);
     }
     const last = this.#rejected.last();
-    if (last !== undefined && last.last === seq - 1 && isAlike(last.refusal, refusal)) last.last = seq;
+    const isJoined = last?.last === seq - 1 && isAlike(last.refusal, refusal, this.#topic.remembersTooMuch);
+    if (isJoined) last.last = seq;
     else {
       this.#rejected.push({ first: seq, last: seq, refusal });
       this.memory += refusalBytes(refusal);
@@ -209,9 +226,10 @@ export class TopicProducer {
   }
 }
 
-function isAlike(one: Refusal, other: Refusal): boolean {
+/** `anyMessage`: one text will do for both. */
+function isAlike(one: Refusal, other: Refusal, anyMessage: boolean): boolean {
   const isWhole = one.messages.length + other.messages.length === 0;
-  return isWhole && one.code === other.code && one.message === other.message;
+  return isWhole && one.code === other.code && (anyMessage || one.message === other.message);
 }
 
 /** Bytes of a refusal that is remembered, measured roughly. */

@@ -54,14 +54,29 @@ export class UniqueIds {
     for (let at = 0; at < batch.length; ) {
       const end = entryEnd(batch, at);
       const id = messageId(batch, at);
-      if (!ids.has(id) && (this.#ids.get(id) ?? 0) <= now) {
+      if (!ids.has(id) && !this.has(id, now)) {
         ids.add(id);
         kept.push(batch.subarray(at, end));
       }
       at = end;
     }
-    this.#makeRoom(ids.size, now);
+    if (!this.hasRoom(ids.size, now)) {
+      throw new QueueFull(
+        `the server remembers ${this.#maxIds} ids for unique and has no room for more: use a shorter time`,
+      );
+    }
     return { batch: kept.length === count ? batch : concatBytes(kept), count: kept.length, ids: [...ids] };
+  }
+
+  /** Whether the topic took an id, and remembers it at `now`. */
+  has(id: number, now: number): boolean {
+    return (this.#ids.get(id) ?? 0) > now;
+  }
+
+  /** Whether so many ids more can be remembered, once those are forgotten that have run out at `now`. */
+  hasRoom(wanted: number, now: number): boolean {
+    if (this.#remembered.uniqueIds + wanted > this.#maxIds) this.runDue(now);
+    return this.#remembered.uniqueIds + wanted <= this.#maxIds;
   }
 
   /** Remembers an id until the clock shows `until`. */
@@ -92,14 +107,5 @@ export class UniqueIds {
     this.#remembered.uniqueIds -= this.#ids.size;
     this.#ids.clear();
     this.#heap.clear();
-  }
-
-  #makeRoom(wanted: number, now: number): void {
-    if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
-    this.runDue(now);
-    if (this.#remembered.uniqueIds + wanted <= this.#maxIds) return;
-    throw new QueueFull(
-      `the server remembers ${this.#maxIds} ids for unique and has no room for more: use a shorter time`,
-    );
   }
 }

@@ -26,6 +26,8 @@ export interface DyingTopic {
   wall(): number;
   /** Whether it may hold so many bytes more as things are. */
   hasRoom(byteLength: number): boolean;
+  /** See `TopicHost`. */
+  readonly piecePressure: number;
   /** The topic of its dead letters, made if there is none. Throws RESOURCE_EXHAUSTED. */
   openDeadLetters(): DeadLetterTopic;
   /** Removes messages that have moved. */
@@ -72,10 +74,14 @@ export class Deaths {
     return this.#dying.first();
   }
 
-  /** Adds messages that died; `bury` moves them. */
+  /** Adds messages that died; `bury` moves them. Where there is no room for an entry, they died as those before them. */
   add({ first, end, deliveries, reason: given }: Dying, now: number): void {
     const last = this.#dying.last();
     if (last === undefined) this.nextDue = now;
+    if (last?.end === first && this.#topic.piecePressure > 1) {
+      last.end = end;
+      return;
+    }
     // It is kept until all have moved: where memory is full, only its first words.
     const kept = this.#topic.hasRoom(2 * given.length) ? given : truncateUtf8(given, SHORT_REASON_BYTES);
     const sameReason = last !== undefined && last.reason === kept;

@@ -42,6 +42,11 @@ export class Returns {
     return this.deaths?.nextDue ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Whether messages are on their way to the dead letters. */
+  get isDying(): boolean {
+    return this.deaths?.first() !== undefined;
+  }
+
   /** See `LeasedTopic`. */
   giveBack(firstOffset: number, count: number, deliveries: number, how: Return = AT_ONCE): void {
     const { maxDeliveries } = this.#shared.limits;
@@ -51,8 +56,10 @@ export class Returns {
       return;
     }
     const topic = this.#topic;
-    const heldUntil = how.delayMs > 0 ? topic.now() + how.delayMs : 0;
-    topic.backlog.giveBack(firstOffset, count, deliveries, heldUntil, how.alone);
+    // Whole ms, so that those that are retried one after the other for the same time are one range.
+    const until = how.delayMs > 0 ? Math.ceil(topic.now() + how.delayMs) : 0;
+    const tight = until > 0 && topic.piecePressure > 1;
+    topic.backlog.giveBack(firstOffset, count, deliveries, { until, alone: how.alone, tight });
     topic.changed();
   }
 
@@ -82,11 +89,21 @@ export class Returns {
     this.#add(dying);
   }
 
-  /** Messages on their way to the dead letters are ready again. */
-  giveBackDying(): void {
-    for (let dying = this.deaths?.shift(); dying !== undefined; dying = this.deaths?.shift()) {
-      this.#topic.backlog.giveBack(dying.first, dying.end - dying.first, dying.deliveries, 0, true);
+  /**
+   * Drops `most` messages that are on their way to the dead letters; `dropping` sees each batch before it goes. Returns
+   * how many had not expired.
+   */
+  purge(most: number, dropping: (batch: Uint8Array) => void): number {
+    let purged = 0;
+    let left = most;
+    for (let dying = this.deaths?.first(); dying !== undefined && left > 0; dying = this.deaths?.first()) {
+      const { first } = dying;
+      dying.first = Math.min(dying.end, first + left);
+      left -= dying.first - first;
+      purged += this.#topic.backlog.purgeLeased(first, dying.first, dropping);
+      if (dying.first === dying.end) this.deaths?.shift();
     }
+    return purged;
   }
 
   get #areDeadLetters(): boolean {

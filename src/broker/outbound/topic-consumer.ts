@@ -36,6 +36,8 @@ export interface Return {
 /** What a consumer needs of its topic. */
 export interface LeasedTopic {
   readonly name: string;
+  /** See `TopicHost`. */
+  readonly piecePressure: number;
   /** Removes leased messages: they are consumed. */
   done(firstOffset: number, count: number): void;
   /** Where leased messages go that are not consumed. */
@@ -133,11 +135,13 @@ export class TopicConsumer {
   }
 
   /**
-   * Settles what is unsettled of [position, position + count). Throws RESOURCE_EXHAUSTED where what is left is in
-   * too many pieces.
+   * Settles what is unsettled of [position, position + count). Throws RESOURCE_EXHAUSTED where what is left, or
+   * given back, is in too many pieces.
    */
   settle(position: number, count: number, outcome: Outcome, reason: string, delayMs: number): void {
     this.#checkDelivered(position + count);
+    if (outcome !== "done") this.#checkPieces();
+    const before = this.lease.runs;
     const runs = this.lease.take(position, position + count);
     this.#handed = Math.max(this.#handed, position + count);
     for (const run of runs) {
@@ -153,12 +157,7 @@ export class TopicConsumer {
         });
     }
     this.#dispatcher.leaseChanged(this);
-    if (this.lease.runs > MOST_PIECES) {
-      throw new TinyMQError(
-        "RESOURCE_EXHAUSTED",
-        `what this consumer holds unsettled is in more than ${MOST_PIECES} pieces: hold less, or settle more in order`,
-      );
-    }
+    if (this.lease.runs > before) this.#checkPieces();
     if (outcome === "retry") this.#dispatcher.pump();
   }
 
@@ -169,6 +168,7 @@ export class TopicConsumer {
    */
   rewind(position: number, reason: string, delayMs: number): void {
     this.#checkDelivered(position);
+    this.#checkPieces();
     for (const run of this.lease.take(position, this.lease.nextPosition)) {
       let { firstOffset, count } = run;
       if (run.position === position) {
@@ -193,6 +193,21 @@ export class TopicConsumer {
       const counted = Math.min(count, Math.max(0, handed - position));
       if (counted > 0) this.topic.returns.giveBack(firstOffset, counted, deliveries + 1);
       if (counted < count) this.topic.returns.giveBack(firstOffset + counted, count - counted, deliveries);
+    }
+  }
+
+  #checkPieces(): void {
+    if (this.lease.runs > MOST_PIECES) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `what this consumer holds unsettled is in more than ${MOST_PIECES} pieces: hold less, or settle more in order`,
+      );
+    }
+    if (this.topic.piecePressure > 2) {
+      throw new TinyMQError(
+        "RESOURCE_EXHAUSTED",
+        `memory is full, and topic "${this.topic.name}" is in too many pieces: settle more of it at once, or in order`,
+      );
     }
   }
 

@@ -3,7 +3,7 @@
  * pauses until everybody else's that have arrived are handled, and what it sent meanwhile waits. So one client's long
  * work, sent all at once, does not keep others waiting for all of it.
  *
- * Always holds: an inbox with waiting frames is paused; a turn is arranged if and only if one is paused.
+ * Always holds: a queue with waiting frames is paused; a turn is arranged if and only if one is paused.
  */
 import { Fifo } from "../wire/fifo.ts";
 import { KiB, MiB } from "../wire/limits.ts";
@@ -19,12 +19,12 @@ const MOST_BYTES_OF_ALL = 32 * MiB;
 /** What one waiting frame costs beside its bytes, measured roughly. */
 const FRAME_BYTES = KiB / 4;
 
-/** What all inboxes of a server share. */
+/** What all queues of a server share. */
 export class Turns {
   readonly now: () => number;
   /** Calls back once what has arrived was read. */
   readonly #later: (run: () => void) => void;
-  #paused: Inbox[] = [];
+  #paused: FrameQueue[] = [];
   /** Bytes that wait. */
   byteLength = 0;
 
@@ -33,19 +33,19 @@ export class Turns {
     this.#later = later;
   }
 
-  pause(inbox: Inbox): void {
+  pause(queue: FrameQueue): void {
     if (this.#paused.length === 0) this.#later(() => this.#next());
-    this.#paused.push(inbox);
+    this.#paused.push(queue);
   }
 
   #next(): void {
     const paused = this.#paused;
     this.#paused = [];
-    for (const inbox of paused) inbox.resume();
+    for (const queue of paused) queue.resume();
   }
 }
 
-export class Inbox {
+export class FrameQueue {
   readonly #turns: Turns;
   readonly #handle: (frame: Uint8Array) => void;
   readonly #waiting = new Fifo<Uint8Array>();

@@ -1,6 +1,6 @@
 /** Whose frames are handled when: nobody waits for all that another client sent at once, and nothing overtakes. */
 import { expect, test } from "bun:test";
-import { Inbox, Turns } from "../../src/server/inbox.ts";
+import { FrameQueue, Turns } from "../../src/server/frame-queue.ts";
 import { Random } from "../support/random.ts";
 
 /** Clients whose frames take the time that their first byte says, in ms. */
@@ -18,8 +18,8 @@ class Clients {
     );
   }
 
-  client(name: string): Inbox {
-    return new Inbox(this.turns, (frame) => {
+  client(name: string): FrameQueue {
+    return new FrameQueue(this.turns, (frame) => {
       this.now += frame[0]!;
       this.handled.push(`${name}${frame[1]}`);
     });
@@ -42,8 +42,8 @@ const frame = (ms: number, number: number, byteLength = 2) => {
 
 test("what takes no time is handled at once, however much it is", () => {
   const clients = new Clients();
-  const inbox = clients.client("a");
-  for (let number = 0; number < 200; number++) inbox.push(frame(0, number));
+  const queue = clients.client("a");
+  for (let number = 0; number < 200; number++) queue.push(frame(0, number));
   expect(clients.handled).toHaveLength(200);
   expect(clients.turn()).toBe(false);
 });
@@ -69,10 +69,10 @@ test("who has taken 10 ms pauses for the others, and goes on in the next turn", 
 
 test("flush() handles all that waits, in order, and the turn that was arranged finds nothing", () => {
   const clients = new Clients();
-  const inbox = clients.client("a");
-  for (let number = 0; number < 4; number++) inbox.push(frame(10, number));
+  const queue = clients.client("a");
+  for (let number = 0; number < 4; number++) queue.push(frame(10, number));
   expect(clients.handled).toEqual(["a0"]);
-  inbox.flush();
+  queue.flush();
   expect(clients.handled).toEqual(["a0", "a1", "a2", "a3"]);
   while (clients.turn());
   expect(clients.handled).toHaveLength(4);
@@ -81,10 +81,10 @@ test("flush() handles all that waits, in order, and the turn that was arranged f
 test("one client's frames and all together are bounded in bytes: the oldest is handled where there is no room", () => {
   const clients = new Clients();
   const MiB = 1024 * 1024;
-  const inboxes = Array.from({ length: 40 }, (_, index) => clients.client(`${index}-`));
-  for (const inbox of inboxes) {
-    inbox.push(frame(10, 0));
-    for (let number = 1; number < 30; number++) inbox.push(frame(10, number, MiB / 4));
+  const queues = Array.from({ length: 40 }, (_, index) => clients.client(`${index}-`));
+  for (const queue of queues) {
+    queue.push(frame(10, 0));
+    for (let number = 1; number < 30; number++) queue.push(frame(10, number, MiB / 4));
     expect(clients.turns.byteLength).toBeLessThanOrEqual(32 * MiB + 40 * (MiB / 4 + 256));
   }
   const before = clients.handled.filter((handled) => handled.startsWith("0-"));
@@ -98,13 +98,13 @@ test("one client's frames and all together are bounded in bytes: the oldest is h
 test("whatever comes when, each client's frames are handled in order and once", () => {
   const random = new Random(5);
   const clients = new Clients();
-  const inboxes = Array.from({ length: 5 }, (_, index) => clients.client(`${index}-`));
-  const sent = inboxes.map(() => 0);
+  const queues = Array.from({ length: 5 }, (_, index) => clients.client(`${index}-`));
+  const sent = queues.map(() => 0);
   for (let step = 0; step < 20_000; step++) {
     const which = random.below(5);
     if (random.chance(0.2)) clients.turn();
-    else if (random.chance(0.05)) inboxes[which]!.flush();
-    else inboxes[which]!.push(frame(random.below(8), sent[which]!++ % 256, 2 + random.below(100_000)));
+    else if (random.chance(0.05)) queues[which]!.flush();
+    else queues[which]!.push(frame(random.below(8), sent[which]!++ % 256, 2 + random.below(100_000)));
   }
   while (clients.turn());
   for (const [which, count] of sent.entries()) {
