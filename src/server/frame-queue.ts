@@ -1,21 +1,24 @@
 /**
- * The frames of each client, in order. They are handled as they arrive; a client whose frames have taken `TURN_MS`
- * pauses until everybody else's that have arrived are handled, and what it sent meanwhile waits. So one client's long
- * work, sent all at once, does not keep others waiting for all of it.
+ * The frames of each client, in order. They are handled as they arrive; a client whose frames have taken
+ * `CLIENT_MS` of `WINDOW_MS` pauses until everybody else's that have arrived are handled, and what it sent meanwhile waits. So one client's long
+ * work, sent all at once, does not keep others waiting for all of it. Those that pause go on in rotation.
  *
  * Always holds: a queue with waiting frames is paused; a turn is arranged if and only if one is paused.
  */
 import { Fifo } from "../wire/fifo.ts";
 import { KiB, MiB } from "../wire/limits.ts";
 
-/** What the frames of one client may take before it pauses, in ms. */
-const TURN_MS = 10;
+/** What the frames of one client may take of each window before it pauses, in ms. */
+const CLIENT_MS = 10;
+const WINDOW_MS = 100;
+/** What those of clients that paused may take in one turn of the event loop, in ms. */
+const TURN_MS = 20;
 /**
  * Bytes that wait of one client, and of all: Bun goes on reading. Where there is no room for one more frame, the
- * client's oldest is handled at once.
+ * client's oldest, or this one, is handled at once.
  */
 const MOST_BYTES = 2 * MiB;
-const MOST_BYTES_OF_ALL = 32 * MiB;
+const MOST_BYTES_OF_ALL = 8 * MiB;
 /** What one waiting frame costs beside its bytes, measured roughly. */
 const FRAME_BYTES = KiB / 4;
 
@@ -24,7 +27,8 @@ export class Turns {
   readonly now: () => number;
   /** Calls back once what has arrived was read. */
   readonly #later: (run: () => void) => void;
-  #paused: FrameQueue[] = [];
+  readonly #paused = new Fifo<FrameQueue>();
+  #isArranged = false;
   /** Bytes that wait. */
   byteLength = 0;
 
@@ -34,15 +38,19 @@ export class Turns {
   }
 
   pause(queue: FrameQueue): void {
-    if (this.#paused.length === 0) this.#later(() => this.#next());
     this.#paused.push(queue);
+    if (this.#isArranged) return;
+    this.#isArranged = true;
+    this.#later(this.#next);
   }
 
-  #next(): void {
-    const paused = this.#paused;
-    this.#paused = [];
-    for (const queue of paused) queue.resume();
-  }
+  readonly #next = (): void => {
+    const end = this.now() + TURN_MS;
+    // Each once: those that pause again come behind the others.
+    for (let left = this.#paused.length; left > 0 && this.now() < end; left--) this.#paused.shift()!.resume();
+    this.#isArranged = this.#paused.length > 0;
+    if (this.#isArranged) this.#later(this.#next);
+  };
 }
 
 export class FrameQueue {
@@ -50,8 +58,10 @@ export class FrameQueue {
   readonly #handle: (frame: Uint8Array) => void;
   readonly #waiting = new Fifo<Uint8Array>();
   #byteLength = 0;
-  /** Time that its frames took since it last paused, in ms. */
+  /** Time that its frames took in the current window, or since it last paused, in ms. */
   #used = 0;
+  /** When that window began. */
+  #since = 0;
   #isPaused = false;
 
   /** `handle` may not throw. */
@@ -68,6 +78,10 @@ export class FrameQueue {
     }
     const cost = frame.length + FRAME_BYTES;
     while (this.#waiting.length > 0 && !this.#hasRoom(cost)) this.#takeFirst();
+    if (!this.#hasRoom(cost)) {
+      this.#take(frame);
+      return;
+    }
     this.#waiting.push(frame);
     this.#count(cost);
   }
@@ -86,9 +100,13 @@ export class FrameQueue {
 
   #take(frame: Uint8Array): void {
     const before = this.#turns.now();
+    if (before - this.#since > WINDOW_MS) {
+      this.#since = before;
+      this.#used = 0;
+    }
     this.#handle(frame);
     this.#used += this.#turns.now() - before;
-    if (this.#used < TURN_MS || this.#isPaused) return;
+    if (this.#used < CLIENT_MS || this.#isPaused) return;
     this.#isPaused = true;
     this.#turns.pause(this);
   }

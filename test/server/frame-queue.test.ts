@@ -67,6 +67,19 @@ test("who has taken 10 ms pauses for the others, and goes on in the next turn", 
   expect(clients.turns.byteLength).toBe(0);
 });
 
+test("those that pause go on in rotation, some in each turn", () => {
+  const clients = new Clients();
+  const queues = ["a", "b", "c"].map((name) => clients.client(name));
+  for (const queue of queues) for (let number = 0; number < 3; number++) queue.push(frame(15, number));
+  expect(clients.handled.splice(0)).toEqual(["a0", "b0", "c0"]);
+  clients.turn();
+  expect(clients.handled.splice(0)).toEqual(["a1", "b1"]);
+  clients.turn();
+  expect(clients.handled.splice(0)).toEqual(["c1", "a2"]);
+  clients.turn();
+  expect(clients.handled.splice(0)).toEqual(["b2", "c2"]);
+});
+
 test("flush() handles all that waits, in order, and the turn that was arranged finds nothing", () => {
   const clients = new Clients();
   const queue = clients.client("a");
@@ -85,7 +98,7 @@ test("one client's frames and all together are bounded in bytes: the oldest is h
   for (const queue of queues) {
     queue.push(frame(10, 0));
     for (let number = 1; number < 30; number++) queue.push(frame(10, number, MiB / 4));
-    expect(clients.turns.byteLength).toBeLessThanOrEqual(32 * MiB + 40 * (MiB / 4 + 256));
+    expect(clients.turns.byteLength).toBeLessThanOrEqual(8 * MiB);
   }
   const before = clients.handled.filter((handled) => handled.startsWith("0-"));
   // 2 MiB of 7.25: seven frames, for each has a little beside its bytes.

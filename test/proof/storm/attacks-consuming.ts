@@ -70,9 +70,17 @@ const rewindFragments: Attack = async (arena) => {
   const each = Math.min(PIECED, Math.ceil(stored / 13));
   const round = rounds(async () => {
     const consumers = await Promise.all(Array.from({ length: 13 }, () => HostileConsumer.open(arena, topic)));
-    for (const consumer of consumers) await consumer.lease(each);
-    await Promise.all(consumers.map((one) => one.settleAll(everySecond(0, one.delivered, Outcome.RETRY))));
-    for (const one of consumers) arena.count("fragments", one.delivered / 2);
+    const fragment = async (one: HostileConsumer) => {
+      await one.settleAll(everySecond(0, one.delivered, Outcome.RETRY));
+      arena.count("fragments", one.delivered / 2);
+    };
+    try {
+      for (const consumer of consumers) await consumer.lease(each);
+      await Promise.all(consumers.map(fragment));
+    } catch (error) {
+      for (const one of consumers) one.stream.cut();
+      throw error;
+    }
     const cut = arena.random.chance(0.5);
     if (!cut) {
       for (const one of consumers) one.rewind(0);
