@@ -34,6 +34,8 @@ function inShort(workload: string, figures: Record<string, Figure>): string {
   }
   if (workload === "rate") {
     const ack = `acknowledged p50 ${micros(figures.ackP50!.median)}, p99 ${micros(figures.ackP99!.median)}`;
+    // The bare echo has nothing that is delivered.
+    if (figures.deliveryP50 === undefined) return ack;
     return `${ack}; delivered p50 ${micros(figures.deliveryP50!.median)}, p99 ${micros(figures.deliveryP99!.median)}`;
   }
   return withRange(figures.perSecond, rate);
