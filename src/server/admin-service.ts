@@ -109,7 +109,7 @@ function methodAt(path: string): MethodInfo<object, object> {
 
 function decode(method: MethodInfo<object, object>, type: string, body: Uint8Array): object {
   try {
-    if (type === "application/protobuf") return method.I.fromBinary(body);
+    if (type === "application/protobuf") return method.I.fromBinary(body, { readUnknownField: false });
     const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
     return method.I.fromJson(text.trim() === "" ? {} : JSON.parse(text), { ignoreUnknownFields: false });
   } catch (cause) {

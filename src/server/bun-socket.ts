@@ -7,7 +7,7 @@ import type { FrameSocket, OpenSession, Session } from "../session/frame-socket.
 import { CLOSE_ABNORMAL, closeCodeOf, closeReason } from "../wire/close.ts";
 import { FIRST_FRAME_BYTES, FIRST_FRAME_MS, KiB } from "../wire/limits.ts";
 import type { Admission, Place } from "./admission.ts";
-import { FrameQueue, type Turns } from "./frame-queue.ts";
+import { type FrameClient, FrameQueue, type Turns } from "./frame-queue.ts";
 
 /** The data that is attached to a WebSocket at its upgrade. */
 export interface ConnectionData {
@@ -28,7 +28,7 @@ export interface ConnectionHost {
 /** How long Bun keeps a closed connection whose client does not read the rest (source: measured, 4 to 5 s). */
 const LINGER_MS = 5_000;
 
-export class BunSocket implements FrameSocket {
+export class BunSocket implements FrameSocket, FrameClient {
   readonly #socket: ServerWebSocket<ConnectionData>;
   readonly #session: Session;
   readonly #host: ConnectionHost;
@@ -37,13 +37,14 @@ export class BunSocket implements FrameSocket {
   /** Whether a whole frame has arrived. */
   #heard = false;
   #closing = false;
+  #isGone = false;
   readonly #frames: FrameQueue;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
   constructor(socket: ServerWebSocket<ConnectionData>, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
-    this.#frames = new FrameQueue(host.turns, (frame) => this.#handle(frame));
+    this.#frames = new FrameQueue(host.turns, this);
     const { path, open, place } = socket.data;
     this.#session = open(path, this, host.context);
     place.evict = () => this.terminate();
@@ -58,6 +59,8 @@ export class BunSocket implements FrameSocket {
   }
 
   send(frame: Uint8Array): number {
+    // To nobody, which is no fault of a slow client.
+    if (this.#isGone) return frame.length;
     return this.#socket.sendBinary(frame);
   }
 
@@ -94,18 +97,16 @@ export class BunSocket implements FrameSocket {
   }
 
   stop(code: number, reason: string): void {
+    // What has arrived is done: nobody will send it again.
+    this.#frames.flush();
     this.#session.stop(code, reason);
   }
 
   /** A frame arrived. */
   message(frame: string | Uint8Array): void {
     this.#heard = true;
-    if (typeof frame !== "string") {
-      this.#frames.push(frame);
-      return;
-    }
-    this.#frames.flush();
-    this.#session.text();
+    if (typeof frame === "string") this.#session.text();
+    else this.#frames.push(frame);
   }
 
   drained(): void {
@@ -123,25 +124,37 @@ export class BunSocket implements FrameSocket {
 
   /** The socket is gone. */
   gone(code: number): void {
+    this.#closing = true;
+    this.#isGone = true;
+    this.#leave(code);
     // What it sent before is done before what it held is given back.
-    this.#frames.flush();
+    this.#frames.finish(() => {
+      this.#host.connections.delete(this);
+      this.#session.closed(code);
+    });
+  }
+
+  /** Passes a frame to the session; one above the limit ends the connection before it is decoded. */
+  handle(frame: Uint8Array): void {
+    const isOpen = this.#late === null;
+    const most = isOpen ? this.#host.context.limits.maxFrameBytes : FIRST_FRAME_BYTES;
+    if (frame.length > most) this.#session.fail(tooLarge(frame.length, most, isOpen));
+    else this.#session.message(frame);
+    free(frame);
+  }
+
+  overrun(): void {
+    const what = "this client sends faster than its frames can be handled, and others wait for it";
+    this.#session.fail(new TinyMQError("RESOURCE_EXHAUSTED", what));
+  }
+
+  #leave(code: number): void {
     this.#cancelLate();
     const { admission } = this.#host;
     const { place } = this.#socket.data;
     // After a close frame in the middle of a first frame, Bun keeps that partial frame for a while.
     if (this.#heard || code === CLOSE_ABNORMAL) admission.leave(place);
     else admission.abandon(place, LINGER_MS);
-    this.#closing = true;
-    this.#session.closed(code);
-  }
-
-  /** Passes a frame to the session; one above the limit ends the connection before it is decoded. */
-  #handle(frame: Uint8Array): void {
-    const isOpen = this.#late === null;
-    const most = isOpen ? this.#host.context.limits.maxFrameBytes : FIRST_FRAME_BYTES;
-    if (frame.length > most) this.#session.fail(tooLarge(frame.length, most, isOpen));
-    else this.#session.message(frame);
-    free(frame);
   }
 
   #cancelLate(): void {
@@ -194,7 +207,6 @@ export function connectionHandlers(host: ConnectionHost): ConnectionHandlers {
       const connection = socket.data.connection;
       if (connection === null) return;
       socket.data.connection = null;
-      host.connections.delete(connection);
       connection.gone(code);
     },
   };

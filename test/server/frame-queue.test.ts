@@ -8,6 +8,8 @@ class Clients {
   now = 0;
   /** What was handled: the client's name and the second byte of the frame. */
   readonly handled: string[] = [];
+  /** Those that were to be ended. */
+  readonly overrun: string[] = [];
   readonly turns: Turns;
   #arranged: (() => void)[] = [];
 
@@ -19,9 +21,12 @@ class Clients {
   }
 
   client(name: string): FrameQueue {
-    return new FrameQueue(this.turns, (frame) => {
-      this.now += frame[0]!;
-      this.handled.push(`${name}${frame[1]}`);
+    return new FrameQueue(this.turns, {
+      handle: (frame) => {
+        this.now += frame[0]!;
+        this.handled.push(`${name}${frame[1]}`);
+      },
+      overrun: () => this.overrun.push(name),
     });
   }
 
@@ -89,6 +94,63 @@ test("flush() handles all that waits, in order, and the turn that was arranged f
   expect(clients.handled).toEqual(["a0", "a1", "a2", "a3"]);
   while (clients.turn());
   expect(clients.handled).toHaveLength(4);
+});
+
+test("finish() goes on with what waits, in turns, and tells when nothing does", () => {
+  const clients = new Clients();
+  const inTurns = clients.client("a");
+  for (let number = 0; number < 4; number++) inTurns.push(frame(10, number));
+  inTurns.finish(() => clients.handled.push("done"));
+  expect(clients.handled.splice(0)).toEqual(["a0", "a1"]);
+  clients.turn();
+  clients.turn();
+  expect(clients.handled.splice(0)).toEqual(["a2", "a3", "done"]);
+  const idle = clients.client("b");
+  idle.finish(() => clients.handled.push("at once"));
+  expect(clients.handled.splice(0)).toEqual(["at once"]);
+  const flushed = clients.client("c");
+  for (let number = 0; number < 4; number++) flushed.push(frame(10, number));
+  flushed.finish(() => clients.handled.push("done"));
+  flushed.flush();
+  expect(clients.handled).toEqual(["c0", "c1", "c2", "c3", "done"]);
+  while (clients.turn());
+  expect(clients.handled).toHaveLength(5);
+});
+
+test("who sends more than waits, and takes half a second of one turn with it, is to be ended", () => {
+  const clients = new Clients();
+  const queue = clients.client("a");
+  const MiB = 1024 * 1024;
+  for (let number = 0; number < 10; number++) queue.push(frame(100, number, MiB / 2));
+  // Four wait, and five were handled since they found no room: 500 ms.
+  expect([clients.handled.length, clients.overrun]).toEqual([7, ["a"]]);
+  const patient = clients.client("b");
+  for (let number = 0; number < 40; number++) {
+    patient.push(frame(100, number, MiB / 2));
+    if (number % 4 === 3) clients.turn();
+  }
+  expect(clients.overrun).toEqual(["a"]);
+});
+
+test("where a handler throws, the others go on, and so do the frames behind", () => {
+  const clients = new Clients();
+  const handled: number[] = [];
+  const faulty = new FrameQueue(clients.turns, {
+    handle(frame) {
+      clients.now += 10;
+      if (frame[1] === 1) throw new Error("a fault");
+      handled.push(frame[1]!);
+    },
+    overrun() {},
+  });
+  const other = clients.client("other");
+  for (let number = 0; number < 4; number++) faulty.push(frame(0, number));
+  for (let number = 0; number < 3; number++) other.push(frame(10, number));
+  expect(() => clients.turn()).toThrow("a fault");
+  while (clients.turn());
+  expect(handled).toEqual([0, 2, 3]);
+  expect(clients.handled).toEqual(["other0", "other1", "other2"]);
+  expect(clients.turns.byteLength).toBe(0);
 });
 
 test("one client's frames and all together are bounded in bytes: the oldest is handled where there is no room", () => {

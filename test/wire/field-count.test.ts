@@ -5,12 +5,23 @@ import { hasMoreFields } from "../../src/wire/field-count.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
-test("the fields of a frame and of the messages in it count, those further down do not", () => {
+test("the fields of a frame and of the message in it count; of those further down there may be eight times as many", () => {
   // pull { pull_id 9, settle { position 8, count 1 }, settle {} }
   const pull = bytes(0x12, 10, 0x08, 9, 0x32, 4, 0x08, 8, 0x10, 1, 0x32, 0);
   expect([3, 4].map((most) => hasMoreFields(pull, most))).toEqual([true, false]);
   expect(hasMoreFields(bytes(), 0)).toBe(false);
   expect(hasMoreFields(bytes(0x3a, 0), 0)).toBe(true);
+});
+
+test("fields of the innermost messages are bounded, too", () => {
+  // pull { settle { reason, again and again } }
+  const settle = (reasons: number) => [
+    0x32,
+    2 * reasons,
+    ...Array.from({ length: reasons }, () => [0x22, 0]).flat(),
+  ];
+  const pull = (reasons: number) => bytes(0x12, 2 * reasons + 2, ...settle(reasons));
+  expect([16, 17].map((reasons) => hasMoreFields(pull(reasons), 2))).toEqual([false, true]);
 });
 
 test("numbers of fixed length are passed over", () => {
