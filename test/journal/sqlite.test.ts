@@ -114,7 +114,10 @@ test("a record that is missing, changed, or in another's place is told, and noth
   const damages: [sql: string, told: RegExp][] = [
     ["DELETE FROM record WHERE number = 2", /record 2 is missing/],
     ["UPDATE record SET sealed = zeroblob(14) WHERE number = 2", /record 2 .*format 0/],
-    ["UPDATE record SET sealed = CAST(substr(sealed, 1, 13) || 'x' AS BLOB) WHERE number = 2", /record 2 .*checksum/],
+    [
+      "UPDATE record SET sealed = CAST(substr(sealed, 1, 13) || 'x' AS BLOB) WHERE number = 2",
+      /record 2 .*checksum/,
+    ],
     ["UPDATE record SET sealed = substr(sealed, 1, 5) WHERE number = 2", /record 2 .*cut off/],
     [
       "UPDATE record SET sealed = (SELECT sealed FROM record WHERE number = 3) WHERE number = 2",

@@ -23,6 +23,13 @@ const LAYERS: readonly Layer[] = [
   { name: "wire", holds: below("src/wire"), imports: ["gen", "errors"], packages: PROTOBUF },
   { name: "names", holds: is("src/did-you-mean.ts"), imports: [], packages: [] },
   { name: "log", holds: below("src/log"), imports: ["wire", "errors"], packages: [] },
+  {
+    name: "journal in SQLite",
+    holds: below("src/journal/sqlite"),
+    imports: ["journal", "wire", "errors"],
+    packages: ["node:", "bun:"],
+  },
+  { name: "journal", holds: below("src/journal"), imports: ["wire", "gen", "errors"], packages: [] },
   { name: "broker", holds: below("src/broker"), imports: ["log", "wire", "gen", "errors"], packages: [] },
   {
     name: "session",
