@@ -78,7 +78,7 @@ export class Broker implements TopicHost<Topic> {
       pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
-      noted: { pieceBytes: 0, refusalBytes: 0 },
+      noted: { pieceBytes: 0, refusalBytes: 0, refusers: 0 },
     };
   }
 

@@ -16,9 +16,9 @@ export interface Shared {
   readonly remembered: { producers: number; uniqueIds: number };
   /**
    * Bytes of all topics for what is noted though memory is full: pieces (ranges of messages that are leased, given
-   * back, or on their way to the dead letters), and refusals that are remembered.
+   * back, or on their way to the dead letters), and refusals that are remembered. `refusers`: see `countRefusals`.
    */
-  readonly noted: { pieceBytes: number; refusalBytes: number };
+  readonly noted: { pieceBytes: number; refusalBytes: number; refusers: number };
 }
 
 export interface TopicHost<Topic> {
