@@ -247,7 +247,8 @@ test("a purge of what waits for room among the dead letters goes on over several
   const { backlog } = world.broker.topics.get("t")!;
   let last = count;
   const look = () => {
-    expect(last - backlog.leased).toBeLessThanOrEqual(20_000);
+    // Another turn may come between two looks.
+    expect(last - backlog.leased).toBeLessThanOrEqual(2 * 4_096);
     last = backlog.leased;
     bystander.isServed();
     if (last > 0) setTimeout(look, 0);
