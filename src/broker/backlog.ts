@@ -31,7 +31,7 @@ export interface Hold {
   readonly until: number;
   /** Whether only they are held back, and not all that is behind them. */
   readonly alone: boolean;
-  /** Whether there is no room for a range more: see `RangeSet.add`. */
+  /** Of those held back alone: whether there is no room for a range more. See `RangeSet.add`. */
   readonly tight: boolean;
 }
 
@@ -169,7 +169,7 @@ export class Backlog {
     this.dropExpired(now);
     this.#endHold(now);
     for (let work = 0; work < DUE_AT_ONCE; work++) {
-      const [due] = this.heldBack?.takeDue(now) ?? [];
+      const due = this.heldBack?.takeDue(now);
       if (due === undefined) return;
       this.returned.add(due.first, due.end, due.deliveries);
     }

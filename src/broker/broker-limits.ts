@@ -2,7 +2,7 @@
  * What a broker may use, and what it does when a limit is reached. Sizes are bytes, times are ms. 0 means no limit for
  * `maxTopicMemory`, `maxDeliveries`, `defaultTtlMs` and `maxTtlMs`; for the others it is a limit like any other.
  */
-import { KiB, MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
+import { MAX_MESSAGE_BYTES, MiB } from "../wire/limits.ts";
 
 export interface BrokerLimits {
   maxMemory: number;
@@ -23,11 +23,11 @@ export interface BrokerLimits {
 }
 
 /**
- * What may be noted beyond a limit of memory, in bytes: consumers settle, and producers are refused, though it is
- * reached; messages that are settled one by one are noted in pieces, and refusals are remembered.
+ * Bytes that may be noted although a limit of memory is reached: ranges of messages settled one by one, and refusals.
+ * Not less than what one client may well need.
  */
 export function beyondMemory(limit: number): number {
-  return Math.max(64 * KiB, limit / 16);
+  return Math.max(MiB, limit / 16);
 }
 
 export const DEFAULT_LIMITS: BrokerLimits = {

@@ -40,7 +40,10 @@ const DROP_MESSAGES = 256;
 const DROP_BYTES = 16 * 1024;
 /** Where a leased message pins a slab, dropping frees nothing before a compaction. */
 const DROPS_BETWEEN_COMPACTIONS = 16;
-/** Where leased messages are more of each slab than makes it sparse, no more than this is dropped to free nothing. */
+/**
+ * Bytes that are dropped at most before all slabs are packed, also those that are not sparse: leased messages may pin
+ * each of them.
+ */
 const DROPPED_FOR_NOTHING = STANDARD_SLAB;
 
 /** Spare buffers are not charged: they take at most this share of the memory. */
@@ -78,7 +81,7 @@ export class Broker implements TopicHost<Topic> {
       pool: new SlabPool(Math.min(MAX_SPARE_BYTES, limits.maxMemory * SPARE_SHARE)),
       counters: zeroCounters(),
       remembered: { producers: 0, uniqueIds: 0 },
-      noted: { pieceBytes: 0, refusalBytes: 0 },
+      noted: { pieceBytes: 0, refusalBytes: 0, refusers: 0 },
     };
   }
 
@@ -184,11 +187,16 @@ export class Broker implements TopicHost<Topic> {
 
   piecePressure(topic: Topic): number {
     const { maxMemory, maxTopicMemory } = this.limits;
+    // What was noted while there was room does not count.
+    const beyond = Math.min(this.#memoryUsed - maxMemory, this.shared.noted.pieceBytes);
+    const most = beyondMemory(maxMemory);
+    // Topics that are made later have smaller shares, and all of them together would have no bound.
+    if (beyond > 4 * most) return Number.POSITIVE_INFINITY;
     // Who holds less than an equal share is not kept from it by those who hold more.
-    const pieces = Math.min(this.shared.noted.pieceBytes, topic.pieces * this.#topics.size);
-    const pressure = this.#memoryUsed > maxMemory ? pieces / beyondMemory(maxMemory) : 0;
-    if (maxTopicMemory === 0 || topic.memory <= maxTopicMemory) return pressure;
-    return Math.max(pressure, topic.pieces / beyondMemory(maxTopicMemory));
+    const pressure = Math.min(beyond, topic.pieces * this.#topics.size) / most;
+    if (maxTopicMemory === 0) return pressure;
+    const beyondOwn = Math.min(topic.memory - maxTopicMemory, topic.pieces);
+    return Math.max(pressure, beyondOwn / beyondMemory(maxTopicMemory));
   }
 
   /** Removes all topics and frees what they hold. Nothing is due any more. */

@@ -14,7 +14,7 @@ export interface OffsetRange extends Due {
   end: number;
   deliveries: number;
   /** Until then, by the broker's clock, it is held back; 0: it is not. */
-  due: number;
+  readonly due: number;
 }
 
 /** What one range costs, in bytes, measured roughly. */

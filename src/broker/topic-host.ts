@@ -16,9 +16,9 @@ export interface Shared {
   readonly remembered: { producers: number; uniqueIds: number };
   /**
    * Bytes of all topics for what is noted though memory is full: pieces (ranges of messages that are leased, given
-   * back, or on their way to the dead letters), and refusals that are remembered.
+   * back, or on their way to the dead letters), and refusals that are remembered. `refusers`: see `countRefusals`.
    */
-  readonly noted: { pieceBytes: number; refusalBytes: number };
+  readonly noted: { pieceBytes: number; refusalBytes: number; refusers: number };
 }
 
 export interface TopicHost<Topic> {
@@ -31,8 +31,8 @@ export interface TopicHost<Topic> {
   /** Whether so many bytes more fit within the limits now, with nothing compacted or dropped for them. */
   hasRoom(topic: Topic, byteLength: number): boolean;
   /**
-   * How far pieces of a topic go beyond what there is room for: above 1 they are joined where they touch, above 2 no
-   * more are taken.
+   * What pieces of a topic take beyond a full memory, in parts of `beyondMemory`: above 1 they are joined where they
+   * touch, above 2 no more are taken.
    */
   piecePressure(topic: Topic): number;
   /** The topic of that name, made if there is none. Throws RESOURCE_EXHAUSTED. */

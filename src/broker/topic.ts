@@ -4,8 +4,8 @@
  * end (pulls and producers have timers of their own), and tells the broker how much memory it holds.
  *
  * Always holds: after every change `memory` is what the backlog, the acceptor, the returns and the dispatcher hold,
- * `pieces` what of it is for pieces (see `Shared`), and that is charged (what producers remember is charged by itself, see `remembers`); the timer is armed for what is
- * due next; an empty topic that nobody uses has `#idleDue` set.
+ * `pieces` what of it is for pieces (see `Shared`), and that is charged (what producers remember is charged by itself,
+ * see `remembers`); the timer is armed for what is due next; an empty topic that nobody uses has `#idleDue` set.
  */
 import { toTinyMQError } from "../errors.ts";
 import type { CompactionWork } from "../log/compaction.ts";
@@ -13,10 +13,10 @@ import type { Log } from "../log/log.ts";
 import { toHex } from "../wire/bytes.ts";
 import { DEAD_LETTER_SUFFIX } from "../wire/topic-name.ts";
 import { Backlog } from "./backlog.ts";
-import { beyondMemory } from "./broker-limits.ts";
 import { type CounterName, Tally } from "./counters.ts";
 import { type AcceptingTopic, Acceptor } from "./inbound/accept.ts";
 import { ProducerTable, type TableTopic } from "./inbound/producer-table.ts";
+import { countRefusals, mostRemembered } from "./inbound/refusal-memory.ts";
 import { type DispatchedTopic, Dispatcher } from "./outbound/dispatcher.ts";
 import { type ReturningTopic, Returns } from "./outbound/returns.ts";
 import { type BatchOptions, type Delivery, type Refusal, refusalOf } from "./ports.ts";
@@ -127,15 +127,14 @@ export class Topic implements AcceptingTopic, TableTopic, DispatchedTopic, Retur
     this.tally.count("rejected", count);
   }
 
-  get remembersTooMuch(): boolean {
-    const { noted, limits } = this.#shared;
-    return noted.refusalBytes > beyondMemory(limits.maxMemory);
+  get mostRemembered(): number {
+    return mostRemembered(this.#shared);
   }
 
-  remembers(bytes: number): void {
-    this.producers.memory += bytes;
-    this.#shared.noted.refusalBytes += bytes;
-    this.#host.charge(bytes);
+  remembers(before: number, after: number): void {
+    countRefusals(this.#shared, before, after);
+    this.producers.memory += after - before;
+    this.#host.charge(after - before);
   }
 
   makeRoom(batch: Uint8Array, log: Log = this.log, freed = 0): void {

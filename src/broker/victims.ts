@@ -1,4 +1,6 @@
-/** Which topic loses messages next where memory is full: one that holds more than its share, or the one that holds most. */
+/**
+ * Which topic loses messages next where memory is full: one that holds more than its share, or the one that holds most.
+ */
 import type { BrokerLimits } from "./broker-limits.ts";
 
 /** Up to so many topics, all are looked at for each drop. */

@@ -11,7 +11,7 @@ const GAP_BYTES = 48;
 /** A slab's messages are counted anew once such a share of them was released: not for each that is settled. */
 const RECOUNT = 1 / 64;
 
-/** What compacting may still do in this turn: to look at a message takes 1, to copy 16 bytes, too, to note a gap 16. */
+/** What compacting may still do in this turn. A look at a message costs 1, as does copying 16 bytes; a gap costs 16. */
 export interface CompactionWork {
   left: number;
 }

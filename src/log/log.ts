@@ -13,7 +13,7 @@ import { canGrow, growthBy, neededFor } from "./growth.ts";
 import { liveRun, type Place, Slab, skipReleased } from "./slab.ts";
 import { type SlabPool, STANDARD_SLAB, slabSize } from "./slab-pool.ts";
 
-/** Slabs that are looked at in one turn, at least. */
+/** Older slabs are looked at once half of these were freed, however many there are. */
 const LOOKS = 8;
 
 export class Log {
@@ -133,8 +133,7 @@ export class Log {
       this.#freed += 1;
     }
     this.#count -= released;
-    // Slabs older than a freed one may hold few messages. They are looked at once two for each of them were freed, or
-    // as many as can be looked at in one turn.
+    // Slabs older than a freed one may hold few messages. They are looked at once half as many were freed, or LOOKS / 2.
     if (index > 0 && this.#freed > 0 && 2 * this.#freed >= Math.min(index, LOOKS)) {
       this.#freed = 0;
       this.#compactBefore(Math.min(index, this.#slabs.length - 1), SPARSE, workOfTurn());
@@ -154,7 +153,7 @@ export class Log {
 
   /**
    * Gives back memory of slabs of which less than `share` lives (1: of all in which something was released): as much as
-   * `work` allows. The next call goes on from there.
+   * `work` allows. The next call begins at the oldest again; what was packed costs it next to nothing.
    */
   compact(share = SPARSE, work = workOfTurn()): void {
     this.#compactBefore(this.#slabs.length, share, work);

@@ -245,3 +245,45 @@ test("drop-oldest makes room for a topic, too, and what has expired makes room f
     expect(world.broker.memoryUsed).toBeLessThanOrEqual(maxMemory);
   }
 });
+
+test("the time that passes while a batch is taken changes nothing: what is stored of it is not said to be refused", () => {
+  for (let looks = 1; looks <= 12; looks++) {
+    const world = new World({ maxMemory: 32 * KiB });
+    const producer = new TestProducer(world, "t", 1);
+    producer.send([sized(1, 5_000)], { uniqueMs: 1_000 });
+    const { counters } = world.broker.shared;
+    for (let id = 100; counters.rejected === 0; id++) producer.send([sized(id, 3_000)]);
+    world.clock.skip(1_000 - looks);
+    const before = counters.produced;
+    producer.take();
+    const now = world.clock.now.bind(world.clock);
+    let ticks = 0;
+    // The id runs out at one look or another.
+    world.clock.now = () => now() + ticks++;
+    producer.send([message(2, "n"), sized(1, 5_000), sized(4, 5_000)], { uniqueMs: 1_000 });
+    const [answer] = rejections(producer.take());
+    const refused = answer?.[1].reduce((sum, [, count]) => sum + count, 0);
+    // The first fits; the second is known, or is refused with the third.
+    expect({ looks, stored: counters.produced - before, refused: refused === 1 || refused === 2 }).toEqual({
+      looks,
+      stored: 1,
+      refused: true,
+    });
+  }
+});
+
+test("ids that are known need no room, though a snapshot restored more than may be remembered", () => {
+  const world = new World({ maxUniqueIds: 30 });
+  const unique = { uniqueMs: 60_000 };
+  new TestProducer(world, "t").send(
+    Array.from({ length: 30 }, (_, id) => message(id, "")),
+    unique,
+  );
+  world.broker.limits.maxUniqueIds = 5;
+  world.restart();
+  const producer = new TestProducer(world, "t", 1);
+  producer.send([message(1, ""), message(2, "")], unique);
+  producer.send([message(1, ""), message(2, ""), message(50, "")], unique);
+  expect(producer.closed).toBeNull();
+  expect(rejections(producer.take())).toEqual([[2, [[2, 1]]]]);
+});

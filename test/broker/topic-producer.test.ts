@@ -10,7 +10,7 @@ class SlowTopic implements ProducedTopic {
   readonly maxMessageBytes = 100;
   readonly waiting: ((refusal: Refusal | null) => void)[] = [];
   refusals = 0;
-  readonly remembersTooMuch = false;
+  readonly mostRemembered = Number.POSITIVE_INFINITY;
   remembered = 0;
 
   accept(...[, , , , settled]: Parameters<ProducedTopic["accept"]>): void {
@@ -21,8 +21,8 @@ class SlowTopic implements ProducedTopic {
     this.refusals += count;
   }
 
-  remembers(bytes: number): void {
-    this.remembered += bytes;
+  remembers(before: number, after: number): void {
+    this.remembered += after - before;
   }
 }
 

@@ -5,7 +5,7 @@
 import { test } from "bun:test";
 import fc from "fast-check";
 import { runs } from "../support/runs.ts";
-import { operations, setting } from "./operations.ts";
+import { type Operation, operations, type Setting, setting } from "./operations.ts";
 import { Run } from "./run.ts";
 
 const MINUTES = 60_000;
@@ -26,3 +26,44 @@ test(
   },
   5 * MINUTES,
 );
+
+/** What failed once: a setting, and what was done. */
+const CASES: [what: string, setting: Setting, todo: Operation[]][] = [
+  [
+    "a topic that is compacted below another one before that loses messages, and then grows",
+    {
+      overflow: "drop-oldest",
+      maxMemory: 20480,
+      maxTopicMemory: 0,
+      maxDeliveries: 0,
+      maxTtlMs: 0,
+      blink: 0,
+      late: false,
+    },
+    [
+      { op: "producer", topic: 0, id: 0, back: 0, broadcast: false },
+      { op: "consumer", topic: 0, mode: 0, id: 0 },
+      { op: "send", who: 0, count: 3, size: 0, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "send", who: 0, count: 2, size: 3000, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "pull", who: 0, max: 0, bytes: 1, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "settle", who: 0, back: 1, count: 1, outcome: 2, delay: 0 },
+      { op: "send", who: 0, count: 3, size: 300, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "pull", who: 0, max: 2, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "pull", who: 0, max: 3, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "send", who: 0, count: 2, size: 50, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "consumer", topic: 1, mode: 0, id: 0 },
+      { op: "pull", who: 0, max: 2, bytes: 0, wait: 0, ack: 3, retry: false, handed: 0 },
+      { op: "settle", who: 0, back: 5, count: 2, outcome: 2, delay: 0 },
+      { op: "redrive", topic: 0, limit: 1, dead: false },
+      { op: "send", who: 0, count: 1, size: 3000, delay: 0, ttl: 0, unique: 0, ids: 0 },
+    ],
+  ],
+];
+
+for (const [what, limits, todo] of CASES) {
+  test(what, async () => {
+    const run = new Run(limits);
+    for (const operation of todo) await run.perform(operation);
+    run.finish();
+  });
+}

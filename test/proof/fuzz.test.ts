@@ -292,7 +292,7 @@ function checkGivenBack(world: World): void {
   expect([...world.broker.topics.keys()]).toEqual([]);
   expect(world.broker.memoryUsed).toBe(0);
   expect(world.broker.shared.remembered).toEqual({ producers: 0, uniqueIds: 0 });
-  expect(world.broker.shared.noted).toEqual({ pieceBytes: 0, refusalBytes: 0 });
+  expect(world.broker.shared.noted).toEqual({ pieceBytes: 0, refusalBytes: 0, refusers: 0 });
   expect(world.outboundBuffers.total).toBe(0);
 }
 

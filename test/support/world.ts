@@ -21,6 +21,7 @@ const utf8 = new TextEncoder();
 interface Server {
   readonly context: SessionContext;
   readonly consumers: Set<TopicConsumer>;
+  readonly leastMemory: Map<string, number>;
 }
 
 export type Method = "Produce" | "Consume" | "Subscribe";
@@ -62,9 +63,17 @@ export class Link {
   }
 }
 
-/** A broker that tells who consumes. */
+/** A broker that tells who consumes, and what its topics held in between. */
 class WatchedBroker extends Broker {
   readonly consumers = new Set<TopicConsumer>();
+  /** The least that each topic held since it was put in here. */
+  readonly leastMemory = new Map<string, number>();
+
+  override charge(bytes: number): void {
+    super.charge(bytes);
+    for (const [name, least] of this.leastMemory)
+      this.leastMemory.set(name, Math.min(least, this.topics.get(name)?.memory ?? 0));
+  }
 
   override openConsumer(...of: Parameters<Broker["openConsumer"]>): TopicConsumer {
     const consumer = super.openConsumer(...of);
@@ -99,6 +108,11 @@ export class World {
 
   get outboundBuffers(): OutboundBuffers {
     return this.#server.context.outboundBuffers;
+  }
+
+  /** See `WatchedBroker`. */
+  get leastMemory(): Map<string, number> {
+    return this.#server.leastMemory;
   }
 
   get context(): SessionContext {
@@ -180,7 +194,7 @@ export class World {
       failed: (what, error) => this.failures.push(new Error(what, { cause: error })),
       misbehaved: (what) => this.misbehaviour.push(what),
     };
-    return { context, consumers: broker.consumers };
+    return { context, consumers: broker.consumers, leastMemory: broker.leastMemory };
   }
 
   #publish(...[topic, epoch, before, count, batch]: Parameters<Publisher["publish"]>): void {

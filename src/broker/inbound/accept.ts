@@ -64,13 +64,15 @@ export class Acceptor {
    * stored, in order; returns what was not. Null: all is stored.
    */
   queue(batch: Uint8Array, count: number, options: BatchOptions): Refusal | null {
+    // Read once: whether an id is taken must not change between a look and the next.
+    const now = this.#now();
     try {
-      this.#take(batch, count, options);
+      this.#take(batch, count, options, now);
       return null;
     } catch (thrown) {
       if (!(thrown instanceof QueueFull)) throw thrown;
       if (count === 1) return refusalOf(thrown);
-      const refused = this.#takeWhatFits(batch, count, options);
+      const refused = this.#takeWhatFits(batch, count, options, now);
       if (refused.length === 0) return null;
       const isNoneStored = refused[0]!.count === count;
       return refusalOf(thrown, isNoneStored ? [] : refused);
@@ -82,18 +84,17 @@ export class Acceptor {
    * was taken needs none. Returns those refused; where there are many ranges, the last one reaches to the end of the
    * batch.
    */
-  #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions): MessageRange[] {
+  #takeWhatFits(batch: Uint8Array, count: number, options: BatchOptions, now: number): MessageRange[] {
     const refused: MessageRange[] = [];
     const log = options.delayMs > 0 ? this.#delayed().log : this.#topic.log;
     const unique = options.uniqueMs > 0 ? this.#uniqueIds() : null;
-    const now = this.#now();
     for (let index = 0, at = 0; index < count; index++) {
       const end = entryEnd(batch, at);
       const message = batch.subarray(at, end);
       const isTaken = unique?.has(messageId(batch, at), now) ?? false;
       const fits = () => (unique?.hasRoom(1, now) ?? true) && this.#topic.hasRoom(log.growth(message));
       if (isTaken || fits()) {
-        this.#take(message, 1, options);
+        this.#take(message, 1, options, now);
         this.#topic.changed();
       } else {
         const last = refused.at(-1);
@@ -109,15 +110,14 @@ export class Acceptor {
     return refused;
   }
 
-  #take(batch: Uint8Array, count: number, options: BatchOptions): void {
+  #take(batch: Uint8Array, count: number, options: BatchOptions, now: number): void {
     if (options.uniqueMs === 0) {
-      this.#keep(batch, count, options);
+      this.#keep(batch, count, options, now);
       return;
     }
-    const now = this.#now();
     const unique = this.#uniqueIds();
     const filtered = unique.filter(batch, count, now);
-    if (filtered.count > 0) this.#keep(filtered.batch, filtered.count, options);
+    if (filtered.count > 0) this.#keep(filtered.batch, filtered.count, options, now);
     this.#topic.tally.count("duplicates", count - filtered.count);
     const until = now + Math.min(options.uniqueMs, LONGEST_MS);
     for (const id of filtered.ids) unique.remember(id, until);
@@ -217,13 +217,13 @@ export class Acceptor {
     return this.unique;
   }
 
-  #keep(batch: Uint8Array, count: number, options: BatchOptions): void {
+  #keep(batch: Uint8Array, count: number, options: BatchOptions, now: number): void {
     const topic = this.#topic;
     const ttlMs = effectiveTtl(this.#shared.limits, options.ttlMs);
-    const expires = ttlMs > 0 ? this.#now() + ttlMs : Infinity;
+    const expires = ttlMs > 0 ? now + ttlMs : Infinity;
     if (options.delayMs > 0) {
       topic.makeRoom(batch, this.#delayed().log);
-      this.delay({ batch, count, due: this.#now() + Math.min(options.delayMs, LONGEST_MS), expires });
+      this.delay({ batch, count, due: now + Math.min(options.delayMs, LONGEST_MS), expires });
       topic.tally.count("produced", count);
       return;
     }

@@ -25,11 +25,11 @@ export class IdTable {
     return this.#parts[partOf(hash)]?.get(id, hash);
   }
 
-  /** False: it was here, with another time. */
+  /** False: it was here; its time is replaced. */
   set(id: number, time: number): boolean {
     const hash = this.#hash(id);
     const which = partOf(hash);
-    this.#parts[which] ??= new Part((at) => this.#hash(at));
+    this.#parts[which] ??= new Part((entryId) => this.#hash(entryId));
     const part = this.#parts[which];
     const { size, memory } = part;
     part.set(id, hash, time);
@@ -70,7 +70,9 @@ export class IdTable {
     this.memory += part.memory - (size === 0 ? 0 : memory);
   }
 
-  /** Of the id's 53 bits, as an unsigned 32-bit number (source: MurmurHash3's finalizer, Austin Appleby, public domain). */
+  /**
+   * Of the id's 53 bits, as an unsigned 32-bit number (source: MurmurHash3's finalizer, Austin Appleby, public domain).
+   */
   #hash(id: number): number {
     const [low, high] = this.#seeds;
     return mix(mix(id ^ low!) ^ Math.floor(id / 2 ** 32) ^ high!) >>> 0;

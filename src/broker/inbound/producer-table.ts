@@ -62,12 +62,12 @@ export class ProducerTable {
     return { producer, known };
   }
 
-  /** A stream ended; a clean end forgets the producer at once, as does one that makes room for others' refusals. */
+  /** A stream ended: a producer that ended it cleanly is forgotten at once, as is one whose refusals take too much. */
   close(producer: TopicProducer, port: ProducerPort, clean: boolean): void {
     // It has another connection by now.
     if (producer.port !== port) return;
     this.#detach(producer);
-    if (producer.id === "" || clean || producer.isTooMuch) this.#forget(producer);
+    if (producer.id === "" || clean || producer.remembersTooMuch()) this.#forget(producer);
     else this.#forgetLater(producer);
     this.#topic.changed();
   }
@@ -136,7 +136,7 @@ export class ProducerTable {
 
   #forget(producer: TopicProducer): void {
     this.#keep(producer);
-    this.#topic.remembers(-producer.memory);
+    this.#topic.remembers(producer.memory, 0);
     if (this.#byId?.delete(producer.id)) this.#shared.remembered.producers -= 1;
   }
 }

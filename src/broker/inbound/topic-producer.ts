@@ -26,14 +26,11 @@ export interface ProducedTopic {
   ): void;
   /** So many messages (at least 1) were refused. */
   refused(count: number): void;
-  /** What is remembered of refusals takes so many bytes more. */
-  remembers(bytes: number): void;
-  /** Whether refusals of all topics take more than they may. */
-  readonly remembersTooMuch: boolean;
+  /** What is remembered of a producer's refusals, which took `before` bytes, takes `after`. */
+  remembers(before: number, after: number): void;
+  /** Bytes that one producer's refusals may take now. */
+  readonly mostRemembered: number;
 }
-
-/** What one producer's refusals may take, in bytes, though all of them take too much. */
-const LEAST_REMEMBERED = 1_024;
 
 /** A batch that is not settled yet, or whose answer waits for an earlier one. */
 interface Pending {
@@ -96,9 +93,10 @@ export class TopicProducer {
     this.port = port;
   }
 
-  /** Whether its refusals can be remembered no longer: it is forgotten once it has no connection, and is told so. */
-  get isTooMuch(): boolean {
-    return this.memory > LEAST_REMEMBERED && this.#topic.remembersTooMuch;
+  /** Whether its refusals take more than they may, also if those of whole batches share a text. */
+  remembersTooMuch(): boolean {
+    if (this.memory > this.#topic.mostRemembered) this.#joinRejected();
+    return this.memory > this.#topic.mostRemembered;
   }
 
   /** The last seq that was answered. */
@@ -131,10 +129,10 @@ export class TopicProducer {
         `more than ${MAX_BATCHES_IN_FLIGHT} batches are without an answer`,
       );
     }
-    if (this.isTooMuch) {
+    if (this.remembersTooMuch()) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
-        "too many refused batches to remember: wait before sending where the queue is full",
+        "too many refused batches to remember: have fewer in flight where the queue is full",
       );
     }
     const checked = this.#check(messages);
@@ -198,13 +196,30 @@ export class TopicProducer {
       this.memory -= refusalBytes(first.refusal);
     }
     const last = this.#rejected.last();
-    const isJoined = last?.last === seq - 1 && isAlike(last.refusal, refusal, this.#topic.remembersTooMuch);
-    if (isJoined) last.last = seq;
+    if (last?.last === seq - 1 && isAlike(last.refusal, refusal, false)) last.last = seq;
     else {
       this.#rejected.push({ first: seq, last: seq, refusal });
       this.memory += refusalBytes(refusal);
     }
-    if (this.memory !== before) this.#topic.remembers(this.memory - before);
+    if (this.memory !== before) this.#topic.remembers(before, this.memory);
+    if (this.memory > this.#topic.mostRemembered) this.#joinRejected();
+  }
+
+  /** Batches that follow each other and were refused whole share an entry, whatever the texts say. */
+  #joinRejected(): void {
+    const before = this.memory;
+    let joined: Rejected | undefined;
+    for (let left = this.#rejected.length; left > 0; left--) {
+      const next = this.#rejected.shift()!;
+      if (joined?.last === next.first - 1 && isAlike(joined.refusal, next.refusal, true)) {
+        joined.last = next.last;
+        this.memory -= refusalBytes(next.refusal);
+      } else {
+        this.#rejected.push(next);
+        joined = next;
+      }
+    }
+    if (this.memory !== before) this.#topic.remembers(before, this.memory);
   }
 
   /** Answers a batch that was sent again as it was answered the first time. */

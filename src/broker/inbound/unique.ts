@@ -6,13 +6,17 @@
  */
 import { QueueFull } from "../../errors.ts";
 import { concatBytes } from "../../wire/bytes.ts";
+import { MAX_BATCH_MESSAGES } from "../../wire/limits.ts";
 import { entryEnd, messageId } from "../../wire/scan.ts";
 import type { Shared } from "../topic-host.ts";
 import { IdHeap } from "./id-heap.ts";
 import { IdTable } from "./id-table.ts";
 
-/** Ids that are forgotten in one turn: a million may run out together, and others must not wait for all. */
-const FORGOTTEN_AT_ONCE = 4_096;
+/**
+ * Ids that are forgotten in one turn: a million may run out together, and others must not wait for all. As many as a
+ * batch may bring: so it finds room where enough have run out.
+ */
+const FORGOTTEN_AT_ONCE = MAX_BATCH_MESSAGES;
 
 /** A batch without the messages whose ids were taken. */
 interface Filtered {
@@ -60,7 +64,7 @@ export class UniqueIds {
       }
       at = end;
     }
-    if (!this.hasRoom(ids.size, now)) {
+    if (ids.size > 0 && !this.hasRoom(ids.size, now)) {
       throw new QueueFull(
         `the server remembers ${this.#maxIds} ids for unique and has no room for more: use a shorter time`,
       );

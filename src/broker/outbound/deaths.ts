@@ -74,7 +74,10 @@ export class Deaths {
     return this.#dying.first();
   }
 
-  /** Adds messages that died; `bury` moves them. Where there is no room for an entry, they died as those before them. */
+  /**
+   * Adds messages that died; `bury` moves them. Where there is no room for another entry, they join the last one and
+   * take its reason and count.
+   */
   add({ first, end, deliveries, reason: given }: Dying, now: number): void {
     const last = this.#dying.last();
     if (last === undefined) this.nextDue = now;
@@ -125,7 +128,7 @@ export class Deaths {
     }
   }
 
-  /** Takes the first, all of which has moved. */
+  /** Takes the first, all of which has moved or was purged. */
   shift(): Dying | undefined {
     const dying = this.#dying.shift();
     if (dying === undefined) return undefined;

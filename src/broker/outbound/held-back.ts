@@ -20,11 +20,11 @@ export class HeldBack extends RangeSet {
     return this.#heap.nextDue;
   }
 
-  /** Takes out the next offsets that are due at `now`, or some of them; none: nothing is due. */
-  takeDue(now: number): OffsetRange[] {
+  /** Takes out the next offsets that are due at `now`, or some of them; undefined: nothing is due. */
+  takeDue(now: number): OffsetRange | undefined {
     const held = this.#heap.first();
-    if (held === undefined || held.due > now) return [];
-    return this.remove(held.first, Math.min(held.end, held.first + MOST_OFFSETS));
+    if (held === undefined || held.due > now) return undefined;
+    return this.remove(held.first, Math.min(held.end, held.first + MOST_OFFSETS))[0];
   }
 
   protected override added(range: OffsetRange): void {

@@ -56,7 +56,7 @@ export class Returns {
       return;
     }
     const topic = this.#topic;
-    // Whole ms, so that those that are retried one after the other for the same time are one range.
+    // Whole ms, so that messages retried within one ms with the same delay are one range.
     const until = how.delayMs > 0 ? Math.ceil(topic.now() + how.delayMs) : 0;
     const tight = until > 0 && topic.piecePressure > 1;
     topic.backlog.giveBack(firstOffset, count, deliveries, { until, alone: how.alone, tight });

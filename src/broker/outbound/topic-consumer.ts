@@ -164,7 +164,8 @@ export class TopicConsumer {
   /**
    * Gives back `position`, counted as a retry, and every later unsettled position, not counted. With a delay
    * the message at `position` holds itself and all behind it back until that is over. The caller tells its
-   * client afterwards and then calls `pump()`.
+   * client afterwards and then calls `pump()`. Throws INVALID_ARGUMENT above what was delivered, RESOURCE_EXHAUSTED
+   * where what was given back is in too many pieces.
    */
   rewind(position: number, reason: string, delayMs: number): void {
     this.#checkDelivered(position);
@@ -206,7 +207,7 @@ export class TopicConsumer {
     if (this.topic.piecePressure > 2) {
       throw new TinyMQError(
         "RESOURCE_EXHAUSTED",
-        `memory is full, and topic "${this.topic.name}" is in too many pieces: settle more of it at once, or in order`,
+        `memory is full, and too much is noted of messages of topic "${this.topic.name}" that were settled one by one: acknowledge some before you retry or reject others`,
       );
     }
   }
