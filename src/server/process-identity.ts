@@ -1,32 +1,8 @@
 /**
  * Identifies processes. A process number alone does not, since numbers are given out again; a number and the
- * time at which the process started do, within one boot of the machine and one PID namespace.
+ * time at which the process started do, within one boot of the machine.
  */
-import { readFileSync, readlinkSync } from "node:fs";
-import { hostname } from "node:os";
-
-/** What process numbers are valid in: none of the texts has a newline. */
-export interface Surroundings {
-  /** The machine or the container, the same after it was started again: its name, and on Linux its machine id, if any. */
-  readonly host: string;
-  /** Linux: new each time that the machine starts. Elsewhere "". */
-  readonly boot: string;
-  /** Linux: the PID namespace, in which a number means one process; containers have their own. Elsewhere the host. */
-  readonly namespace: string;
-}
-
-/** Throws if the system does not say. */
-export function identifySurroundings(): Surroundings {
-  const name = hostname();
-  if (process.platform !== "linux") return { host: name, boot: "", namespace: name };
-  return {
-    host: `${name} ${readIfThere("/etc/machine-id")?.trim() ?? ""}`.trim(),
-    boot: readFileSync(BOOT_ID, "utf8").trim(),
-    namespace: readlinkSync("/proc/self/ns/pid"),
-  };
-}
-
-const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+import { readFileSync } from "node:fs";
 
 /**
  * What distinguishes the process of this number from every other that had or will have it; null if there is
@@ -59,7 +35,7 @@ function identifyOnLinux(pid: number): string | null {
   const state = field(3);
   const startTime = field(22);
   if (state === "Z" || state === "X" || startTime === undefined) return null;
-  return `${readIfThere(BOOT_ID)?.trim() ?? "linux"} ${startTime}`;
+  return `${readIfThere("/proc/sys/kernel/random/boot_id")?.trim() ?? "linux"} ${startTime}`;
 }
 
 function identifyWithPs(pid: number): string | null {
