@@ -16,7 +16,7 @@ export async function noteNewTopic(target: Target, topic: string): Promise<void>
   } catch (error) {
     // It is only a note: the messages come by another way.
     if (!(error instanceof TinyMQError)) throw error;
-    talk.info(`Whether topic "${topic}" ever had messages cannot be told: ${error.message}`);
+    talk.info(`cannot tell whether topic "${topic}" ever had messages: ${error.message}`);
   }
 }
 

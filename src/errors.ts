@@ -83,6 +83,8 @@ export class WrongAck extends TinyMQError {
 /** No room for the message: in memory, in the topic's share, or in the table of unique ids. RESOURCE_EXHAUSTED. */
 export class QueueFull extends TinyMQError {
   override name = "QueueFull";
+  /** How the message begins if an empty queue has no room for it either: waiting does not help. */
+  static readonly NEVER_FITS = "too large:";
   constructor(message: string, options?: ErrorOptions) {
     super("RESOURCE_EXHAUSTED", message, options);
   }

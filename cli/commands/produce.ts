@@ -24,8 +24,6 @@ const REFUSALS: ReadonlySet<Code> = new Set([
   "OUT_OF_RANGE",
   "RESOURCE_EXHAUSTED",
 ]);
-/** How the server's text begins where a message finds no room in an empty queue either. */
-const NEVER_FITS = "too large:";
 
 const INTERRUPTED = new TinyMQError("CANCELLED", "interrupted");
 
@@ -75,12 +73,13 @@ export const produce = command({
     const sending = new Sending(args.wait ? whereThereIsRoom(send, stop.signal) : send, (unsettled) => {
       return unsettled >= most || producer.unacknowledgedBytes * 2 >= MAX_UNACKNOWLEDGED;
     });
-    const interrupted = watchSignals().first.then(() => {
+    watchSignals().first.then(() => {
       stop.abort(INTERRUPTED);
       sending.stop(INTERRUPTED);
     });
     try {
-      await Promise.race([sending.all(readLines(Bun.stdin.stream(), LARGEST_MESSAGE)), interrupted]);
+      // The input may be idle: what fails meanwhile ends the wait for it.
+      await Promise.race([sending.all(readLines(Bun.stdin.stream(), LARGEST_MESSAGE)), sending.failed]);
       await sending.done();
     } catch (error) {
       throw await sending.explain(error);
@@ -94,6 +93,9 @@ export const produce = command({
 /** Messages being sent, in the order of their lines. */
 class Sending {
   stored = 0;
+  /** Resolves when no more lines are sent: one is not stored, or `stop` was called. */
+  readonly failed: Promise<void>;
+  readonly #fail: () => void;
   #line = 0;
   #unsettled = 0;
   /** Of the first line that is not stored. */
@@ -106,6 +108,7 @@ class Sending {
   constructor(send: Send, isFull: (unsettled: number) => boolean) {
     this.#send = send;
     this.#isFull = isFull;
+    ({ promise: this.failed, resolve: this.#fail } = Promise.withResolvers<void>());
   }
 
   /** Resolves when all lines are sent, or throws the first failure. */
@@ -116,14 +119,15 @@ class Sending {
   /** Sends no more lines, because of `error`. */
   stop(error: TinyMQError): void {
     this.#failure ??= { error, line: Infinity };
+    this.#fail();
     this.#wake();
   }
 
   /** Resolves when the lines are sent; waits for earlier ones before that. Throws the first failure so far. */
   async #add(lines: Uint8Array[]): Promise<void> {
     for (const line of lines) {
-      // No wait that need not be: what is sent in one turn travels together.
-      if (this.#isFull(this.#unsettled)) await this.#until(() => !this.#isFull(this.#unsettled));
+      // No wait that need not be: what is sent in one turn travels together. None after a failure: `done` waits then.
+      if (!this.#hasRoom()) await this.#until(() => this.#hasRoom());
       if (this.#failure) throw this.#failure.error;
       const number = ++this.#line;
       const failed = (error: unknown) => this.#settled({ error, line: number });
@@ -156,7 +160,7 @@ class Sending {
     const texts = [
       ofLine ? `line ${formatCount(line)}: ` : "",
       `${error.message}; ${isRefusal ? "" : "at least "}${counted(this.stored, "message")} stored`,
-      ofLine && behind > 0 ? `, ${formatCount(behind)} of them behind that line` : "",
+      ofLine && behind > 0 ? `, ${formatCount(behind)} of them after that line` : "",
       isFull(error) ? "; --wait waits for room" : "",
     ];
     return new TinyMQError(error.code, texts.join(""), { cause: error });
@@ -170,9 +174,16 @@ class Sending {
   #settled(failure?: { error: unknown; line: number }): void {
     this.#unsettled -= 1;
     if (failure && failure.line < (this.#failure?.line ?? Infinity)) this.#failure = failure;
+    if (failure) this.#fail();
     this.#wake();
   }
 
+  /** Whether the next line may be sent, or no more will be. */
+  #hasRoom(): boolean {
+    return this.#failure !== undefined || !this.#isFull(this.#unsettled);
+  }
+
+  /** Only one may wait at a time. */
   async #until(isSo: () => boolean): Promise<void> {
     while (!isSo()) {
       await new Promise<void>((resolve) => {
@@ -184,7 +195,7 @@ class Sending {
 
 /** Whether the server has no room now, and may have some later. */
 function isFull(error: unknown): error is QueueFull {
-  return error instanceof QueueFull && !error.message.startsWith(NEVER_FITS);
+  return error instanceof QueueFull && !error.message.startsWith(QueueFull.NEVER_FITS);
 }
 
 /** Sends again until the server has room, or `stop` is aborted. */

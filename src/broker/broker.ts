@@ -230,7 +230,7 @@ export class Broker implements TopicHost<Topic> {
     const limit = isOver
       ? `the server may hold ${formatSize(maxMemory)} in all (max-memory)`
       : `topic "${topic.name}" may hold ${formatSize(maxTopicMemory)} (max-topic-memory)`;
-    throw new QueueFull(`too large: this takes ${formatSize(growth)} in memory, and ${limit}`);
+    throw new QueueFull(`${QueueFull.NEVER_FITS} this takes ${formatSize(growth)} in memory, and ${limit}`);
   }
 
   #compactAll(): void {

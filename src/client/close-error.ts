@@ -67,12 +67,12 @@ function meaningOf(closeCode: number, reason: string, detail: string): TinyMQErr
 /** HTTP statuses with which a tinyMQ server refuses what this client asks for (source: src/server/http.ts). */
 const SERVER_STATUSES: Record<number, string> = {
   403: "the server does not allow this host name or this page's origin: its log says which, and `--allow-origin` allows an origin",
-  503: "the server is stopping, or has as many connections as it may have",
+  503: "the server is stopping or has as many connections as it may have, or a proxy on the way finds no server",
 };
 /** Where Bun and `ws` name the status that a handshake was answered with; browsers do not. */
 const HANDSHAKE_STATUS = /(?:Unexpected server response|Expected 101 status code): (\d{3})/;
 
-/** Of what answers, but not as tinyMQ does. */
+/** What to say of a server that does not answer as tinyMQ does. */
 export const NOT_TINYMQ =
   "it does not look like a tinyMQ server: check host and port, and any proxy on the way";
 

@@ -240,7 +240,7 @@ export class Demand {
     this.#pulls.set(pullId, maxMessages);
     this.#asked += maxMessages;
     const waitMs = Math.min(wantedMs, this.#longestWaitMs);
-    const pull = { pullId, maxMessages, maxBytes: this.#pullBytes, waitMs, ...this.#settlements.take() };
+    const pull = { pullId, maxMessages, maxBytes: this.#pullBytes, waitMs, ...this.#settlements.forPull() };
     this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "pull", pull } }));
     return pullId;
   }

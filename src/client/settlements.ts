@@ -13,8 +13,15 @@ import { Positions } from "./positions.ts";
 /** Acknowledgements are sent within 50 ms: this delay, and what the timer may be late. */
 const ACK_DELAY_MS = 25;
 
-/** A pull may have no more than this and its own fields; the rest have frames of their own. */
+/** What a pull carries, well below the fields that a frame may have; the rest have frames of their own. */
 const MOST_SETTLES_IN_PULL = MAX_FRAME_FIELDS / 2;
+
+/** What the server is not told yet. */
+interface Unsent {
+  ack: Ack | undefined;
+  settles: Settle[];
+  handed: Handed | undefined;
+}
 
 /** A `flush()` that waits until the server has settled `count` positions. */
 interface Flush {
@@ -94,7 +101,7 @@ export class Settlements {
   /** Sends pending acknowledgements now. */
   tell(): void {
     if (!this.#connection.isOpen) return;
-    const { ack, settles, handed } = this.take();
+    const { ack, settles, handed } = this.#take();
     this.#tellHanded(handed?.count);
     if (ack !== undefined) {
       this.#connection.send(encodeFrame(ConsumeRequest, { kind: { oneofKind: "ack", ack } }));
@@ -102,13 +109,19 @@ export class Settlements {
     for (const settle of settles) this.#send(settle);
   }
 
-  /** Returns what is unsent, for a pull to carry; it then counts as sent. */
-  take(): { ack: Ack | undefined; settles: Settle[]; handed: Handed | undefined } {
+  /** Returns what is unsent, for a pull to carry; it then counts as sent. Sends what is too much for one. */
+  forPull(): Unsent {
+    const unsent = this.#take();
+    for (const settle of unsent.settles.splice(MOST_SETTLES_IN_PULL)) this.#send(settle);
+    return unsent;
+  }
+
+  /** Returns all that is unsent, which then counts as sent. */
+  #take(): Unsent {
     if (!this.positions.isDirty) return { ack: undefined, settles: [], handed: undefined };
     const { count, ranges, handed } = this.positions.take();
     const done = { outcome: Outcome.DONE, reason: "", delayMs: 0 };
     const settles = ranges.map(({ from, to }) => ({ position: from, count: to - from, ...done }));
-    for (const settle of settles.splice(MOST_SETTLES_IN_PULL)) this.#send(settle);
     return {
       ack: count === undefined ? undefined : { count },
       settles,

@@ -15,7 +15,7 @@ import {
 } from "@protobuf-ts/runtime-rpc";
 import { TinyMQError } from "../errors.ts";
 import { AdminClient } from "../gen/tinymq/v1/admin.client.ts";
-import { LONGEST_TIMER } from "../wire/clock.ts";
+import { callSignal } from "./abort-signals.ts";
 import { ANY, checkOptions, FUNCTION, type Kinds, TEXT } from "./check.ts";
 import { duplexCall } from "./duplex-call.ts";
 import { hostAndPort, type ServerAddress } from "./frame-stream.ts";
@@ -59,7 +59,7 @@ export class TinyMQTransport implements RpcTransport {
     options: RpcOptions,
   ): UnaryCall<I, O> {
     const limited = { ...options, timeout: options.timeout ?? UNARY_TIMEOUT_MS };
-    return unaryCall(this.#options, method, input, limited, callSignal(limited));
+    return unaryCall(this.#options, method, input, limited);
   }
 
   /**
@@ -101,14 +101,6 @@ export function adminClient(
 
 /** Of a unary call without a `timeout` of its own, in ms: redriving a million messages takes less. */
 const UNARY_TIMEOUT_MS = 30_000;
-
-/** The signal that aborts a call: its `abort`, its `timeout` (ms or a date), either, or none. */
-function callSignal({ abort, timeout }: Pick<RpcOptions, "abort" | "timeout">): AbortSignal | undefined {
-  if (timeout === undefined) return abort;
-  const limitMs = typeof timeout === "number" ? timeout : Math.max(0, timeout.getTime() - Date.now());
-  const limit = AbortSignal.timeout(Math.min(limitMs, LONGEST_TIMER));
-  return abort === undefined ? limit : AbortSignal.any([abort, limit]);
-}
 
 function oneWayOnly(method: MethodInfo): TinyMQError {
   return new TinyMQError("UNIMPLEMENTED", `${method.name} streams one way only; tinyMQ has no such calls`);

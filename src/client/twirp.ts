@@ -3,6 +3,7 @@ import type { IMessageType } from "@protobuf-ts/runtime";
 import { type MethodInfo, type RpcMetadata, type RpcOptions, UnaryCall } from "@protobuf-ts/runtime-rpc";
 import { ConnectionRefusedError, messageOf, TinyMQError } from "../errors.ts";
 import { formatDuration } from "../wire/units.ts";
+import { callSignal } from "./abort-signals.ts";
 import { ANY, checkOptions, invalid } from "./check.ts";
 import { abortError, meaningOfStatus, NOT_TINYMQ, twirpError, whatToLookAt } from "./close-error.ts";
 import { hostAndPort, type ServerAddress, tlsOptions } from "./frame-stream.ts";
@@ -12,16 +13,16 @@ const OK = 200;
 
 /**
  * Calls `method` of the server. Rejects with `ConnectionRefusedError`, with the error in the server's response, or when
- * `signal` is aborted: with CANCELLED if that was `options.abort`, else with DEADLINE_EXCEEDED.
+ * the call is aborted: with the meaning of `options.abort`'s reason if that was it, else with DEADLINE_EXCEEDED.
  */
 export function unaryCall<I extends object, O extends object>(
   server: ServerAddress & { token?: string },
   method: MethodInfo<I, O>,
   input: I,
   options: RpcOptions,
-  signal: AbortSignal | undefined,
 ): UnaryCall<I, O> {
   const none: RpcMetadata = {};
+  const signal = callSignal(options);
   const headers: Record<string, string> = { "content-type": "application/protobuf" };
   if (server.token) headers.authorization = `Bearer ${server.token}`;
   const tls = tlsOptions(server);
@@ -75,7 +76,7 @@ function decodeResponse<O extends object>(
   try {
     return type.fromBinary(bytes, options.binaryOptions);
   } catch (cause) {
-    const what = `${origin} answers with what is no ${type.typeName}: ${NOT_TINYMQ}`;
+    const what = `${origin} answers with something other than a ${type.typeName}: ${NOT_TINYMQ}`;
     throw new TinyMQError("UNKNOWN", what, { cause });
   }
 }

@@ -27,6 +27,12 @@ const STREAM_PREFIX = "/tinymq.v1.TinyMQ/";
 /** The only version of the WebSocket protocol (source: RFC 6455). */
 const VERSION = "13";
 
+/** A version of the protocol: its sessions, and what the answer to a handshake has. */
+interface Version {
+  readonly open: OpenSession;
+  readonly headers: Record<string, string>;
+}
+
 /** Undefined: the request became a WebSocket. */
 type Answer = Response | undefined | Promise<Response | undefined>;
 
@@ -76,7 +82,9 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
     return text(426, `send Sec-WebSocket-Version: ${VERSION}`, { "Sec-WebSocket-Version": VERSION });
   const offered = request.headers.get("sec-websocket-protocol");
   if (offered === null) {
-    return withCore(host, async (core) => admit(host, core, request, server, path, await core.v0(), {}));
+    return withCore(host, async (core) =>
+      admit(host, core, request, server, path, { open: await core.v0(), headers: {} }),
+    );
   }
   if (!offered.split(",").some((protocol) => protocol.trim() === SUBPROTOCOL)) {
     return text(
@@ -85,7 +93,7 @@ function upgrade(host: HttpHost, request: Request, server: Server<ConnectionData
     );
   }
   const headers = { "Sec-WebSocket-Protocol": SUBPROTOCOL };
-  return withCore(host, (core) => admit(host, core, request, server, path, core.v1, headers));
+  return withCore(host, (core) => admit(host, core, request, server, path, { open: core.v1, headers }));
 }
 
 /** Completes a handshake, as soon as there is a place for the connection. */
@@ -95,8 +103,7 @@ function admit(
   request: Request,
   server: Server<ConnectionData>,
   path: string,
-  open: OpenSession,
-  headers: Record<string, string>,
+  { open, headers }: Version,
 ): Answer {
   if (!admission.hasRoom) return text(503, "the server has reached its limit of connections");
   const complete = (place: Place) => {

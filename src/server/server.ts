@@ -143,7 +143,8 @@ export class TinyMQServer {
     const { broker } = await this.#load();
     const { claimSnapshot, preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     this.#requireStarting();
-    this.#giveUpSnapshot = claimSnapshot(path);
+    this.#giveUpSnapshot = await claimSnapshot(path);
+    this.#requireStarting();
     preparePath(path);
     const restored = await readSnapshot(broker, path, () => this.#requireStarting());
     this.#requireStarting();

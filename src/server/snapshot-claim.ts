@@ -1,77 +1,41 @@
 /**
  * Keeps two servers from using one snapshot file, where the second would overwrite the first one's messages: a server
- * has a file FILE.server-PID beside it, from its start to its end.
- *
- * Always holds: a server writes its own file before it looks for others, so that of two starts at once at least one
- * sees the other. What a killed server left counts no longer, and is removed.
+ * holds a lock on FILE.lock from its start to its end. The kernel gives it up for a process that is killed, and knows
+ * it across containers. The file stays: one that is removed could be locked by two.
  */
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname } from "node:path";
-import { TinyMQError } from "../errors.ts";
-import { KiB } from "../wire/limits.ts";
-import { readSmallFile } from "./files.ts";
-import { identifyProcess, identifyThisProcess } from "./process-identity.ts";
-
-/** What the file begins with; the identity of the process follows. */
-const BEGIN = "tinymq server ";
-/** A larger file is none of ours. */
-const MAX_BYTES = KiB;
+import type { Database } from "bun:sqlite";
+import { existsSync, lstatSync } from "node:fs";
+import { dirname } from "node:path";
+import { messageOf, TinyMQError } from "../errors.ts";
 
 /**
- * Claims the snapshot `path` for a server of this process; the returned function gives it up, once. Throws
- * FAILED_PRECONDITION if another server has it, or if the file beside it cannot be written.
+ * Claims the snapshot `path` for a server of this process; the returned function gives it up, and may be called
+ * twice. Rejects with FAILED_PRECONDITION if another server has it, or if it cannot be claimed.
  */
-export function claimSnapshot(path: string): () => void {
-  const { pid, startTime } = identifyThisProcess();
-  const own = `${path}.server-${pid}`;
-  let isOurs = true;
-  const giveUp = () => {
-    // Called again, it might remove the file of the process's next server.
-    if (isOurs) rmSync(own, { force: true });
-    isOurs = false;
-  };
+export async function claimSnapshot(path: string): Promise<() => void> {
+  const file = `${path}.lock`;
+  const refused = (what: string, cause?: unknown) =>
+    new TinyMQError("FAILED_PRECONDITION", `snapshot: ${what}`, { cause });
+  if (!existsSync(dirname(path))) throw refused(`the folder of ${path} does not exist: create it`);
+  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) {
+    throw refused(`${file}, which tells whether ${path} is in use, is not a file: move it elsewhere`);
+  }
+  // Loaded only here: most servers have no snapshot.
+  const { Database: SQLite } = await import("bun:sqlite");
+  let database: Database | null = null;
   try {
-    refuseIfClaimed(path);
-    writeFileSync(own, `${BEGIN}${startTime}\n`, { flag: "wx" });
-    try {
-      refuseIfClaimed(path, own);
-    } catch (error) {
-      giveUp();
-      throw error;
-    }
+    // SQLite is what Bun has that can lock a file. Nothing is written to it.
+    database = new SQLite(file, { create: true });
+    // Else a journal lies beside it.
+    database.run("PRAGMA journal_mode = MEMORY");
+    database.run("BEGIN EXCLUSIVE");
   } catch (cause) {
-    if (cause instanceof TinyMQError) throw cause;
-    const what = `snapshot: ${path} could not be written: ${String(cause)}`;
-    throw new TinyMQError("FAILED_PRECONDITION", what, { cause });
-  }
-  return giveUp;
-}
-
-/** Throws FAILED_PRECONDITION if a server that runs has claimed `path` by another file than `own`. */
-function refuseIfClaimed(path: string, own = ""): void {
-  const begin = `${basename(path)}.server-`;
-  for (const name of readdirSync(dirname(path))) {
-    const pid = name.startsWith(begin) ? name.slice(begin.length) : "";
-    const file = `${path}.server-${pid}`;
-    const claimant = /^[1-9]\d{0,9}$/.test(pid) && file !== own ? claimantOf(file) : null;
-    if (claimant === null) continue;
-    if (claimant === identifyProcess(Number(pid))) {
-      const who =
-        Number(pid) === process.pid ? "another server of this process" : `the server with pid ${pid}`;
-      const what = `snapshot: ${path} is in use by ${who}: stop that one, or choose another file`;
-      throw new TinyMQError("FAILED_PRECONDITION", what);
+    database?.close();
+    const { code } = cause as { code?: unknown };
+    if (code === "SQLITE_BUSY") {
+      throw refused(`${path} is in use by another server: stop that one, or choose another file`, cause);
     }
-    rmSync(file, { force: true });
+    throw refused(`cannot claim ${path} with ${file}: ${messageOf(cause)}`, cause);
   }
-}
-
-/** The identity of the process that wrote the file; null if the file is gone, or not ours. */
-function claimantOf(file: string): string | null {
-  try {
-    const text = readSmallFile(file, "snapshot", MAX_BYTES);
-    return text.startsWith(BEGIN) ? text.slice(BEGIN.length).trim() : null;
-  } catch {
-    // It is no file that a server wrote, or its server has just ended.
-    return null;
-  }
+  return () => database.close();
 }

@@ -1,7 +1,7 @@
 /** `produce` into a server that is full. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { CLI, cleanEnvironment, finish, makeState, until, willEnd } from "./support.ts";
+import { CLI, cleanEnvironment, finish, makeState, type State, until, willEnd } from "./support.ts";
 
 async function fullServer() {
   const state = makeState();
@@ -38,9 +38,7 @@ test("smaller messages behind the first that found no room are counted, too", as
   const lines = numbered(30, (index) => (index % 3 === 2 ? 10 : 70_000));
   const { stderr } = await state.run(["produce", "orders"], { stdin: lines.join("\n") });
   const told =
-    /^error: line (\d+): .*; (\d+) messages stored(?:, (\d+) of them behind that line)?; --wait/.exec(
-      stderr,
-    )!;
+    /^error: line (\d+): .*; (\d+) messages stored(?:, (\d+) of them after that line)?; --wait/.exec(stderr)!;
   const [line, stored, behind] = told.slice(1).map((text) => Number(text ?? 0)) as [number, number, number];
   const numbers = (await state.run(["consume", "orders"])).stdout
     .trim()
@@ -84,22 +82,61 @@ test.each(["SIGTERM", "SIGINT"] as const)("--wait that %s ends says how many are
   expect(stored).toEqual(lines.slice(0, Number(told[1])));
 });
 
-test("without --wait, too: of lines that have come, while more may come", async () => {
-  const state = await fullServer();
-  const producer = willEnd(
-    Bun.spawn([process.execPath, join(CLI, "main.ts"), "produce", "orders"], {
+/** `produce` with an input that stays open. */
+function produceFrom(state: State, words: readonly string[] = []) {
+  return willEnd(
+    Bun.spawn([process.execPath, join(CLI, "main.ts"), "produce", "orders", ...words], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
       env: { ...cleanEnvironment(), TINYMQ_HOME: state.home },
     }),
   );
+}
+
+test("without --wait, too: of lines that have come, while more may come", async () => {
+  const state = await fullServer();
+  const producer = produceFrom(state);
   producer.stdin.write("one\ntwo\nthr");
   producer.stdin.flush();
   const two = async () => JSON.parse((await state.run(["topics", "--json"])).stdout)[0]?.ready === 2;
   await until("two messages", two);
   producer.kill("SIGTERM");
   expect(await new Response(producer.stderr).text()).toBe("error: interrupted; 2 messages stored\n");
+  expect(await producer.exited).toBe(1);
+});
+
+test.each([[[]], [["--wait"]]])("a refused line ends it while its input is idle: %p", async (words) => {
+  const state = await fullServer();
+  const producer = produceFrom(state, words);
+  producer.stdin.write(`one\n${"x".repeat(1_100_000)}\n`);
+  producer.stdin.flush();
+  expect(await new Response(producer.stderr).text()).toMatch(
+    /^error: line 2: the message has 1100\d+ bytes[^\n]*; 1 message stored\n$/,
+  );
+  expect(await producer.exited).toBe(1);
+});
+
+test("--wait: lines that come after the signal do not keep it from ending", async () => {
+  const state = await fullServer();
+  const producer = produceFrom(state, ["--wait"]);
+  producer.stdin.write(numbered(22, () => 50_000).join("\n"));
+  producer.stdin.flush();
+  const full = async () =>
+    JSON.parse((await state.run(["topics", "--json"])).stdout)[0]?.counters.rejected > 0;
+  await until("a full server", full);
+  producer.kill("SIGTERM");
+  for (let line = 0; line < 100 && producer.exitCode === null; line++) {
+    try {
+      producer.stdin.write("\nlate\n");
+      await producer.stdin.flush();
+    } catch {
+      // It has ended.
+      break;
+    }
+    await Bun.sleep(1);
+  }
+  expect(await new Response(producer.stderr).text()).toMatch(/\nerror: interrupted; \d+ messages stored\n$/);
   expect(await producer.exited).toBe(1);
 });
 

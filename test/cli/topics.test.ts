@@ -103,7 +103,7 @@ describe("a topic without messages", () => {
     const text = await shown(words, "no such method");
     await opened;
     await server.stop();
-    expect(text).toStartWith('Whether topic "jobs" ever had messages cannot be told: http://127.0.0.1:');
+    expect(text).toStartWith('cannot tell whether topic "jobs" ever had messages: http://127.0.0.1:');
     expect(text).not.toContain("error");
   });
 

@@ -180,7 +180,10 @@ test("a handshake that fails rejects everything", async () => {
 
 test.each([
   [404, "it does not look like a tinyMQ server: check host and port"],
-  [503, "the server is stopping, or has as many connections as it may have"],
+  [
+    503,
+    "the server is stopping or has as many connections as it may have, or a proxy on the way finds no server",
+  ],
 ])("a handshake that is answered with HTTP status %d", async (status, meaning) => {
   http = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status }) });
   const error = await failure(new Producer("127.0.0.1", http.port!, "t").initConn());

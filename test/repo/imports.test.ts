@@ -41,7 +41,7 @@ const LAYERS: readonly Layer[] = [
     name: "server",
     holds: below("src/server"),
     imports: ["session", "broker", "log", "wire", "gen", "names", "errors"],
-    packages: [...PROTOBUF, "node:", "bun/"],
+    packages: [...PROTOBUF, "node:", "bun/", "bun:"],
   },
   {
     name: "client for Node",

@@ -354,7 +354,7 @@ describe("a server process", () => {
     const file = join(folder, "missing", "queue");
     const { code, log } = await new ServerProcess({ snapshot: file }, folder).ended();
     expect(code).toBe(1);
-    expect(log).toContain(`snapshot: ${file} could not be written`);
+    expect(log).toContain(`snapshot: the folder of ${file} does not exist: create it`);
   }, 30_000);
 
   test("that cannot write its snapshot any more says so and exits with 1", async () => {
@@ -379,63 +379,3 @@ async function messagesOf(server: TinyMQServer): Promise<number> {
   });
   return Number(((await response.json()) as { messages: string }).messages);
 }
-
-describe("a snapshot that two servers are told to use", () => {
-  const inUse = (file: string, who: string) =>
-    `snapshot: ${file} is in use by ${who}: stop that one, or choose another file`;
-
-  test("is the first one's, until that one ends", async () => {
-    const file = join(makeFolder(), "queue");
-    const first = await startServer({ snapshot: file });
-    await expect(serve(file)).rejects.toThrow(inUse(file, `the server with pid ${first.pid}`));
-    expect(existsSync(`${file}.server-${process.pid}`)).toBe(false);
-    await send(first.port, "t", numbers(0, 3));
-    await first.stop();
-    expect(readdirSync(join(file, ".."))).toEqual(["queue"]);
-    await using second = await serve(file);
-    expect(await drain(second.port, "t")).toEqual(numbers(0, 3));
-  });
-
-  test("of one process, too", async () => {
-    const file = join(makeFolder(), "queue");
-    await using first = await serve(file);
-    const second = new TinyMQServer({ snapshot: file });
-    await expect(second.start(HOST, 0)).rejects.toMatchObject({
-      code: "FAILED_PRECONDITION",
-      message: inUse(file, "another server of this process"),
-    });
-    await second.stop();
-    expect(existsSync(`${file}.server-${process.pid}`)).toBe(true);
-    await first.stop();
-    await using third = await serve(file);
-    await second.stop();
-    expect(existsSync(`${file}.server-${process.pid}`)).toBe(true);
-    await third.stop();
-  });
-
-  test("is nobody's after a crash, whoever has the PID now; what is not ours is left", async () => {
-    const file = join(makeFolder(), "queue");
-    const first = await startServer({ snapshot: file });
-    process.kill(first.pid, "SIGKILL");
-    await first.ended();
-    const claim = `${file}.server-${first.pid}`;
-    const left = readFileSync(claim, "utf8");
-    writeFileSync(`${file}.server-${process.pid}`, left);
-    writeFileSync(`${file}.server-${process.ppid}`, left);
-    writeFileSync(`${file}.server-1`, "years of work");
-    mkdirSync(`${file}.server-2`);
-    await using second = await serve(file);
-    expect(readdirSync(join(file, "..")).sort()).toEqual(
-      ["queue.server-1", "queue.server-2", `queue.server-${process.pid}`].sort(),
-    );
-    await second.stop();
-    expect(readdirSync(join(file, "..")).sort()).toEqual(["queue", "queue.server-1", "queue.server-2"]);
-  });
-
-  test("and that start at once: one has it, at most", async () => {
-    const file = join(makeFolder(), "queue");
-    const servers = Array.from({ length: 6 }, () => new ServerProcess({ snapshot: file }, makeFolder()));
-    const ready = await Promise.allSettled(servers.map((server) => server.ready()));
-    expect(ready.filter(({ status }) => status === "fulfilled").length).toBeLessThanOrEqual(1);
-  });
-});
