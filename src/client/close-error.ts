@@ -117,10 +117,18 @@ export function abortError(signal: AbortSignal | undefined): TinyMQError {
   return cancelledError(signal);
 }
 
-/** CANCELLED, unless the signal's reason is a `TinyMQError`. */
-export function cancelledError(signal: AbortSignal | undefined): TinyMQError {
+/**
+ * CANCELLED, unless the signal's reason is a `TinyMQError`. `failure` is why there was no connection, which says more
+ * than the reason of the signal.
+ */
+export function cancelledError(signal: AbortSignal | undefined, failure?: TinyMQError): TinyMQError {
   const reason: unknown = signal?.reason;
-  return reason instanceof TinyMQError ? reason : new TinyMQError("CANCELLED", "aborted", { cause: reason });
+  if (reason instanceof TinyMQError) return reason;
+  return new TinyMQError("CANCELLED", `aborted${lastFailure(failure)}`, { cause: failure ?? reason });
+}
+
+function lastFailure(failure: TinyMQError | undefined): string {
+  return failure === undefined ? "" : ` while there was no connection: ${failure.message}`;
 }
 
 /** What `initConn()` throws if `error` ended the stream before it was open. */
@@ -160,9 +168,15 @@ export function twirpError(code: string, message: string): TinyMQError {
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
 }
 
-/** What calls on a dead connection throw; the cause is why it died. CANCELLED is thrown as it is. */
-export function deadConnection(error: TinyMQError | undefined): TinyMQError {
-  if (error === undefined) return new DeadConnectionUsed("the connection is closed");
+/**
+ * What calls on a dead connection throw; the cause is why it died. CANCELLED is thrown as it is. Without `error` it was
+ * closed by the program; `failure` is why it was not open then.
+ */
+export function deadConnection(error: TinyMQError | undefined, failure?: TinyMQError): TinyMQError {
+  if (error === undefined) {
+    const message = failure === undefined ? "the connection is closed" : `closed${lastFailure(failure)}`;
+    return new DeadConnectionUsed(message, { cause: failure });
+  }
   if (error.code === "CANCELLED") return error;
   return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
 }

@@ -173,7 +173,7 @@ export class Consumer<T = string> {
    */
   close(): Promise<void> {
     const closed = this.#connection.close();
-    this.#receiver.fail(deadConnection(undefined));
+    this.#receiver.fail(this.#connection.trouble ?? deadConnection(undefined));
     return closed;
   }
 

@@ -153,7 +153,7 @@ export class Producer<T = string> {
     while (this.#outbox.held > 0 && !late) await Promise.race([this.#outbox.nextSettled(), limit]);
     cancelTimer();
     const closed = this.#connection.close();
-    this.#outbox.fail(deadConnection(undefined));
+    this.#outbox.fail(this.#connection.trouble ?? deadConnection(undefined));
     await closed;
   }
 
