@@ -47,6 +47,7 @@ export class Connection {
   #openedAt = 0;
   #wait: { cancelTimer: () => void; done: () => void } | undefined;
   #closing: Promise<void> | undefined;
+  #wasAnswered = false;
 
   constructor(settings: ConnectionSettings, owner: ConnectionOwner) {
     this.#settings = settings;
@@ -122,12 +123,18 @@ export class Connection {
     return this.#closing;
   }
 
+  /** Whether `close()` is done, and the server has received everything that was sent before it. */
+  get wasAnswered(): boolean {
+    return this.#wasAnswered;
+  }
+
   async #close(): Promise<void> {
     if (this.#state === "closed") return;
     const stream = this.#leave();
     this.#setState("closed");
     this.#release();
     await stream?.close();
+    this.#wasAnswered = stream?.closedWell ?? false;
   }
 
   /** `error` is for the program, `told` for the server; undefined: the server sees a clean end. */
