@@ -57,7 +57,7 @@ export function closeError(closeCode: number, reason: string, detail: string): T
 function meaningOf(closeCode: number, reason: string, detail: string): TinyMQError {
   const code = codeOfClose(closeCode);
   // The whole stream was refused, not a message: RESOURCE_EXHAUSTED is not `QueueFull` here.
-  if (code === "UNAUTHENTICATED") return new Unauthenticated(reason || "the token is missing or wrong");
+  if (code === "UNAUTHENTICATED") return unauthenticated(reason || MISSING_OR_WRONG);
   if (code !== undefined) return new TinyMQError(code, reason || `the server closed with ${code}`);
   const [known, meaning] = SOCKET_CODES[closeCode] ?? ["UNKNOWN", "the connection was closed"];
   const words = [reason, detail].filter((part) => part !== "").join("; ");
@@ -163,6 +163,8 @@ export function isPassing(error: TinyMQError): boolean {
 /** The error of a Twirp response: its code is gRPC's name in lower case (source: Twirp's wire protocol). */
 export function twirpError(code: string, message: string): TinyMQError {
   const name = code.toUpperCase();
+  // The server's own words are for those who write HTTP requests.
+  if (name === "UNAUTHENTICATED") return unauthenticated(MISSING_OR_WRONG);
   if (name === "BAD_ROUTE") return new TinyMQError("UNIMPLEMENTED", message);
   if (name === "MALFORMED") return new TinyMQError("INVALID_ARGUMENT", message);
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
@@ -179,6 +181,14 @@ export function deadConnection(error: TinyMQError | undefined, failure?: TinyMQE
   }
   if (error.code === "CANCELLED") return error;
   return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
+}
+
+const MISSING_OR_WRONG = "the token is missing or wrong";
+/** What a program does about a token; the command line replaces it by its own. */
+export const TOKEN_ADVICE = ": set the option `token`";
+
+function unauthenticated(why: string): Unauthenticated {
+  return new Unauthenticated(`${why}${TOKEN_ADVICE}`);
 }
 
 function errorOfCode(code: Code, message: string): TinyMQError {
