@@ -1,6 +1,7 @@
 /** The program `tmqserver`. Only here an error is printed, and only here the process exits. */
 import { runCommand } from "citty";
 import manifest from "../package.json" with { type: "json" };
+import { TOKEN_ADVICE } from "../src/client/close-error.ts";
 import { CODE_NUMBERS } from "../src/errors.ts";
 import { callName } from "./call-name.ts";
 import { UsageError } from "./command.ts";
@@ -78,6 +79,9 @@ function describe(error: unknown): string {
   const { code } = error as { code?: unknown };
   // By its code, not its class: the server in the foreground comes from a bundle of its own.
   const isOurs = typeof code === "string" && Object.hasOwn(CODE_NUMBERS, code) && code !== "INTERNAL";
-  const hint = code === "UNAUTHENTICATED" ? "; name its file with --token-file, or set TINYMQ_TOKEN" : "";
-  return isOurs || "syscall" in error ? `${error.message}${hint}` : (error.stack ?? error.message);
+  const message = error.message.replace(
+    TOKEN_ADVICE,
+    ": name its file with --token-file, or set TINYMQ_TOKEN",
+  );
+  return isOurs || "syscall" in error ? message : (error.stack ?? message);
 }

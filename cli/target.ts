@@ -1,6 +1,7 @@
 /** Which server a command talks to, and how. */
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { TinyMQError } from "../src/errors.ts";
 import type { ConnectionOptions } from "../src/index.ts";
 import { readToken, requireToken } from "../src/server/auth/token.ts";
 import { resolveOptions } from "../src/server/index.ts";
@@ -53,8 +54,9 @@ export interface TargetArguments {
 /** What the command line says, else the environment, else the running server, else localhost:9800. */
 export function findTarget(args: TargetArguments, environment = process.env): Target {
   const named = namedTarget(args, environment);
-  const record = named === null ? runningServer() : null;
-  if (record !== null) return targetOf(record, args["token-file"], environment);
+  const record = named === null ? runningServer() : ownServer(named);
+  if (record !== null)
+    return { ...targetOf(record, args["token-file"], environment), ...named, tls: record.tls };
   const address = named ?? { host: DEFAULT_HOST, port: DEFAULT_PORT, tls: args.tls ?? false };
   return { ...address, token: findToken(args["token-file"], environment, ""), own: false };
 }
@@ -107,16 +109,36 @@ export function runningServer(): ServerRecord | null {
   return checkStateFolder(folder) ? new PidFile(join(folder, PID_FILE)).holder() : null;
 }
 
+/** The live server of the state folder, if it is the one that is named; else null. */
+function ownServer({ host, port }: Pick<Target, "host" | "port">): ServerRecord | null {
+  if (!isLoopback(host)) return null;
+  try {
+    const record = runningServer();
+    return record?.port === port && isLoopback(reachableHost(record.host)) ? record : null;
+  } catch (error) {
+    // Whoever names a server can do without a state folder.
+    if (error instanceof TinyMQError) return null;
+    throw error;
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127\..*|\[?::1\]?)$/.test(host);
+}
+
 /** No client can connect to "all addresses". */
 function reachableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return host === "::" ? "::1" : host;
 }
 
-/** A file comes before TINYMQ_TOKEN, as for the server; `ofServer` is the file that the server itself names. */
+/**
+ * What is given comes first, a file before TINYMQ_TOKEN, as for the server; `ofServer` is the file that the server of
+ * the state folder itself names.
+ */
 function findToken(tokenFile: string | undefined, environment: NodeJS.ProcessEnv, ofServer: string): string {
-  const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || ofServer);
-  if (file !== "" && file === ofServer) return readToken(file);
+  const file = tokenFile ?? (environment.TINYMQ_TOKEN_FILE || "");
   const token = environment.TINYMQ_TOKEN ?? "";
+  if (file === "" && token === "") return ofServer === "" ? "" : readToken(ofServer);
   return asUsage(() => (file === "" ? requireToken(token, "TINYMQ_TOKEN") : readToken(file)));
 }

@@ -18,6 +18,8 @@ type Message = ConsumedMessage<Uint8Array>;
 
 /** How often the topic is looked at while acknowledgements, which take up to 50 ms, are on their way. */
 const LOOK_AGAIN_MS = 10;
+/** How long a signal waits for the reader of what is being printed, and then for the server, in ms. */
+const END_LIMIT_MS = 2_000;
 
 export const consume = command({
   meta: { name: "consume", description: "prints the messages of a topic, and acknowledges what is printed" },
@@ -60,10 +62,11 @@ export const consume = command({
     const consumer = new Consumer(target.host, target.port, args.topic, options);
     await consumer.initConn();
     await noteNewTopic(target, args.topic);
+    // Acknowledged in halves, so that more messages arrive while some are written.
+    const output = new MessageOutput<Message>(Math.ceil(prefetch / 2), (message) => message.ack());
     const printing = printMessages<Message>({
       messages: consumer[Symbol.asyncIterator](),
-      // Acknowledged in halves, so that more messages arrive while some are written.
-      output: new MessageOutput(Math.ceil(prefetch / 2), (message) => message.ack()),
+      output,
       limit,
       encode: args.json ? jsonLine : bodyLine,
       isEnd: async (next) =>
@@ -71,6 +74,9 @@ export const consume = command({
     });
     try {
       await Promise.race([printing, watchSignals().first]);
+      // A signal may come while messages are printed: they would come again if they were not acknowledged.
+      await Promise.race([output.end(), Bun.sleep(END_LIMIT_MS)]);
+      await Promise.race([consumer.flush(), Bun.sleep(END_LIMIT_MS)]);
     } finally {
       await consumer.close();
     }

@@ -7,7 +7,7 @@ const BLOCK_BYTES = 64 * 1024;
 
 /** Collects the bytes of messages, and reports which messages are written. */
 export class MessageOutput<Message> {
-  /** The reader of standard output has gone; later messages are lost. */
+  /** The reader of standard output has gone, or `end()` was called: later messages are not written. */
   closed = false;
   /** Messages that are written. */
   written = 0;
@@ -15,6 +15,8 @@ export class MessageOutput<Message> {
   readonly #written: (message: Message) => void;
   #waiting: { message: Message; bytes: Uint8Array }[] = [];
   #bytes = 0;
+  /** The last write that was begun. */
+  #writing: Promise<unknown> = Promise.resolve();
 
   /**
    * Once `most` messages wait, they are written. `written` is called for each, in order, when its last byte is
@@ -46,7 +48,19 @@ export class MessageOutput<Message> {
     if (block.length === 0 || this.closed) return;
     this.#waiting = [];
     this.#bytes = 0;
-    let done = await this.#write(Buffer.concat(block.map(({ bytes }) => bytes)));
+    const writing = this.#write(block);
+    this.#writing = writing;
+    await writing;
+  }
+
+  /** Drops what waits; resolves when the write that was begun, if there is one, is done and reported. */
+  async end(): Promise<void> {
+    this.closed = true;
+    await this.#writing;
+  }
+
+  async #write(block: readonly { message: Message; bytes: Uint8Array }[]): Promise<void> {
+    let done = await this.#writeBytes(Buffer.concat(block.map(({ bytes }) => bytes)));
     for (const { message, bytes } of block) {
       done -= bytes.length;
       if (done < 0) break;
@@ -56,7 +70,7 @@ export class MessageOutput<Message> {
   }
 
   /** How many of the bytes were written. */
-  async #write(bytes: Uint8Array): Promise<number> {
+  async #writeBytes(bytes: Uint8Array): Promise<number> {
     let start = 0;
     while (start < bytes.length) {
       try {

@@ -57,7 +57,7 @@ export function closeError(closeCode: number, reason: string, detail: string): T
 function meaningOf(closeCode: number, reason: string, detail: string): TinyMQError {
   const code = codeOfClose(closeCode);
   // The whole stream was refused, not a message: RESOURCE_EXHAUSTED is not `QueueFull` here.
-  if (code === "UNAUTHENTICATED") return new Unauthenticated(reason || "the token is missing or wrong");
+  if (code === "UNAUTHENTICATED") return unauthenticated(reason || MISSING_OR_WRONG);
   if (code !== undefined) return new TinyMQError(code, reason || `the server closed with ${code}`);
   const [known, meaning] = SOCKET_CODES[closeCode] ?? ["UNKNOWN", "the connection was closed"];
   const words = [reason, detail].filter((part) => part !== "").join("; ");
@@ -117,10 +117,18 @@ export function abortError(signal: AbortSignal | undefined): TinyMQError {
   return cancelledError(signal);
 }
 
-/** CANCELLED, unless the signal's reason is a `TinyMQError`. */
-export function cancelledError(signal: AbortSignal | undefined): TinyMQError {
+/**
+ * CANCELLED, unless the signal's reason is a `TinyMQError`. `failure` is why there was no connection, which says more
+ * than the reason of the signal.
+ */
+export function cancelledError(signal: AbortSignal | undefined, failure?: TinyMQError): TinyMQError {
   const reason: unknown = signal?.reason;
-  return reason instanceof TinyMQError ? reason : new TinyMQError("CANCELLED", "aborted", { cause: reason });
+  if (reason instanceof TinyMQError) return reason;
+  return new TinyMQError("CANCELLED", `aborted${lastFailure(failure)}`, { cause: failure ?? reason });
+}
+
+function lastFailure(failure: TinyMQError | undefined): string {
+  return failure === undefined ? "" : ` while there was no connection: ${failure.message}`;
 }
 
 /** What `initConn()` throws if `error` ended the stream before it was open. */
@@ -155,16 +163,32 @@ export function isPassing(error: TinyMQError): boolean {
 /** The error of a Twirp response: its code is gRPC's name in lower case (source: Twirp's wire protocol). */
 export function twirpError(code: string, message: string): TinyMQError {
   const name = code.toUpperCase();
+  // The server's own words are for those who write HTTP requests.
+  if (name === "UNAUTHENTICATED") return unauthenticated(MISSING_OR_WRONG);
   if (name === "BAD_ROUTE") return new TinyMQError("UNIMPLEMENTED", message);
   if (name === "MALFORMED") return new TinyMQError("INVALID_ARGUMENT", message);
   return errorOfCode(Object.hasOwn(CODE_NUMBERS, name) ? (name as Code) : "UNKNOWN", message);
 }
 
-/** What calls on a dead connection throw; the cause is why it died. CANCELLED is thrown as it is. */
-export function deadConnection(error: TinyMQError | undefined): TinyMQError {
-  if (error === undefined) return new DeadConnectionUsed("the connection is closed");
+/**
+ * What calls on a dead connection throw; the cause is why it died. CANCELLED is thrown as it is. Without `error` it was
+ * closed by the program; `failure` is why it was not open then.
+ */
+export function deadConnection(error: TinyMQError | undefined, failure?: TinyMQError): TinyMQError {
+  if (error === undefined) {
+    const message = failure === undefined ? "the connection is closed" : `closed${lastFailure(failure)}`;
+    return new DeadConnectionUsed(message, { cause: failure });
+  }
   if (error.code === "CANCELLED") return error;
   return new DeadConnectionUsed(`the connection is dead: ${error.message}`, { cause: error });
+}
+
+const MISSING_OR_WRONG = "the token is missing or wrong";
+/** What a program does about a token; the command line replaces it by its own. */
+export const TOKEN_ADVICE = ": set the option `token`";
+
+function unauthenticated(why: string): Unauthenticated {
+  return new Unauthenticated(`${why}${TOKEN_ADVICE}`);
 }
 
 function errorOfCode(code: Code, message: string): TinyMQError {

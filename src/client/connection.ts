@@ -34,17 +34,20 @@ export interface ConnectionOwner {
 export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #owner: ConnectionOwner;
-  readonly #onAbort = () => this.#end(cancelledError(this.#settings.signal), undefined);
+  readonly #onAbort = () => this.#end(cancelledError(this.#settings.signal, this.#lastFailure), undefined);
   #forgetSignal = () => {};
   #state: ConnectionState = "idle";
   #stream: Stream | undefined;
   /** Why it is dead; undefined if `close()` closed it. */
   #error: TinyMQError | undefined;
+  /** Why it is not open: of the last attempt, or of the last stream. Undefined once it is open. */
+  #lastFailure: TinyMQError | undefined;
   /** Failed attempts in a row. */
   #failures = 0;
   #openedAt = 0;
   #wait: { cancelTimer: () => void; done: () => void } | undefined;
   #closing: Promise<void> | undefined;
+  #wasAnswered = false;
 
   constructor(settings: ConnectionSettings, owner: ConnectionOwner) {
     this.#settings = settings;
@@ -67,7 +70,7 @@ export class Connection {
 
   /** What a call throws if the connection cannot be used now; undefined if it can. */
   get trouble(): TinyMQError | undefined {
-    if (this.#state === "closed") return deadConnection(this.#error);
+    if (this.#state === "closed") return deadConnection(this.#error, this.#lastFailure);
     if (this.isOpen || this.#state === "reconnecting") return undefined;
     return new DeadConnectionUsed("not connected: await initConn() first");
   }
@@ -77,7 +80,7 @@ export class Connection {
    * then be called again.
    */
   async init(): Promise<void> {
-    if (this.#state === "closed") throw deadConnection(this.#error);
+    if (this.#state === "closed") throw this.trouble;
     if (this.#state !== "idle") throw new TinyMQError("FAILED_PRECONDITION", "initConn() was called before");
     const { signal, reconnect } = this.#settings;
     if (signal?.aborted) this.#die(cancelledError(signal));
@@ -96,7 +99,7 @@ export class Connection {
       throw initError(error);
     }
     // It may have opened, been lost, and be reconnecting already: that is not a failure.
-    if (this.#is("closed")) throw deadConnection(this.#error);
+    if (this.#is("closed")) throw this.trouble;
   }
 
   /** Sends one frame. MUST be called only while `isOpen`. */
@@ -120,12 +123,18 @@ export class Connection {
     return this.#closing;
   }
 
+  /** Whether `close()` is done, and the server has received everything that was sent before it. */
+  get wasAnswered(): boolean {
+    return this.#wasAnswered;
+  }
+
   async #close(): Promise<void> {
     if (this.#state === "closed") return;
     const stream = this.#leave();
     this.#setState("closed");
     this.#release();
     await stream?.close();
+    this.#wasAnswered = stream?.closedWell ?? false;
   }
 
   /** `error` is for the program, `told` for the server; undefined: the server sees a clean end. */
@@ -253,6 +262,8 @@ export class Connection {
 
   #setState(state: ConnectionState, error?: TinyMQError): void {
     this.#state = state;
+    // What was known before `close()` is kept.
+    if (error !== undefined || this.isOpen) this.#lastFailure = error;
     const listener = this.#settings.onStateChange;
     // In a microtask: what a listener throws is then an uncaught error of the program, and changes nothing here.
     if (listener !== undefined) queueMicrotask(() => listener(state, error));

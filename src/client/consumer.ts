@@ -130,8 +130,9 @@ export class Consumer<T = string> {
   }
 
   /**
-   * Sends what is acknowledged; resolves when the server has settled it. Rejects with `OutcomeUnknown` if a connection
-   * was lost before the server said so: those messages may be delivered again. Each loss is reported once.
+   * Sends what is acknowledged; resolves when the server has settled it, or has received it before `close()`. Rejects
+   * with `OutcomeUnknown` if a connection was lost before the server said so: those messages may be delivered again.
+   * Each loss is reported once.
    */
   flush(): Promise<void> {
     return this.#receiver.flush();
@@ -173,7 +174,8 @@ export class Consumer<T = string> {
    */
   close(): Promise<void> {
     const closed = this.#connection.close();
-    this.#receiver.fail(deadConnection(undefined));
+    this.#receiver.leave(closed);
+    this.#receiver.fail(this.#connection.trouble ?? deadConnection(undefined));
     return closed;
   }
 

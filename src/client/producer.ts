@@ -103,8 +103,9 @@ export class Producer<T = string> {
 
   /**
    * Sends many messages; resolves when all are stored. Takes them from `messages` as there is room, and waits where
-   * `send()` would fail with `SendBufferFull`. Rejects as `send()` does, with the first error; messages before and
-   * after the failed one may be stored. `options` are for all; headers for those that have none of their own.
+   * `send()` would fail with `SendBufferFull`. Rejects as `send()` does, with the first error, such as `QueueFull`;
+   * messages before and after the failed one may be stored, and which ones is not known. `options` are for all;
+   * headers for those that have none of their own.
    */
   async sendBatch(messages: Iterable<OutgoingMessage<T>>, options?: SendOptions): Promise<void> {
     const group: Group = { failure: undefined };
@@ -152,7 +153,7 @@ export class Producer<T = string> {
     while (this.#outbox.held > 0 && !late) await Promise.race([this.#outbox.nextSettled(), limit]);
     cancelTimer();
     const closed = this.#connection.close();
-    this.#outbox.fail(deadConnection(undefined));
+    this.#outbox.fail(this.#connection.trouble ?? deadConnection(undefined));
     await closed;
   }
 

@@ -139,6 +139,11 @@ export class Receiver implements ConnectionOwner {
     this.demand.fail(error);
   }
 
+  /** The program closes the connection; `closed` resolves when that is done. */
+  leave(closed: Promise<void>): void {
+    this.#settlements.leave(closed);
+  }
+
   openFrame(): Uint8Array<ArrayBuffer> {
     const { topic, token } = this.#settings;
     const open = { topic, token, mode: this.#mode, consumerId: this.#consumerId };

@@ -41,6 +41,8 @@ export class Settlements {
   #flushes: Flush[] = [];
   /** Settled messages that the server did not confirm before their stream ended, and no `flush()` reported yet. */
   #unconfirmed = 0;
+  /** The closing of a connection, with acknowledgements that the server did not confirm before it. */
+  #leaving: Promise<void> | undefined;
 
   constructor(connection: Connection, clock: Clock) {
     this.#connection = connection;
@@ -49,14 +51,22 @@ export class Settlements {
 
   /** The stream is gone: forgets what it delivered, and rejects pending flushes. */
   reset(): void {
-    const { positions } = this;
-    positions.ended = true;
-    this.positions = new Positions();
-    const lost = positions.answered - positions.confirmed;
-    const flushes = this.#flushes;
-    this.#flushes = [];
-    if (flushes.length === 0) this.#unconfirmed += lost;
-    for (const { reject } of flushes) reject(unconfirmed(lost));
+    const { unconfirmed, flushes } = this.#forget();
+    this.#lose(unconfirmed, flushes);
+  }
+
+  /**
+   * The program closes the connection: forgets what the stream delivered. Flushes wait for `closed`, when it is known
+   * whether the server has received everything.
+   */
+  leave(closed: Promise<void>): void {
+    const { unconfirmed, flushes } = this.#forget();
+    if (unconfirmed === 0) return;
+    this.#leaving = closed.then(() => {
+      this.#leaving = undefined;
+      if (!this.#connection.wasAnswered) this.#lose(unconfirmed, flushes);
+      else for (const { resolve } of flushes) resolve();
+    });
   }
 
   /** Cancels the timer: nothing more will be sent. */
@@ -134,10 +144,11 @@ export class Settlements {
    * `OutcomeUnknown` if a connection was lost before that, once for each loss.
    */
   flush(): Promise<void> {
+    if (this.#leaving !== undefined) return this.#leaving.then(() => this.flush());
     this.tell();
     const lost = this.#unconfirmed;
     this.#unconfirmed = 0;
-    if (lost > 0) return Promise.reject(unconfirmed(lost));
+    if (lost > 0) return Promise.reject(outcomeUnknown(lost));
     const { answered, confirmed } = this.positions;
     if (confirmed >= answered) return Promise.resolve();
     return new Promise((resolve, reject) => this.#flushes.push({ count: answered, resolve, reject }));
@@ -151,6 +162,22 @@ export class Settlements {
 
   forgetLosses(): void {
     this.#unconfirmed = 0;
+  }
+
+  /** Begins anew; returns how many settled messages were unconfirmed, and who waits for that. */
+  #forget(): { unconfirmed: number; flushes: Flush[] } {
+    const { positions } = this;
+    positions.ended = true;
+    this.positions = new Positions();
+    const flushes = this.#flushes;
+    this.#flushes = [];
+    return { unconfirmed: positions.answered - positions.confirmed, flushes };
+  }
+
+  /** What becomes of `count` settled messages is not known: pending flushes are told, or else the next one. */
+  #lose(count: number, flushes: readonly Flush[]): void {
+    if (flushes.length === 0) this.#unconfirmed += count;
+    for (const { reject } of flushes) reject(outcomeUnknown(count));
   }
 
   #send(settle: Settle): void {
@@ -173,9 +200,9 @@ export class Settlements {
   };
 }
 
-function unconfirmed(count: number): OutcomeUnknown {
+function outcomeUnknown(count: number): OutcomeUnknown {
   const what = count === 1 ? "1 message" : `${count} messages`;
   return new OutcomeUnknown(
-    `the connection was lost before the server confirmed that it settled ${what}: they may be delivered again`,
+    `the connection ended before the server confirmed that it settled ${what}: they may be delivered again`,
   );
 }

@@ -48,6 +48,7 @@ export class Stream {
   readonly #onEnd: (() => void)[] = [];
   #state: "connecting" | "open" | "closing" | "ended" = "connecting";
   #wasOpen = false;
+  #closedWell = false;
   /** The heartbeat interval, and how long the server may be silent; ms. */
   #heartbeatMs = HEARTBEAT_MS;
   #deadAfterMs = HEARTBEAT_MS * DEAD_AFTER_HEARTBEATS;
@@ -68,7 +69,10 @@ export class Stream {
         if (this.#state === "connecting") this.send(user.openFrame);
       },
       frame: (bytes) => this.#receive(bytes),
-      ended: (error) => this.#ended(error ?? closeError(CLOSE_NORMAL, "", "")),
+      ended: (error) => {
+        this.#closedWell = error === undefined && this.#state === "closing";
+        this.#ended(error ?? closeError(CLOSE_NORMAL, "", ""));
+      },
     });
     this.#cancelTimer = clock.after(openLimitMs, () =>
       this.abort(
@@ -99,6 +103,11 @@ export class Stream {
       this.#frames.close(error);
     }
     return ended;
+  }
+
+  /** Whether the server has answered `close()`, and so has received everything that was sent before. */
+  get closedWell(): boolean {
+    return this.#closedWell;
   }
 
   /** Drops the connection; `ended` is called with `error` before this returns. */

@@ -40,7 +40,7 @@ export function authorize(context: SessionContext, token: string, action: Action
   if (principal === null) {
     throw new TinyMQError(
       "UNAUTHENTICATED",
-      token === "" ? "this server requires a token: set the option token" : "the token is wrong",
+      token === "" ? "this server requires a token" : "the token is wrong",
     );
   }
   requireRight(principal, action, topic);

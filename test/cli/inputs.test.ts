@@ -86,7 +86,9 @@ describe("a token file is read in one way", () => {
     for (const words of [["topics"], ["status"], ["consume", "t"], ["produce", "t"], ["tail", "t"]]) {
       const { code, stderr } = await other.run(words, { stdin: "a\n" });
       expect({ words, code }).toEqual({ words, code: 1 });
-      expect(stderr).toContain("; name its file with --token-file, or set TINYMQ_TOKEN\n");
+      expect(stderr).toMatch(
+        /(requires a token|the token is missing or wrong): name its file with --token-file, or set TINYMQ_TOKEN[;\n]/,
+      );
     }
   });
 });

@@ -139,7 +139,15 @@ describe("options", () => {
     chmodSync(join(state.folder, "token.txt"), 0o600);
     expect(await state.run(words)).toMatchObject({ code: 0, stderr: "" });
     expect((await state.run(["status"])).code).toBe(0);
-    expect((await state.run(["status"], { env: { TINYMQ_TOKEN: "another" } })).code).toBe(0);
+    const port = String(state.record()!.port);
+    expect(await state.run(["topics", "--port", port])).toMatchObject({ code: 0, stderr: "" });
+    expect(await state.run(["topics", "--host", "127.0.0.1", "--port", port])).toMatchObject({ code: 0 });
+    expect(await state.run(["consume", "t"], { env: { TINYMQ_PORT: port } })).toMatchObject({ code: 0 });
+    for (const words of [["status"], ["status", "--port", port]]) {
+      const { code, stderr } = await state.run(words, { env: { TINYMQ_TOKEN: "another" } });
+      expect(code).toBe(1);
+      expect(stderr).toContain("the token is missing or wrong: name its file with --token-file");
+    }
     writeFileSync(join(state.folder, "wrong.txt"), "another\n");
     const wrong = await state.run(["status", "--token-file", "wrong.txt"]);
     expect(wrong.code).toBe(1);

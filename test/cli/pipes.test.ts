@@ -1,4 +1,4 @@
-/** `consume` into a pipe whose reader goes away: what the pipe took is acknowledged, and nothing else. */
+/** `consume` into a pipe whose reader goes away, or that a signal ends: what the pipe took is acknowledged, and nothing else. */
 import { expect, test } from "bun:test";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -24,19 +24,49 @@ function drain(pipe: number): string {
   }
 }
 
+/** A consumer of the topic `orders` that stands still, with a full pipe. */
+async function stuckConsumer(state: State, words: readonly string[]) {
+  const fifo = join(state.folder, "fifo");
+  Bun.spawnSync(["mkfifo", fifo]);
+  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+  const writer = openSync(fifo, constants.O_WRONLY);
+  const consumer = state.spawn(words, { stdout: writer });
+  closeSync(writer);
+  await until("a full pipe", async () => (await topicInfo(state)).unacked > 0);
+  return { consumer, reader };
+}
+
+test.each(["SIGINT", "SIGTERM"] as const)("%s while it prints: nothing comes twice", async (signal) => {
+  const state = makeState();
+  expect((await state.run(["start", "--port", "0"])).code).toBe(0);
+  const lines = Array.from({ length: 300 }, (_, index) => `${index} ${"x".repeat(3_000)}\n`);
+  await state.run(["produce", "orders"], { stdin: lines.join("") });
+  const { consumer, reader } = await stuckConsumer(state, ["consume", "orders", "--follow"]);
+  // Twice, as `timeout` and terminals do.
+  consumer.kill(signal);
+  consumer.kill(signal);
+  await Bun.sleep(100);
+  let taken = "";
+  while (consumer.exitCode === null) {
+    taken += drain(reader);
+    await Bun.sleep(1);
+  }
+  taken += drain(reader);
+  closeSync(reader);
+  expect(consumer.exitCode).toBe(0);
+  expect(taken).toEndWith("\n");
+  expect(taken.length).toBeLessThan(lines.join("").length);
+  const rest = await finish(state.spawn(["consume", "orders"]));
+  expect(taken + rest.stdout === lines.join("")).toBe(true);
+});
+
 test("not one message more, and not one less", async () => {
   const state = makeState();
   expect((await state.run(["start", "--port", "0"])).code).toBe(0);
   const lines = Array.from({ length: 300 }, (_, index) => `${index} ${"x".repeat(3_000)}\n`);
   await state.run(["produce", "orders"], { stdin: lines.join("") });
 
-  const fifo = join(state.folder, "fifo");
-  Bun.spawnSync(["mkfifo", fifo]);
-  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
-  const writer = openSync(fifo, constants.O_WRONLY);
-  const consumer = state.spawn(["consume", "orders"], { stdout: writer });
-  closeSync(writer);
-  await until("a full pipe", async () => (await topicInfo(state)).unacked > 0);
+  const { consumer, reader } = await stuckConsumer(state, ["consume", "orders"]);
   // What it holds is counted while nothing can be added: the consumer stands still until its reader has gone.
   consumer.kill("SIGSTOP");
   const ps = ["ps", "-o", "stat=", "-p", String(consumer.pid)];

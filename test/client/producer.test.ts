@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { whatToLookAt } from "../../src/client/close-error.ts";
 import type { OpenSocket } from "../../src/client/sockets/socket.ts";
 import {
@@ -451,6 +451,54 @@ test("reconnect.initial goes on trying at initConn, too", async () => {
   const producer = new Producer("127.0.0.1", port, "t", { reconnect, internals });
   expect(await failure(producer.initConn())).toBeInstanceOf(ConnectionRefusedError);
   expect(attempts).toBe(3);
+});
+
+describe("who gives up waiting for a connection is told the last failure", () => {
+  const reconnect = { ...FAST, initial: true };
+  const untilRefused = (options: ProducerOptions = {}) => {
+    const { promise: refused, resolve } = Promise.withResolvers<void>();
+    const onStateChange = (_state: string, error: unknown) => error !== undefined && resolve();
+    return {
+      refused,
+      producer: new Producer("127.0.0.1", web.port!, "t", { reconnect, onStateChange, ...options }),
+    };
+  };
+  let web: Bun.Server<undefined>;
+  beforeAll(() => {
+    web = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
+  });
+  afterAll(() => web.stop(true));
+  const told = {
+    message: expect.stringContaining("it does not look like a tinyMQ server"),
+    cause: expect.any(ConnectionRefusedError),
+  };
+
+  test("by close()", async () => {
+    const { producer, refused } = untilRefused();
+    const connecting = failure(producer.initConn());
+    await refused;
+    await producer.close();
+    expect(await connecting).toMatchObject({ name: "DeadConnectionUsed", ...told });
+    expect(await failure(producer.send("a"))).toMatchObject({ name: "DeadConnectionUsed", ...told });
+  });
+
+  test("by a signal", async () => {
+    const controller = new AbortController();
+    const { producer, refused } = untilRefused({ signal: controller.signal });
+    const connecting = failure(producer.initConn());
+    await refused;
+    controller.abort();
+    expect(await connecting).toMatchObject({ code: "CANCELLED", ...told });
+  });
+
+  test("but not who closes what was open", async () => {
+    const { producer } = await connected();
+    await producer.close();
+    expect(await failure(producer.send("a"))).toMatchObject({
+      message: "the connection is closed",
+      cause: undefined,
+    });
+  });
 });
 
 test("what cannot be is refused at once", async () => {

@@ -250,6 +250,24 @@ describe("on the wire", () => {
     await consumer.close();
   });
 
+  test("flush() after close() resolves where the server has answered that, and only there", async () => {
+    const well = await working();
+    well.consumer.ack();
+    const pending = well.consumer.flush();
+    const closed = well.consumer.close();
+    await well.consumer.flush();
+    await Promise.all([pending, closed]);
+    await well.consumer.flush();
+    const cut = await working();
+    cut.consumer.ack();
+    const told = failure(cut.consumer.flush());
+    const ended = cut.consumer.close();
+    cut.stream.cut();
+    await ended;
+    expect(await told).toBeInstanceOf(OutcomeUnknown);
+    await cut.consumer.flush();
+  });
+
   /** A consumer that is connected again, after a connection was lost with an acknowledgement that nobody confirmed. */
   async function withLoss() {
     const { consumer, stream } = await working({ reconnect: { minDelay: 1, maxDelay: 1 } });

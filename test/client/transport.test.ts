@@ -142,7 +142,10 @@ test("close codes are errors, and reach responses, status and trailers", async (
     for await (const _ of call.responses);
   };
   expect(await failure(looping())).toBeInstanceOf(Unauthenticated);
-  expect(await failure(call.status)).toMatchObject({ code: "UNAUTHENTICATED", message: "no token" });
+  expect(await failure(call.status)).toMatchObject({
+    code: "UNAUTHENTICATED",
+    message: "no token: set the option `token`",
+  });
   expect(await failure(call.trailers)).toBeInstanceOf(Unauthenticated);
 });
 
