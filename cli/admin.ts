@@ -1,7 +1,9 @@
 /** A command's unary calls. */
+import { join } from "node:path";
 import { ConnectionRefusedError, TinyMQError } from "../src/errors.ts";
 import { adminClient } from "../src/index.ts";
-import { serverUrl } from "./daemon/server-record.ts";
+import { readRecord, serverUrl } from "./daemon/server-record.ts";
+import { checkStateFolder, PID_FILE } from "./daemon/state-folder.ts";
 import { clientOptions, findTarget, stateFolder, type Target } from "./target.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -51,8 +53,17 @@ export async function notRunning(then: string, note = ""): Promise<TinyMQError> 
   );
   const found = isThere
     ? `no server was started from the state folder ${stateFolder()}, but one answers at ${serverUrl(target)}: ${then}`
-    : "tinyMQ is not running";
+    : `tinyMQ is not running${crashed()}`;
   return new TinyMQError("FAILED_PRECONDITION", `${found}${note}`);
+}
+
+/** Of a server that left its PID file. */
+function crashed(): string {
+  const folder = stateFolder();
+  const left = checkStateFolder(folder) ? readRecord(join(folder, PID_FILE)) : null;
+  return left === null
+    ? ""
+    : `: the server with pid ${left.pid} has ended without a stop, and what it held is lost`;
 }
 
 function explain(error: unknown, target: Target): unknown {

@@ -23,6 +23,7 @@ printf '%s\n' >&2 \
   '' \
   '  curl -fsSL https://bun.com/install | bash' \
   '  npm install --global bun' \
+  '  npm install bun              (for this project only)' \
   '' \
   'Then run this command again. (Looked on PATH, in ~/.bun, and beside this command.)'
 exit 1

@@ -81,20 +81,35 @@ export function meaningOfStatus(status: number): string {
   return `HTTP status ${status}: ${SERVER_STATUSES[status] ?? NOT_TINYMQ}`;
 }
 
+/** How Bun and Node say that what answers does not speak TLS. */
+const NO_TLS = /wrong.version.number/i;
+
 /** The error of a refused handshake; `detail` is the runtime's error message, or "". */
-export function refusedError(host: string, address: string, detail: string): ConnectionRefusedError {
+export function refusedError(
+  { host, port }: { host: string; port: number },
+  address: string,
+  detail: string,
+): ConnectionRefusedError {
+  if (NO_TLS.test(detail)) {
+    const why = "it answers, but not with TLS: the server may not use TLS, so leave out the option `tls`";
+    return new ConnectionRefusedError(`cannot connect to ${address}: ${why}`);
+  }
   const status = HANDSHAKE_STATUS.exec(detail)?.[1];
   if (status !== undefined)
     return new ConnectionRefusedError(`${address} answers with ${meaningOfStatus(Number(status))}`);
   const why = detail === "" ? "" : `: ${detail}`;
-  return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host)}`);
+  return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host, port)}`);
 }
 
+const DEFAULT_PORT = 9800;
+
 /** Hints for a refused connection; `origin` is that of the page, if there is one. */
-export function whatToLookAt(host: string, origin = pageOrigin()): string {
+export function whatToLookAt(host: string, port = DEFAULT_PORT, origin = pageOrigin()): string {
+  const runner = "process" in globalThis && !("Bun" in globalThis) ? "npx" : "bunx";
+  const start = `${runner} tmqserver start${port === DEFAULT_PORT ? "" : ` --port ${port}`}`;
   const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
   const running = local
-    ? "is a tinyMQ server running there, and not another program? `bunx tmqserver start` starts one"
+    ? `is a tinyMQ server running there, and not another program? \`${start}\` starts one`
     : "is a tinyMQ server running there, and does it listen on that address (`--host`)?";
   if (origin === undefined) return running;
   return `browsers do not say why: ${running}; does it allow this page? \`--allow-origin ${origin}\` does`;

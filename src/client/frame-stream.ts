@@ -60,7 +60,7 @@ export class FrameStream {
       },
       frame: (bytes) => this.#receive(bytes),
       close: (code, reason, detail) => {
-        if (this.#state === "connecting") this.#end(refusedError(server.host, address, reason || detail));
+        if (this.#state === "connecting") this.#end(refusedError(server, address, reason || detail));
         else this.#end(code === CLOSE_NORMAL ? undefined : closeError(code, reason, detail));
       },
     });

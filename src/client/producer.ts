@@ -172,6 +172,11 @@ export class Producer<T = string> {
   ): Batch {
     const delayMs = options === undefined ? 0 : milliseconds(options.delay, "delay");
     const ttlMs = options === undefined ? 0 : millisecondsFrom1(options.ttl, "ttl");
+    if (typeof id === "object") {
+      throw invalid(
+        `the id must be an integer, not ${describe(id)}: options are the third argument of send()`,
+      );
+    }
     if (id === undefined && this.#needsIds) throw invalid("with `unique` every message needs an id");
     const body = this.#encode(message);
     const batch = this.#outbox.add(id ?? this.#nextId, body, headers, delayMs, ttlMs, group);

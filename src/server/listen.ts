@@ -115,7 +115,7 @@ function listenError(hostname: string, port: number, cause: unknown): TinyMQErro
   if (code === "EADDRINUSE") {
     return new TinyMQError(
       "ALREADY_EXISTS",
-      `port ${port} on ${hostname} is in use: stop the program that uses it, or choose another port with --port`,
+      `port ${port} on ${hostname} is in use: stop the program that uses it, or choose another port`,
       { cause },
     );
   }

@@ -141,8 +141,10 @@ export class TinyMQServer {
 
   async #restoreAndRun(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const { claimSnapshot, preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
+    const snapshots = await import("./snapshot-file.ts");
+    const { claimSnapshot, preparePath, readSnapshot, requireFolder, retireSnapshot } = snapshots;
     this.#requireStarting();
+    requireFolder(path);
     this.#giveUpSnapshot = await claimSnapshot(path);
     this.#requireStarting();
     preparePath(path);

@@ -4,8 +4,7 @@
  * it across containers. The file stays: one that is removed could be locked by two.
  */
 import type { Database } from "bun:sqlite";
-import { existsSync, lstatSync } from "node:fs";
-import { dirname } from "node:path";
+import { lstatSync } from "node:fs";
 import { messageOf, TinyMQError } from "../errors.ts";
 
 /**
@@ -16,7 +15,6 @@ export async function claimSnapshot(path: string): Promise<() => void> {
   const file = `${path}.lock`;
   const refused = (what: string, cause?: unknown) =>
     new TinyMQError("FAILED_PRECONDITION", `snapshot: ${what}`, { cause });
-  if (!existsSync(dirname(path))) throw refused(`the folder of ${path} does not exist: create it`);
   if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) {
     throw refused(`${file}, which tells whether ${path} is in use, is not a file: move it elsewhere`);
   }

@@ -27,6 +27,13 @@ describe("a file that is none", () => {
     expect(readdirSync(state.home)).toEqual([LOG_FILE]);
   });
 
+  test("a snapshot in a folder that does not exist", async () => {
+    const state = makeState();
+    const { code, stderr } = await state.run(["start", "--port", "0", "--snapshot", "nodir/x"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`/nodir does not exist: create it\n`);
+  });
+
   test("a FIFO as the token file of a client", async () => {
     const state = makeState();
     const fifo = makeFifo(join(state.folder, "fifo"));

@@ -124,6 +124,7 @@ describe("without Bun on PATH", () => {
       expect(asked).toMatchObject({ code: 1, stdout: "" });
       expect(asked.stderr).toContain("curl -fsSL https://bun.com/install | bash");
       expect(asked.stderr).toContain("npm install --global bun");
+      expect(asked.stderr).toContain("npm install bun ");
     }
   });
 });

@@ -402,13 +402,30 @@ test("without a delay it does not try without end", async () => {
 test("a refused connection says what to do", async () => {
   await server.stop();
   const refused = await failure(new Producer("127.0.0.1", server.port, "t").initConn());
-  expect(refused.message).toContain("`bunx tmqserver start` starts one");
+  expect(refused.message).toContain(`\`bunx tmqserver start --port ${server.port}\` starts one`);
+  expect(whatToLookAt("localhost", 9800)).toContain("`bunx tmqserver start` starts one");
   const unary = await failure(adminClient("127.0.0.1", server.port).getStatus({}).response);
   expect(unary).toBeInstanceOf(ConnectionRefusedError);
   expect(unary.message).toContain("`bunx tmqserver start` starts one");
   expect(whatToLookAt("10.0.0.1")).toContain("--host");
   // A browser tells a refused origin from nothing at all as little as a missing server.
-  expect(whatToLookAt("mq.example", "https://shop.example")).toContain("--allow-origin https://shop.example");
+  expect(whatToLookAt("mq.example", 9800, "https://shop.example")).toContain(
+    "--allow-origin https://shop.example",
+  );
+});
+
+test("TLS where the server has none is told", async () => {
+  const refused = await failure(new Producer("127.0.0.1", server.port, "t", { tls: true }).initConn());
+  expect(refused).toBeInstanceOf(ConnectionRefusedError);
+  expect(refused.message).toContain("the server may not use TLS");
+});
+
+test("options in the place of the id are told", async () => {
+  const { producer } = await connected();
+  const error = await failure(producer.send("x", { ttl: 5 } as never));
+  expect(error).toMatchObject({ code: "INVALID_ARGUMENT" });
+  expect(error.message).toContain("options are the third argument of send()");
+  await producer.close();
 });
 
 test("what initConn throws", async () => {

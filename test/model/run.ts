@@ -202,6 +202,8 @@ export class Run {
     this.model.now += downMs;
     this.world.restart(downMs);
     this.model.restart();
+    // All of them are new.
+    for (const topic of this.model.topics.values()) topic.epoch = "";
     this.model.limits = this.world.broker.limits;
     for (const topic of this.model.topics.values()) topic.tick();
   }
@@ -283,6 +285,13 @@ export class Run {
       this.#checkGone(topic);
       return;
     }
+    // To look for room for dead letters makes their topic anew: it was removed and is there within one moment.
+    if (topic.epoch !== "" && topic.epoch !== actual.epoch) {
+      this.#checkGone(topic);
+      this.model.topic(topic.name).epoch = actual.epoch;
+      return;
+    }
+    topic.epoch = actual.epoch;
     const count = (...states: Parameters<ModelTopic["inState"]>) => topic.inState(...states).length;
     const found = {
       stored: actual.backlog.log.count,

@@ -354,7 +354,7 @@ describe("a server process", () => {
     const file = join(folder, "missing", "queue");
     const { code, log } = await new ServerProcess({ snapshot: file }, folder).ended();
     expect(code).toBe(1);
-    expect(log).toContain(`snapshot: the folder of ${file} does not exist: create it`);
+    expect(log).toContain(`snapshot: the folder ${join(folder, "missing")} does not exist: create it`);
   }, 30_000);
 
   test("that cannot write its snapshot any more says so and exits with 1", async () => {
