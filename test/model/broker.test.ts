@@ -58,6 +58,36 @@ const CASES: [what: string, setting: Setting, todo: Operation[]][] = [
       { op: "send", who: 0, count: 1, size: 3000, delay: 0, ttl: 0, unique: 0, ids: 0 },
     ],
   ],
+  [
+    "an empty topic of dead letters that is removed, and made again by those that wait for room",
+    {
+      overflow: "reject",
+      maxMemory: 12288,
+      maxTopicMemory: 0,
+      maxDeliveries: 0,
+      maxTtlMs: 0,
+      blink: 0,
+      late: false,
+    },
+    [
+      { op: "producer", topic: 0, id: 0, back: 0, broadcast: false },
+      { op: "consumer", topic: 0, mode: 0, id: 0 },
+      { op: "send", who: 0, count: 5, size: 300, delay: 5, ttl: 0, unique: 0, ids: 0 },
+      { op: "send", who: 0, count: 1, size: 3000, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "pull", who: 0, max: 0, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "oldConsumer", topic: 1 },
+      { op: "send", who: 0, count: 1, size: 300, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "settle", who: 0, back: 1, count: 1, outcome: 2, delay: 0 },
+      { op: "pull", who: 0, max: 0, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "pull", who: 0, max: 0, bytes: 0, wait: 30, ack: 0, retry: false, handed: 0 },
+      { op: "advance", seconds: 400 },
+      { op: "pull", who: 0, max: 0, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "send", who: 0, count: 0, size: 0, delay: 0, ttl: 0, unique: 0, ids: 0 },
+      { op: "pull", who: 0, max: 0, bytes: 0, wait: 0, ack: 0, retry: false, handed: 0 },
+      { op: "rewind", who: 0, back: 0, delay: 0 },
+      { op: "handed", who: 0, back: 0 },
+    ],
+  ],
 ];
 
 for (const [what, limits, todo] of CASES) {

@@ -283,6 +283,13 @@ export class Run {
       this.#checkGone(topic);
       return;
     }
+    // To look for room for dead letters makes their topic anew: it was removed and is there within one moment.
+    if (topic.epoch !== "" && topic.epoch !== actual.epoch && this.#isIdleTooLong(topic)) {
+      this.#checkGone(topic);
+      this.model.topic(topic.name).epoch = actual.epoch;
+      return;
+    }
+    topic.epoch = actual.epoch;
     const count = (...states: Parameters<ModelTopic["inState"]>) => topic.inState(...states).length;
     const found = {
       stored: actual.backlog.log.count,
@@ -320,6 +327,11 @@ export class Run {
     same(actual.tally.counters, topic.counters, `${topic.name}: counters`);
     if (topic.holder === null && topic.standbys.length > 0) fail(`${topic.name} has a line and no holder`);
     this.#checkIdle(topic);
+  }
+
+  #isIdleTooLong(topic: ModelTopic): boolean {
+    const { now, limits } = this.model;
+    return isUnused(topic) && topic.idleSince !== null && now - topic.idleSince >= limits.idleTopicTtlMs;
   }
 
   #checkIdle(topic: ModelTopic): void {

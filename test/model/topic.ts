@@ -47,6 +47,8 @@ export class ModelTopic {
   published: { before: number; bodies: string[] }[] = [];
   publishedCount = 0;
   idleSince: number | null = null;
+  /** Of the server's topic, when it was looked at last; "": it was not yet. */
+  epoch = "";
   /** The highest offset that was seen. */
   highest = -1;
   /** When the server did all that was due last, the messages from this number on were held back; Infinity: none. */
