@@ -202,8 +202,6 @@ export class Run {
     this.model.now += downMs;
     this.world.restart(downMs);
     this.model.restart();
-    // All of them are new.
-    for (const topic of this.model.topics.values()) topic.epoch = "";
     this.model.limits = this.world.broker.limits;
     for (const topic of this.model.topics.values()) topic.tick();
   }
@@ -286,7 +284,7 @@ export class Run {
       return;
     }
     // To look for room for dead letters makes their topic anew: it was removed and is there within one moment.
-    if (topic.epoch !== "" && topic.epoch !== actual.epoch) {
+    if (topic.epoch !== "" && topic.epoch !== actual.epoch && this.#isIdleTooLong(topic)) {
       this.#checkGone(topic);
       this.model.topic(topic.name).epoch = actual.epoch;
       return;
@@ -329,6 +327,11 @@ export class Run {
     same(actual.tally.counters, topic.counters, `${topic.name}: counters`);
     if (topic.holder === null && topic.standbys.length > 0) fail(`${topic.name} has a line and no holder`);
     this.#checkIdle(topic);
+  }
+
+  #isIdleTooLong(topic: ModelTopic): boolean {
+    const { now, limits } = this.model;
+    return isUnused(topic) && topic.idleSince !== null && now - topic.idleSince >= limits.idleTopicTtlMs;
   }
 
   #checkIdle(topic: ModelTopic): void {
