@@ -9,7 +9,7 @@ import { renamedClasses, unreadable } from "./readable.ts";
 import { ROOT } from "./sources.ts";
 
 /** Bytes on disk that installing tmqserver may cost, with everything it depends on. */
-const LARGEST_INSTALL = 3_000_000;
+const LARGEST_INSTALL = 3_100_000;
 
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 
