@@ -1,6 +1,7 @@
 /** Which server a command talks to, and how. */
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { isLocal } from "../src/client/close-error.ts";
 import { TinyMQError } from "../src/errors.ts";
 import type { ConnectionOptions } from "../src/index.ts";
 import { readToken, requireToken } from "../src/server/auth/token.ts";
@@ -111,19 +112,15 @@ export function runningServer(): ServerRecord | null {
 
 /** The live server of the state folder, if it is the one that is named; else null. */
 function ownServer({ host, port }: Pick<Target, "host" | "port">): ServerRecord | null {
-  if (!isLoopback(host)) return null;
+  if (!isLocal(host)) return null;
   try {
     const record = runningServer();
-    return record?.port === port && isLoopback(reachableHost(record.host)) ? record : null;
+    return record?.port === port && isLocal(reachableHost(record.host)) ? record : null;
   } catch (error) {
     // Whoever names a server can do without a state folder.
     if (error instanceof TinyMQError) return null;
     throw error;
   }
-}
-
-function isLoopback(host: string): boolean {
-  return /^(localhost|127\..*|\[?::1\]?)$/.test(host);
 }
 
 /** No client can connect to "all addresses". */

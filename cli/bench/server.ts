@@ -1,8 +1,8 @@
 /** What a benchmark asks its server for, and how it watches CPUs. */
 import { cpus } from "node:os";
 import { TinyMQError } from "../../src/errors.ts";
-import { processFields } from "../../src/server/process-identity.ts";
 import { ask, findTopic } from "../admin.ts";
+import { processFields } from "../daemon/process-identity.ts";
 import { formatCount } from "../io/count.ts";
 import { runningServer, type Target } from "../target.ts";
 

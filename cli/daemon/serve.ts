@@ -5,9 +5,9 @@
 import { existsSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { messageOf, TinyMQError } from "../../src/errors.ts";
 import { type Logger, type ServerOptions, type ServerParts, TinyMQServer } from "../../src/server/index.ts";
-import { identifyThisProcess } from "../../src/server/process-identity.ts";
 import { createLineLogger, type LogFormat, type LogLevel } from "./line-logger.ts";
 import { PidFile } from "./pid-file.ts";
+import { identifyThisProcess } from "./process-identity.ts";
 import { alreadyRunning, type ServerRecord } from "./server-record.ts";
 import { watchSignals } from "./signals.ts";
 import { makeStateFolder, PID_FILE, STARTING_FILE, STOP_ERROR_FILE } from "./state-folder.ts";

@@ -1,7 +1,7 @@
 /** The content of a PID file: what a server writes about itself, and how it is read and checked. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, type Stats } from "node:fs";
 import { TinyMQError } from "../../src/errors.ts";
-import { identifyProcess } from "../../src/server/process-identity.ts";
+import { identifyProcess } from "./process-identity.ts";
 
 /** The content of a PID file. */
 export interface ServerRecord {

@@ -24,6 +24,7 @@ import {
   closeCodeOf,
   codeOfClose,
 } from "../wire/close.ts";
+import { DEFAULT_PORT } from "../wire/limits.ts";
 
 /** Close codes of RFC 6455, and what they mean here. */
 const SOCKET_CODES: Record<number, [Code, string]> = {
@@ -101,14 +102,16 @@ export function refusedError(
   return new ConnectionRefusedError(`cannot connect to ${address}${why}; ${whatToLookAt(host, port)}`);
 }
 
-const DEFAULT_PORT = 9800;
+/** Whether a host is named as one of this machine. */
+export function isLocal(host: string): boolean {
+  return /^(localhost|127\..*|\[?::1\]?)$/.test(host);
+}
 
 /** Hints for a refused connection; `origin` is that of the page, if there is one. */
 export function whatToLookAt(host: string, port = DEFAULT_PORT, origin = pageOrigin()): string {
   const runner = "process" in globalThis && !("Bun" in globalThis) ? "npx" : "bunx";
   const start = `${runner} tmqserver start${port === DEFAULT_PORT ? "" : ` --port ${port}`}`;
-  const local = /^(localhost|127\..*|\[?::1\]?)$/.test(host);
-  const running = local
+  const running = isLocal(host)
     ? `is a tinyMQ server running there, and not another program? \`${start}\` starts one`
     : "is a tinyMQ server running there, and does it listen on that address (`--host`)?";
   if (origin === undefined) return running;

@@ -11,7 +11,7 @@ const FORMAT = 1;
 const NUMBER_AT = 1;
 const CHECKSUM_AT = 9;
 /** Bytes of a sealed record beside the record. */
-export const SEAL_BYTES = 13;
+const SEAL_BYTES = 13;
 
 export function seal(record: Uint8Array, number: number): Uint8Array {
   const sealed = new Uint8Array(SEAL_BYTES + record.length);

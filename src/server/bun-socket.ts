@@ -37,7 +37,6 @@ export class BunSocket implements FrameSocket, FrameClient {
   /** Whether a whole frame has arrived. */
   #heard = false;
   #closing = false;
-  #isGone = false;
   readonly #frames: FrameQueue;
 
   /** Throws UNIMPLEMENTED where no method has this path. */
@@ -60,7 +59,7 @@ export class BunSocket implements FrameSocket, FrameClient {
 
   send(frame: Uint8Array): number {
     // To nobody, which is no fault of a slow client.
-    if (this.#isGone) return frame.length;
+    if (this.#closing) return frame.length;
     return this.#socket.sendBinary(frame);
   }
 
@@ -125,7 +124,6 @@ export class BunSocket implements FrameSocket, FrameClient {
   /** The socket is gone. */
   gone(code: number): void {
     this.#closing = true;
-    this.#isGone = true;
     this.#leave(code);
     // What it sent before is done before what it held is given back.
     this.#frames.finish(() => {

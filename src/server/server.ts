@@ -141,10 +141,8 @@ export class TinyMQServer {
 
   async #restoreAndRun(host: string, port: number, path: string): Promise<void> {
     const { broker } = await this.#load();
-    const snapshots = await import("./snapshot-file.ts");
-    const { claimSnapshot, preparePath, readSnapshot, requireFolder, retireSnapshot } = snapshots;
+    const { claimSnapshot, preparePath, readSnapshot, retireSnapshot } = await import("./snapshot-file.ts");
     this.#requireStarting();
-    requireFolder(path);
     this.#giveUpSnapshot = await claimSnapshot(path);
     this.#requireStarting();
     preparePath(path);

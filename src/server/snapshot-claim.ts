@@ -4,7 +4,8 @@
  * it across containers. The file stays: one that is removed could be locked by two.
  */
 import type { Database } from "bun:sqlite";
-import { lstatSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
+import { dirname } from "node:path";
 import { messageOf, TinyMQError } from "../errors.ts";
 
 /**
@@ -15,6 +16,8 @@ export async function claimSnapshot(path: string): Promise<() => void> {
   const file = `${path}.lock`;
   const refused = (what: string, cause?: unknown) =>
     new TinyMQError("FAILED_PRECONDITION", `snapshot: ${what}`, { cause });
+  const folder = dirname(path);
+  if (!existsSync(folder)) throw refused(`the folder ${folder} does not exist: create it`);
   if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) {
     throw refused(`${file}, which tells whether ${path} is in use, is not a file: move it elsewhere`);
   }

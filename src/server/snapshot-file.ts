@@ -14,7 +14,7 @@ import { createUnfinished, MAGIC, openSnapshot, placeSnapshot, setAside } from "
 import { VERSION } from "./version.ts";
 
 export { claimSnapshot } from "./snapshot-claim.ts";
-export { preparePath, requireFolder, retireSnapshot } from "./snapshot-path.ts";
+export { preparePath, retireSnapshot } from "./snapshot-path.ts";
 
 const DIGEST_BYTES = 32;
 const LENGTH_BYTES = 4;

@@ -15,7 +15,6 @@ import {
   readSync,
   renameSync,
   rmSync,
-  statSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { TinyMQError, toTinyMQError } from "../errors.ts";
@@ -70,13 +69,6 @@ function freeName(path: string): string {
   }
   const taken = `${path} and ${path}.1 to ${path}.${MAX_NUMBER}`;
   throw new TinyMQError("FAILED_PRECONDITION", `snapshot: ${taken} exist: move them elsewhere`);
-}
-
-/** Throws FAILED_PRECONDITION if the folder of the snapshot `path` does not exist. */
-export function requireFolder(path: string): void {
-  const folder = dirname(path);
-  if (statSync(folder, { throwIfNoEntry: false }) !== undefined) return;
-  throw new TinyMQError("FAILED_PRECONDITION", `snapshot: the folder ${folder} does not exist: create it`);
 }
 
 /**

@@ -11,7 +11,8 @@ const INNERMOST = 8;
 
 /**
  * Whether a frame has more than `most` fields, those of the message that it holds (a pull) counted, too; or those in
- * turn (settles) more than eight times as many. What is malformed is left to the decoder, but groups count as too many: they could hide fields, and no encoder writes them.
+ * turn (settles) more than eight times as many. What is malformed is left to the decoder, but groups count as too
+ * many: they could hide fields, and no encoder writes them.
  */
 export function hasMoreFields(frame: Uint8Array, most: number): boolean {
   let fields = 0;

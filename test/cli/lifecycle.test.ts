@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { identifyProcess } from "../../src/server/process-identity.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { finish, makeState, NOT_RUNNING, until } from "./support.ts";
 
 const LINUX = process.platform === "linux";

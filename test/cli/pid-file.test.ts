@@ -14,8 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PidFile } from "../../cli/daemon/pid-file.ts";
+import { identifyProcess, identifyThisProcess } from "../../cli/daemon/process-identity.ts";
 import { readRecord, type ServerRecord } from "../../cli/daemon/server-record.ts";
-import { identifyProcess, identifyThisProcess } from "../../src/server/process-identity.ts";
 import { endChildren, willEnd } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tinymq-pid-file-"));
@@ -189,7 +189,7 @@ describe("many at once", () => {
   /** Claims each of the files in turn, as soon as it is there, and says which it got. */
   const CLAIMANT = `
     import { PidFile } from ${JSON.stringify(join(import.meta.dir, "../../cli/daemon/pid-file.ts"))};
-    import { identifyThisProcess } from ${JSON.stringify(join(import.meta.dir, "../../src/server/process-identity.ts"))};
+    import { identifyThisProcess } from ${JSON.stringify(join(import.meta.dir, "../../cli/daemon/process-identity.ts"))};
     import { existsSync } from "node:fs";
     const record = { ...${JSON.stringify(self)}, ...identifyThisProcess() };
     const won = [];

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { callName } from "../../cli/call-name.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import { isLive, readRecord, type ServerRecord } from "../../cli/daemon/server-record.ts";
 import { PID_FILE } from "../../cli/daemon/state-folder.ts";
-import { identifyProcess } from "../../src/server/process-identity.ts";
 
 export const CLI = resolve(import.meta.dir, "../../cli");
 

@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startInBackground } from "../../cli/daemon/background.ts";
+import { identifyProcess } from "../../cli/daemon/process-identity.ts";
 import type { Handover } from "../../cli/daemon/serve.ts";
 import { PID_FILE } from "../../cli/daemon/state-folder.ts";
-import { identifyProcess } from "../../src/server/process-identity.ts";
 import { makeState, NOT_RUNNING, type State, until, willEnd } from "./support.ts";
 
 const STAND_IN = join(import.meta.dir, "stand-in.ts");

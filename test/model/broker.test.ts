@@ -27,19 +27,14 @@ test(
   5 * MINUTES,
 );
 
+/** Of a setting that limits the memory alone. */
+const NO_MORE = { maxTopicMemory: 0, maxDeliveries: 0, maxTtlMs: 0, blink: 0, late: false };
+
 /** What failed once: a setting, and what was done. */
 const CASES: [what: string, setting: Setting, todo: Operation[]][] = [
   [
     "a topic that is compacted below another one before that loses messages, and then grows",
-    {
-      overflow: "drop-oldest",
-      maxMemory: 20480,
-      maxTopicMemory: 0,
-      maxDeliveries: 0,
-      maxTtlMs: 0,
-      blink: 0,
-      late: false,
-    },
+    { ...NO_MORE, overflow: "drop-oldest", maxMemory: 20480 },
     [
       { op: "producer", topic: 0, id: 0, back: 0, broadcast: false },
       { op: "consumer", topic: 0, mode: 0, id: 0 },
@@ -60,15 +55,7 @@ const CASES: [what: string, setting: Setting, todo: Operation[]][] = [
   ],
   [
     "an empty topic of dead letters that is removed, and made again by those that wait for room",
-    {
-      overflow: "reject",
-      maxMemory: 12288,
-      maxTopicMemory: 0,
-      maxDeliveries: 0,
-      maxTtlMs: 0,
-      blink: 0,
-      late: false,
-    },
+    { ...NO_MORE, overflow: "reject", maxMemory: 12288 },
     [
       { op: "producer", topic: 0, id: 0, back: 0, broadcast: false },
       { op: "consumer", topic: 0, mode: 0, id: 0 },

@@ -1,5 +1,5 @@
 /** A journal in a SQLite file, written by a thread of its own: the event loop never waits for the disk. */
-import { messageOf, TinyMQError } from "../../errors.ts";
+import { TinyMQError } from "../../errors.ts";
 import { Fifo } from "../../wire/fifo.ts";
 import type { Journal, JournalFigures } from "../journal.ts";
 import type { Sync } from "./store.ts";
@@ -24,7 +24,7 @@ export class SqliteJournal implements Journal {
     });
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url));
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#answered(data);
-    this.#worker.onerror = (event) => this.#failed(messageOf(event.message));
+    this.#worker.onerror = (event) => this.#failed(event.message);
   }
 
   /**
