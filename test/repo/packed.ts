@@ -40,6 +40,8 @@ async function pack(): Promise<string> {
   const copy = join(scratch, "repository");
   cpSync(ROOT, copy, {
     recursive: true,
+    // Else what is installed would seem older than the list of it.
+    preserveTimestamps: true,
     filter: (path) => !LEFT_OUT.includes(relative(ROOT, path)),
   });
   symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
